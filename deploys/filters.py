@@ -48,7 +48,7 @@ class HostFilter(filters.FilterSet):
 class InstanceFilter(filters.FilterSet):
     """Named filters of `services/{id}/instances/`. A version is named by its id or its label."""
 
-    version = filters.CharFilter(max_length=128, method="of_version")
+    version = filters.CharFilter(max_length=128, method="filter_version")
     host = filters.UUIDFilter(field_name="host_id")
     status = filters.ChoiceFilter(choices=MicroServiceInstance.Status.choices)
     locked = filters.BooleanFilter()
@@ -58,12 +58,12 @@ class InstanceFilter(filters.FilterSet):
         model = MicroServiceInstance
         fields: list[str] = []
 
-    def of_version(self, rows: Any, name: str, value: str) -> Any:
-        """Those that run it."""
-        wanted = Q(version__label=value)
+    def filter_version(self, instances: Any, name: str, value: str) -> Any:
+        """Return the instances that run the version with this id or label."""
+        condition = Q(version__label=value)
         with suppress(ValueError):
-            wanted |= Q(version=UUID(value))
-        return rows.filter(wanted)
+            condition |= Q(version=UUID(value))
+        return instances.filter(condition)
 
 
 class DeploymentFilter(filters.FilterSet):

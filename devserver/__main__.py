@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 from devserver import launch, processes
+from devserver.die_with_parent import PR_SET_PDEATHSIG
 from devserver.installation import Installation
 from devserver.launch import DevServerError
-from devserver.leash import PR_SET_PDEATHSIG
 from devserver.supervisor import (
     AlreadyRunningError,
     Supervisor,
@@ -34,26 +34,26 @@ USERS = [
 
 
 def say(line: str, *, to: int = 1) -> None:
-    """Write a line for the person at the terminal.
+    """Write a line to the terminal.
 
-    That terminal may be closed, or the pipe may have no reader any more: that must not keep the supervisor from
-    ending its parts. Past `print`, because Python would try again to write the rest at its own end.
+    The terminal or the reader of a pipe may be closed, which must not prevent the supervisor from ending its processes.
+    It does not use `print`, because Python would try to flush the buffer again at its exit.
     """
     with contextlib.suppress(OSError):
         os.write(to, f"{line}\n".encode())
 
 
 def up(installation: Installation, *, detach: bool) -> int:
-    """Start everything and stay until it is stopped; with `detach`, return when it is ready."""
+    """Start everything and wait until it is stopped; with `detach`, return when it is ready."""
     if installation.environment.get("PORTAL_ENV") == "production":
         raise DevServerError(
-            "PORTAL_ENV is 'production': this would make users whose password everybody knows, and servers for trying "
-            "out. Unset it, or run the portal as docs/systemd.md, docs/kubernetes.md or docker-compose.yml say."
+            "PORTAL_ENV is 'production', but this command creates users with a public password and servers for "
+            "development. Unset it, or run the portal with docs/systemd.md, docs/kubernetes.md or docker-compose.yml."
         )
     if detach:
         return _up_in_background(installation)
     if os.environ.get("MAKELEVEL"):
-        # Started by make in the foreground: a make that is killed takes the supervisor with it, in order.
+        # Started by make in the foreground: when make is killed, the supervisor gets SIGTERM and ends in order.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     with hold_lock(installation):
         Supervisor(installation, say=say).run(on_ready=lambda seconds: _announce(installation, seconds))
@@ -61,7 +61,7 @@ def up(installation: Installation, *, detach: bool) -> int:
 
 
 def _up_in_background(installation: Installation) -> int:
-    """Fork a supervisor into a session of its own, and wait until it reports that all is ready, or an error."""
+    """Fork a supervisor into its own session, and wait until it is ready or reports an error."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
@@ -75,7 +75,7 @@ def _up_in_background(installation: Installation) -> int:
 
     def on_ready(seconds: float) -> None:
         _announce(installation, seconds)
-        # From here on nobody reads what we say: it goes to a log, and the terminal or pipe is let go.
+        # From now on, the output goes to a log, so that the terminal or the pipe can be closed.
         log = os.open(installation.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for stream in (1, 2):
             os.dup2(log, stream)
@@ -113,7 +113,7 @@ def down(installation: Installation) -> int:
         supervisor.send(signal.SIGTERM)
         if not launch.wait_until_gone([supervisor], seconds=60):
             raise DevServerError(
-                f"The supervisor (process {supervisor.pid}) does not end; end it with kill -9."
+                f"The supervisor (process {supervisor.pid}) does not end. Kill it with kill -9."
             )
         say("Stopped.")
         return 0
@@ -122,7 +122,11 @@ def down(installation: Installation) -> int:
         return 0
     with hold_lock(installation):
         left = end_leftovers(installation)
-    say(f"Ended what a killed start had left: {', '.join(left)}." if left else "Nothing is running.")
+    say(
+        f"Ended processes of an earlier start that was killed: {', '.join(left)}."
+        if left
+        else "Nothing is running."
+    )
     return 0
 
 
@@ -143,7 +147,7 @@ def status(installation: Installation) -> int:
     say(f"{'part':<14}{'state':<10}{'process':>8}{'port':>7}{'memory':>10}")
     total = 0
     for name, process in {"supervisor": supervisor, **record}.items():
-        # The supervisor is everybody's parent; its own share is what the others do not have.
+        # The supervisor is the parent of all others, which are counted separately.
         alone = name == "supervisor"
         size = launch.memory(process.pid, with_children=not alone) if process.alive else 0
         total += size
@@ -157,9 +161,9 @@ def status(installation: Installation) -> int:
 
 
 def reset(installation: Installation) -> int:
-    """Delete the data. Only what the dev server created is deleted, whatever else PORTAL_DATA holds."""
+    """Delete the data of the dev server. Other files in PORTAL_DATA are kept."""
     if not installation.data.exists():
-        say("There is no data to forget.")
+        say("There is no data to delete.")
         return 0
     try:
         with hold_lock(installation):
@@ -175,7 +179,7 @@ def reset(installation: Installation) -> int:
     (installation.data / "lock").unlink(missing_ok=True)
     if not any(installation.data.iterdir()):
         installation.data.rmdir()
-    say(f"The data in {installation.data} is forgotten.")
+    say(f"Deleted the data in {installation.data}.")
     return 0
 
 
@@ -191,7 +195,7 @@ def wait(installation: Installation, *, seconds: float) -> int:
 
 
 def _report_errors(work: Callable[[], int]) -> int:
-    """Run the work, and turn an error into a sentence and an exit code: 2, and 0 for a second start."""
+    """Run `work` and return its exit code. Errors are printed: the code is then 2, or 0 if the dev server already runs."""
     try:
         return work()
     except AlreadyRunningError as error:
@@ -202,7 +206,7 @@ def _report_errors(work: Callable[[], int]) -> int:
         return 2
     except PermissionError as error:
         say(
-            f"\nNo permission for {error.filename}: it was probably made by another user. "
+            f"\nNo permission for {error.filename}: it was probably created by another user. "
             "Set PORTAL_DATA to a folder of your own.",
             to=2,
         )

@@ -1,4 +1,4 @@
-"""One installation of the dev server: its folder, its ports, its secrets, and the environment of its processes."""
+"""An installation of the dev server: its folder, its ports, its secrets, and the environment of its processes."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import environ
 
 from devserver.launch import DevServerError
-from portal.service_urls import with_password
+from portal.service_urls import add_password
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
@@ -41,7 +41,7 @@ class Installation:
         if (REPOSITORY / ".env").is_file():
             environ.Env.read_env(str(REPOSITORY / ".env"))
         environment = dict(os.environ)
-        # Make's own variables would make a `make` inside a part believe that it is a part of this one.
+        # With make's own variables, a `make` that one of the processes runs would act as a sub-make of this one.
         for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKE_TERMOUT", "MAKE_TERMERR"):
             environment.pop(name, None)
         own_cloud = bool(environment.get("OS_CLOUD")) or not simulator
@@ -54,10 +54,10 @@ class Installation:
             demo_password=environment.setdefault("DEMO_PASSWORD", "demo"),
             environment=environment,
         )
-        # Empty, not absent: `demo_data` then makes no account for a simulator that does not run.
+        # Empty, not absent, so that `demo_data` creates no account for a simulator that does not run.
         environment["SIMULATOR_PORT"] = str(installation.simulator_port or "")
         environment["PYTHONUNBUFFERED"] = "1"
-        # Services of the demo are "deployed" by a program that needs no host.
+        # A program simulates the deployments of the demo's services without a host.
         demo = {"demo": ["/bin/sh", str(REPOSITORY / "devserver" / "demo_deployment.sh")]}
         environment.setdefault("DEPLOY_PROGRAMS", json.dumps(demo))
         installation._refuse_equal_ports()
@@ -97,7 +97,7 @@ class Installation:
         """Create the data folder, readable by its owner only."""
         try:
             self.data.mkdir(parents=True, exist_ok=True)
-            # Root's PostgreSQL runs as `nobody` and must be able to pass through, without reading anything.
+            # When root starts PostgreSQL, it runs as `nobody` and must be able to enter the folder, but not to list it.
             self.data.chmod(0o711 if os.geteuid() == 0 else 0o700)
             (self.data / "logs").mkdir(exist_ok=True)
             (self.data / "logs").chmod(0o700)
@@ -110,7 +110,7 @@ class Installation:
     def secret(self, name: str) -> str:
         """Return a secret of this installation, created once and kept in `secrets.env`.
 
-        So nothing here relies on the development defaults in the settings, which everybody can read.
+        So the dev server does not use the development defaults of the settings, which are public.
         """
         path = self.data / "secrets.env"
         if not path.exists():
@@ -119,10 +119,10 @@ class Installation:
                 "ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "DATABASE_PASSWORD": secrets.token_urlsafe(24),
                 "BROKER_PASSWORD": secrets.token_urlsafe(24),
-                # Users keep the password that they were made with, whatever a later start is given.
+                # Users keep the password with which they were created, also when a later start has another one.
                 "DEMO_PASSWORD": self.demo_password,
             }
-            # Written beside and renamed: a start that is killed here must not leave half of the secrets.
+            # Written to another file and renamed, so that a start that is killed here does not leave incomplete secrets.
             unfinished = path.with_suffix(".unfinished")
             unfinished.unlink(missing_ok=True)
             unfinished.touch(mode=0o600)
@@ -134,7 +134,7 @@ class Installation:
         known = self._known_secrets()
         if name not in known:
             raise DevServerError(
-                f"{path} has no {name}. Put it back, or forget the installation: make reset."
+                f"{path} has no {name}. Restore it, or delete the installation's data: make reset."
             )
         return known[name]
 
@@ -149,30 +149,29 @@ class Installation:
         return dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
 
     def complete_environment(self) -> None:
-        """Add the secrets and the addresses of the dev server's own servers, where the environment has none of its own."""
+        """Add the secrets and the URLs of the dev server's own servers that the environment does not set."""
         for name in ("SECRET_KEY", "ENCRYPTION_KEYS"):
             if not self.environment.get(name):
                 self.environment[name] = self.secret(name)
         if self.postgres_port is not None:
             address = f"postgresql://portal@{HOST}:{self.postgres_port}/portal"
-            self.environment["DATABASE_URL"] = with_password(address, self.secret("DATABASE_PASSWORD"))
+            self.environment["DATABASE_URL"] = add_password(address, self.secret("DATABASE_PASSWORD"))
         if self.valkey_port is not None:
             address = f"redis://{HOST}:{self.valkey_port}/0"
-            self.environment["REDIS_URL"] = with_password(address, self.secret("BROKER_PASSWORD"))
+            self.environment["REDIS_URL"] = add_password(address, self.secret("BROKER_PASSWORD"))
 
     def refuse_used_ports(self) -> None:
-        """Check that every port is free, before anything is started."""
+        """Raise `DevServerError` when a port is in use. Call it before anything is started."""
         problems = []
         for name, port in self.ports.items():
             with socket.socket() as listener:
-                # Connections of an earlier run that are still closing are no obstacle; a listener is.
+                # With this option, closing connections of an earlier run do not matter, but a listener does.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     listener.bind((HOST, port))
                 except PermissionError:
                     problems.append(
-                        f"Port {port} may be opened by root alone. "
-                        f"Choose one above 1023: make up {name}={port + 8000}"
+                        f"Only root may open port {port}. Choose one above 1023: make up {name}={port + 8000}"
                     )
                 except OSError:
                     problems.append(
@@ -183,11 +182,13 @@ class Installation:
             raise DevServerError("\n".join(problems))
 
     def _refuse_equal_ports(self) -> None:
-        seen: dict[int, str] = {}
+        names_by_port: dict[int, str] = {}
         for name, port in self.ports.items():
-            if port in seen:
-                raise DevServerError(f"{seen[port]} and {name} are both {port}; give each a port of its own.")
-            seen[port] = name
+            if port in names_by_port:
+                raise DevServerError(
+                    f"{names_by_port[port]} and {name} are both {port}; give each a port of its own."
+                )
+            names_by_port[port] = name
 
 
 def _port(name: str, default: int) -> int:

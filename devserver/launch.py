@@ -1,4 +1,4 @@
-"""Start and end single processes, and read their state from `/proc`."""
+"""Start and end processes, and read their state from `/proc`."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("leash.py")
+DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 PROC = Path("/proc")
 
 
@@ -31,7 +31,7 @@ class Identity(StrEnum):
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process by number and start time: numbers are reused."""
+    """A process by its number and start time, because numbers are reused."""
 
     pid: int
     started: int
@@ -47,14 +47,14 @@ class ProcessId:
         return ProcessId.of(self.pid) == self
 
     def send(self, number: signal.Signals) -> None:
-        """Signal this very process; a process that has ended is no error."""
+        """Send a signal to exactly this process. It is no error if the process has ended."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
 
 def _stat_fields(pid: int) -> list[str]:
-    # The second field is the program's name in brackets and may hold spaces: count from behind it.
+    # The second field is the program's name in brackets and may contain spaces, so fields are counted after it.
     try:
         return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -66,9 +66,9 @@ def _all_pids() -> Iterator[int]:
 
 
 def process_tree(pid: int) -> list[ProcessId]:
-    """Return the process and its descendants, the eldest first.
+    """Return the process and its descendants, parents first.
 
-    By parentage, not by session: PostgreSQL gives each of its backends a session of its own.
+    It follows the parents and not the session, because each backend of PostgreSQL has its own session.
     """
     children: dict[int, list[int]] = {}
     for candidate in _all_pids():
@@ -85,7 +85,7 @@ def process_tree(pid: int) -> list[ProcessId]:
 
 
 def session_members(leader: int) -> list[ProcessId]:
-    """Return the living processes of a session, also after its leader's end."""
+    """Return the living processes of a session, also after the end of its leader."""
     found = []
     for pid in _all_pids():
         fields = _stat_fields(pid)
@@ -107,8 +107,8 @@ def processes_in_folder(folder: Path) -> list[ProcessId]:
 def memory(pid: int, *, with_children: bool = True) -> int:
     """Return the bytes of memory of a process and its descendants.
 
-    Pages that several processes share are counted once, spread over them (PSS), so that the parts may be added up.
-    Where the kernel does not let us read that, it is the resident size.
+    Pages that several processes share are divided among them (PSS), so that the values can be added up.
+    If the kernel does not permit to read that, the result is the resident size.
     """
     total = 0
     for member in (process.pid for process in process_tree(pid)) if with_children else [pid]:
@@ -132,12 +132,12 @@ def start(
     identity: Identity = Identity.SELF,
     when_parent_dies: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a program on a leash, in a session of its own, writing to its log.
+    """Start a program in its own session, with its output in its log; it gets `when_parent_dies` when this thread ends.
 
-    A session of its own keeps the terminal's Ctrl-C away from it: the supervisor ends the parts, in order.
-    Call it from a thread that lives as long as the process shall.
+    In its own session, the program does not get the terminal's Ctrl-C, so the supervisor can end the processes in order.
+    Call it from a thread that lives as long as the process should.
     """
-    argv = [sys.executable, "-I", "-S", str(LEASH), "--parent", str(os.getpid())]
+    argv = [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), "--parent", str(os.getpid())]
     argv += ["--signal", str(int(when_parent_dies)), "--identity", identity]
     if folder is not None:
         argv += ["--folder", str(folder)]
@@ -159,8 +159,17 @@ def run(
     identity: Identity = Identity.SELF,
     folder: Path | None = None,
 ) -> tuple[int, str]:
-    """Run a short program on a leash to its end: its exit code and all that it wrote."""
-    argv = [sys.executable, "-I", "-S", str(LEASH), "--parent", str(os.getpid()), "--identity", identity]
+    """Run a short program to its end; return its exit code and its output."""
+    argv = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(DIE_WITH_PARENT),
+        "--parent",
+        str(os.getpid()),
+        "--identity",
+        identity,
+    ]
     if folder is not None:
         argv += ["--folder", str(folder)]
     done = subprocess.run(
@@ -176,8 +185,8 @@ def run(
 def end(process: subprocess.Popen[bytes], *, stop_signal: signal.Signals, seconds: float) -> bool:
     """End a process that was started here; return whether it ended by itself in time.
 
-    The signal goes to the process alone: gunicorn, Celery and PostgreSQL end their own children in order.
-    What is left after the time is killed, children included.
+    Only the process itself gets the signal: gunicorn, Celery and PostgreSQL end their own children in order.
+    After the time, the process and its descendants are killed.
     """
     relatives = process_tree(process.pid) if process.poll() is None else []
     if process.poll() is None:
@@ -188,7 +197,7 @@ def end(process: subprocess.Popen[bytes], *, stop_signal: signal.Signals, second
         kill(process_tree(process.pid))
         process.wait()
         return False
-    # Children of a process that went normally are gone or going; those that stay have lost their parent.
+    # The children of a process that ended normally usually end, too. The others are killed.
     kill_after_grace(relatives[1:])
     return True
 
@@ -200,13 +209,13 @@ def kill(processes: Sequence[ProcessId]) -> None:
 
 
 def kill_after_grace(processes: Sequence[ProcessId], *, seconds: float = 3) -> None:
-    """Give processes a moment to end, then kill them."""
+    """Kill processes that do not end within a number of seconds."""
     wait_until_gone(processes, seconds=seconds)
     kill(processes)
 
 
 def wait_until_gone(processes: Sequence[ProcessId], *, seconds: float) -> bool:
-    """Wait for processes that need not be children; return whether all have ended."""
+    """Wait for the end of processes, which need not be children; return whether all have ended."""
     deadline = time.monotonic() + seconds
     while any(process.alive for process in processes):
         if time.monotonic() > deadline:
@@ -216,7 +225,7 @@ def wait_until_gone(processes: Sequence[ProcessId], *, seconds: float) -> bool:
 
 
 def read_last_lines(log: Path, count: int = 15) -> str:
-    """Return the end of a log file, for the message that says why a process did not start."""
+    """Return the last lines of a log file, for an error message."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
     except OSError:

@@ -1,30 +1,30 @@
-"""The log files of an installation: kept over starts, bounded in size."""
+"""The log files of an installation, which are kept over starts and rotated by size."""
 
 import contextlib
 import shutil
 from pathlib import Path
 
-# The logs of all parts together stay below a gigabyte: about a dozen parts, each with its log and the older ones.
-LARGEST_BYTES = 10 * 1024 * 1024
-OLDER_KEPT = 5
+# The logs of about a dozen processes, each with its rotated files, stay below one gigabyte.
+MAX_LOG_BYTES = 10 * 1024 * 1024
+ROTATED_FILES = 5
 
 
-def rotate(folder: Path, *, largest: int = LARGEST_BYTES, kept: int = OLDER_KEPT) -> None:
-    """Put away each log that has grown too large: `web.log` becomes `web.log.1`, that one `web.log.2`, and so on.
+def rotate(folder: Path, *, largest: int = MAX_LOG_BYTES, kept: int = ROTATED_FILES) -> None:
+    """Rotate each log that is too large: `web.log` becomes `web.log.1`, that one `web.log.2`, and so on.
 
-    A new start goes on in the same file, so nothing of the starts before is lost before its turn comes.
-    A part that runs has the file open and would write on in a renamed one; so the file is copied and emptied. It is open
-    for appending, so that what comes next begins at its new start. A line written between the two is lost.
+    A new start appends to the same file, so the logs of earlier starts are kept until they are rotated out.
+    A running process has its log open and would go on writing to a renamed file, so the file is copied and truncated. A line
+    that is written between the two is lost.
     """
     for log in folder.glob("*.log"):
         if log.stat().st_size <= largest:
             continue
-        # A full disk must not end the supervisor; the log then stays as it is.
+        # A full disk must not end the supervisor. The log then is not rotated.
         with contextlib.suppress(OSError):
-            _put_away(log, kept)
+            _rotate_log(log, kept)
 
 
-def _put_away(log: Path, kept: int) -> None:
+def _rotate_log(log: Path, kept: int) -> None:
     for number in range(kept - 1, 0, -1):
         older = log.with_name(f"{log.name}.{number}")
         if older.exists():

@@ -16,7 +16,7 @@ import psycopg2
 
 from devserver import launch
 from devserver.launch import DevServerError, Identity
-from portal.service_urls import with_password
+from portal.service_urls import add_password
 
 USER = "portal"
 DATABASE = "portal"
@@ -36,7 +36,7 @@ PROGRAMS = _programs()
 class Postgres:
     """A PostgreSQL server on 127.0.0.1, with a password and its data in one folder.
 
-    `durable=False` leaves out every wait for the disk: for tests, whose data may die with the machine.
+    With `durable=False`, it does not wait for the disk. This is for tests, whose data may be lost with the machine.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Postgres:
     @property
     def url(self) -> str:
         """Return the address for Django."""
-        return with_password(f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}", self.password)
+        return add_password(f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}", self.password)
 
     def prepare(self) -> None:
         """Create the data folder, or prepare an existing one for a start."""
@@ -69,7 +69,7 @@ class Postgres:
         self._end_leftovers()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start the server on a prepared folder; `is_ready` says when it answers."""
+        """Start the server on a prepared folder. `is_ready` returns whether it answers."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -107,8 +107,7 @@ class Postgres:
             if "password authentication failed" in str(error):
                 raise DevServerError(
                     f"The database in {self.folder} does not accept the password in secrets.env. "
-                    "Put the secrets.env back that was there when the data was made, "
-                    "or forget the data: make reset."
+                    "Restore the secrets.env with which the data was created, or delete the data: make reset."
                 ) from error
             return False
         try:
@@ -122,9 +121,9 @@ class Postgres:
         return True
 
     def _choose_identity(self) -> Identity:
-        """As whom the server can run: PostgreSQL refuses to be root.
+        """Return the identity with which the server can run, because PostgreSQL refuses to run as root.
 
-        Tried, not reasoned about: permissions of every parent of the programs and of the data decide.
+        Each one is tried, because it depends on the permissions of all parent folders of the programs and the data.
         """
         if os.geteuid() != 0:
             return Identity.SELF
@@ -144,11 +143,11 @@ class Postgres:
         )
 
     def _account(self) -> pwd.struct_passwd:
-        """The user whose files the server's are, when root starts it."""
+        """Return the user that owns the server's files when root starts the server."""
         return pwd.getpwuid(0) if self.identity is Identity.NAMESPACE else pwd.getpwnam("nobody")
 
     def _own(self, top: Path) -> None:
-        """Make the files belong to the server's user; they differ when the folder was moved or the user changed."""
+        """Change the owner of the files to the server's user, after the folder was moved or the user changed."""
         if os.geteuid() != 0:
             owner = top.stat().st_uid
             if owner != os.geteuid():
@@ -165,9 +164,9 @@ class Postgres:
                 os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
     def _initialise(self) -> None:
-        """Make a new data folder beside its place and move it there when it is whole.
+        """Create a data folder under another name, and rename it when it is complete.
 
-        So a start that is killed half-way leaves nothing that the next one would take for a database.
+        So a start that is killed in between leaves nothing that the next one would use as a database.
         """
         shutil.rmtree(unfinished := self.folder / "data.unfinished", ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)
@@ -185,7 +184,7 @@ class Postgres:
                     f"--pwfile={file.name}",
                     "--auth=scram-sha-256",
                     "--encoding=UTF8",
-                    # PostgreSQL's own C.UTF-8 knows upper and lower case of every language on every machine.
+                    # PostgreSQL's builtin C.UTF-8 handles the letter case of all languages, independent of the machine.
                     "--locale-provider=builtin",
                     "--builtin-locale=C.UTF-8",
                     "--locale=C",
@@ -199,22 +198,22 @@ class Postgres:
         unfinished.rename(self.data)
 
     def _check_version(self) -> None:
-        made_by = (self.data / "PG_VERSION").read_text().strip()
+        data_version = (self.data / "PG_VERSION").read_text().strip()
         _, output = launch.run(
             [PROGRAMS / "postgres", "--version"], identity=self.identity, folder=self.folder
         )
-        ours = output.split()[-1].partition(".")[0]
-        if made_by != ours:
+        program_version = output.split()[-1].partition(".")[0]
+        if data_version != program_version:
             raise DevServerError(
-                f"The data in {self.data} was made by PostgreSQL {made_by}; this is PostgreSQL {ours}. "
-                "Forget the data (make reset), or set PORTAL_DATA to a new folder."
+                f"The data in {self.data} was made by PostgreSQL {data_version}; this is PostgreSQL {program_version}. "
+                "Delete the data (make reset), or set PORTAL_DATA to a new folder."
             )
 
     def _end_leftovers(self) -> None:
         """End the processes of an earlier server that was killed, and remove its lock file.
 
-        Safe, because the caller holds the lock of the folder: no other start is using it.
-        The lock file would also be believed if another process had got the dead server's number meanwhile.
+        Safe, because the caller holds the lock of the folder, so no other start uses it.
+        PostgreSQL would also trust the lock file if another process had got the number of the dead server.
         """
         if not launch.wait_until_gone(left := launch.processes_in_folder(self.data), seconds=3):
             for process in left:

@@ -16,7 +16,7 @@ from devserver.installation import HOST, REPOSITORY, Installation
 from devserver.launch import ProcessId
 from devserver.postgres import Postgres
 from devserver.valkey import Valkey
-from portal.service_urls import with_password
+from portal.service_urls import add_password
 
 
 @dataclass
@@ -27,20 +27,20 @@ class ManagedProcess:
     start: Callable[[], "subprocess.Popen[bytes]"] = field(repr=False)
     is_ready: Callable[[], bool] = field(repr=False)
     port: int | None = None
-    # The signal that asks it to end, and how long it may take.
+    # The signal that ends it, and the time that it may take.
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10
     process: "subprocess.Popen[bytes] | None" = None
     id: ProcessId | None = None
     started_at: float = 0.0
     ready: bool = False
-    # Ends one after another, and when it is to be started again.
+    # The number of successive failures, and the time of the next restart.
     failures: int = 0
-    start_again_at: float | None = None
+    restart_at: float | None = None
 
 
 def build_servers(installation: Installation) -> list[ManagedProcess]:
-    """Return the database, the broker and the cloud, as far as they are started here."""
+    """Return the processes of the database, the broker and the simulator that are started here."""
     parts = []
     if installation.valkey_port is not None:
         valkey = Valkey(
@@ -66,7 +66,7 @@ def build_servers(installation: Installation) -> list[ManagedProcess]:
             )
         )
     if installation.postgres_port is not None:
-        # Last: making its folder takes most of a second, in which the other two start.
+        # Last, because creating its folder takes almost a second, during which the other two start.
         postgres = Postgres(
             folder=installation.data / "postgres",
             port=installation.postgres_port,
@@ -93,7 +93,7 @@ def build_servers(installation: Installation) -> list[ManagedProcess]:
 
 
 def list_preparations() -> list[tuple[str, list[str]]]:
-    """Return what runs between the servers and the portal: titles, and arguments of `manage.py`."""
+    """Return the commands that run between the starts of servers and portal: titles, and arguments of `manage.py`."""
     return [
         ("migrate", ["migrate", "--no-input", "--verbosity=0"]),
         ("schedules", ["write_schedules"]),
@@ -123,34 +123,34 @@ def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
         )
     ]
     environment = installation.environment
-    roll = WorkerPing(with_password(environment["REDIS_URL"], environment.get("REDIS_PASSWORD", "")))
+    worker_ping = WorkerPing(add_password(environment["REDIS_URL"], environment.get("REDIS_PASSWORD", "")))
     for name, arguments in workers.items():
         start = _python_starter(
             installation,
             name,
             f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle",
-            # Not asked to end in order: it would try to, and wait for a broker that has ended too. Its children end
-            # when they hear no more of it, and the engine takes up again what they had in hand.
+            # SIGKILL, because an orderly shutdown would wait for the broker, which has ended, too. Its children end when
+            # they lose their parent, and the engine recovers their jobs.
             when_parent_dies=signal.SIGKILL,
         )
-        parts.append(ManagedProcess(name, start, lambda name=name: roll.has_answered(name)))  # type: ignore[misc]
-    # No pid file: it would be left by a kill and keep the next beat from starting.
+        parts.append(ManagedProcess(name, start, lambda name=name: worker_ping.has_answered(name)))  # type: ignore[misc]
+    # No pid file, because it would remain after a SIGKILL and prevent the next start of beat.
     beat = _python_starter(installation, "beat", "-m celery -A portal beat --pidfile=")
-    # It answers no questions: it is well if it is still there when the others are.
+    # Beat cannot be pinged, so it counts as ready when all other processes are.
     others = tuple(parts)
     parts.append(ManagedProcess("beat", beat, lambda: all(part.ready for part in others)))
     return parts
 
 
 class WorkerPing:
-    """Ping the workers over the broker."""
+    """A client that pings the workers over the broker."""
 
     def __init__(self, broker: str) -> None:
-        self._app = Celery("roll-call", broker=broker)
+        self._app = Celery("worker-ping", broker=broker)
         self._answered: set[str] = set()
 
     def has_answered(self, worker: str) -> bool:
-        """Return whether this worker of this machine takes messages."""
+        """Return whether this worker of this machine answers."""
         name = f"{worker}@{socket.gethostname()}"
         if name not in self._answered:
             try:
@@ -164,7 +164,7 @@ class WorkerPing:
 def check_health(installation: Installation) -> str:
     """Return "ready", or a sentence with the answer of `/health/serving`.
 
-    Without urllib: that would send the question to a proxy where the environment names one.
+    It does not use urllib, which would send the request to a proxy that the environment names.
     """
     connection = http.client.HTTPConnection(HOST, installation.portal_port, timeout=5)
     try:
@@ -189,7 +189,7 @@ def _python_starter(
 ) -> Callable[[], "subprocess.Popen[bytes]"]:
     def start() -> "subprocess.Popen[bytes]":
         return launch.start(
-            # Paths are apart from the words: they may hold spaces.
+            # Paths are separate arguments, because they may contain spaces.
             [sys.executable, *arguments.split(), *paths],
             log=installation.log(name),
             environment=installation.environment,

@@ -1,8 +1,8 @@
-"""The supervisor: it starts the parts in order, watches them, and ends them in order.
+"""The supervisor: it starts the processes in order, restarts them after failures, and ends them in order.
 
-It has one thread, on purpose.
-A part's leash is tied to the thread that started it (`leash.py`), and signals are read one at a time, where the
-supervisor is ready for them, so that no part can be started and not be remembered.
+It has a single thread for two reasons: the kernel ends a process with the thread that started it
+(`die_with_parent.py`), and signals are only read where the supervisor waits for them, so that no started process can be
+missing in its record.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ from devserver.processes import ManagedProcess
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 STARTUP_SECONDS = 120
 MAX_RESTART_PAUSE = 30.0
-# A part that ran this long was well; its earlier failures are forgotten.
+# After a run of this length, the earlier failures of a process no longer count.
 WELL_AFTER_SECONDS = 60
 POLL_SECONDS = 0.05
-# How often it looks whether the terminal is still there, and whether a log has grown too large.
+# The interval of the checks for a closed terminal and for logs that are too large.
 CHECK_SECONDS = 2.0
 
 
 class StopRequestedError(Exception):
-    """Somebody pressed Ctrl-C, closed the terminal or asked with `make down`."""
+    """The user pressed Ctrl-C, closed the terminal, or ran `make down`."""
 
 
 class AlreadyRunningError(DevServerError):
@@ -41,7 +41,7 @@ class AlreadyRunningError(DevServerError):
 
 @contextlib.contextmanager
 def hold_lock(installation: Installation) -> Iterator[None]:
-    """Hold the data folder: one start at a time. The lock goes with the process, however that ends."""
+    """Hold the lock of the data folder. The kernel frees it when the process ends, for whatever reason."""
     installation.make_folders()
     with (installation.data / "lock").open("w") as lock:
         try:
@@ -56,7 +56,7 @@ def hold_lock(installation: Installation) -> Iterator[None]:
 
 
 def read_record(installation: Installation) -> dict[str, ProcessId]:
-    """The processes of the last start, by part; "supervisor" is the one that watches the others."""
+    """Return the processes of the last start by name, including "supervisor"."""
     try:
         record = json.loads((installation.data / "run.json").read_text())
         return {name: ProcessId(entry["pid"], entry["started"]) for name, entry in record.items()}
@@ -65,7 +65,7 @@ def read_record(installation: Installation) -> dict[str, ProcessId]:
 
 
 def with_recorded_ports(installation: Installation) -> Installation:
-    """The installation as it was started, whose ports need not be those of this environment."""
+    """Return the installation with the ports with which it was started, which may differ from this environment."""
     try:
         record = json.loads((installation.data / "run.json").read_text())
         ports = {name: int(port) for name, port in record["supervisor"]["ports"].items()}
@@ -75,9 +75,9 @@ def with_recorded_ports(installation: Installation) -> Installation:
 
 
 def end_leftovers(installation: Installation) -> list[str]:
-    """End what an earlier supervisor started and could not end, because it was killed. Hold the folder first.
+    """End the processes of an earlier supervisor that was killed; return their names. The caller must hold the lock.
 
-    Process number and start time must both agree, so this never meets a stranger who got the number later.
+    Process number and start time must both match, so an unrelated process with a reused number is never ended.
     """
     alive = {name: process for name, process in read_record(installation).items() if process.alive}
     alive.pop("supervisor", None)
@@ -91,13 +91,13 @@ def end_leftovers(installation: Installation) -> list[str]:
 
 
 class Supervisor:
-    """Brings one installation up, and down again."""
+    """The supervisor of one installation."""
 
     def __init__(self, installation: Installation, *, say: Callable[[str], None]) -> None:
         self.installation = installation
         self.say = say
         self.running: list[ManagedProcess] = []
-        # Blocked means: kept by the kernel until `_pause` asks for them.
+        # Blocked signals stay pending until `_pause` reads them.
         signals = {*STOP_SIGNALS, signal.SIGCHLD}
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # Started with nohup: the terminal may close.
             signals.discard(signal.SIGHUP)
@@ -105,15 +105,15 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         self._terminal = select.poll()
         if signal.SIGHUP in signals and os.isatty(1):
-            self._terminal.register(1, 0)  # Asked for nothing, it still tells of a hang-up.
+            self._terminal.register(1, 0)  # Without requested events, `poll` still reports a hang-up.
 
     def run(self, *, on_ready: Callable[[float], None]) -> None:
-        """Start everything, call `on_ready` with the seconds that it took, and watch until told to stop."""
+        """Start everything, call `on_ready` with the seconds that it took, and watch until a request to stop."""
         began = time.monotonic()
         try:
             if left := end_leftovers(self.installation):
-                self.say(f"Ended what a killed start had left: {', '.join(left)}.")
-            # Before the first part, so that `down` can stop a start, too.
+                self.say(f"Ended processes of an earlier start that was killed: {', '.join(left)}.")
+            # Before the first process, so that `down` can stop a start, too.
             self._record()
             self.installation.refuse_used_ports()
             self.installation.complete_environment()
@@ -130,7 +130,7 @@ class Supervisor:
             self._stop()
 
     def _start_group(self, group: list[ManagedProcess]) -> None:
-        """Start a group side by side, and wait until all of it is ready."""
+        """Start a group of processes, and wait until all of them are ready."""
         for part in group:
             self._start(part)
         deadline = time.monotonic() + STARTUP_SECONDS
@@ -152,7 +152,7 @@ class Supervisor:
 
     def _start(self, part: ManagedProcess) -> None:
         part.started_at = time.monotonic()
-        part.start_again_at = None
+        part.restart_at = None
         part.process = part.start()
         part.id = ProcessId.of(part.process.pid)
         if part not in self.running:
@@ -182,47 +182,45 @@ class Supervisor:
         self._report_ready(title, began)
 
     def _watch(self) -> None:
-        """Start again what ends, until a signal to stop arrives."""
+        """Restart processes that end, until a signal to stop arrives."""
         while True:
             now = time.monotonic()
             for part in self.running:
-                if part.start_again_at is not None:
-                    if now >= part.start_again_at:
-                        self._start_again(part)
+                if part.restart_at is not None:
+                    if now >= part.restart_at:
+                        self._restart(part)
                 elif part.process and part.process.poll() is not None:
                     self._plan_restart(part, now)
-            waits = [part.start_again_at - now for part in self.running if part.start_again_at is not None]
+            waits = [part.restart_at - now for part in self.running if part.restart_at is not None]
             logs.rotate(self.installation.data / "logs")
-            # With `ssh -t machine make up`, make alone hears that the terminal is gone, and tells nobody.
+            # With `ssh -t machine make up`, only make gets the hang-up signal of the terminal, and does not pass it on.
             if self._terminal.poll(0):
                 raise StopRequestedError
             self._pause(max(0.0, min([*waits, CHECK_SECONDS])))
 
     def _plan_restart(self, part: ManagedProcess, now: float) -> None:
         assert part.process is not None
-        # What a killed gunicorn leaves behind goes on listening at its port, and the next one could not start.
+        # The children of a killed gunicorn go on listening at its port, and the next one could not start.
         launch.kill(launch.session_members(part.process.pid))
         part.failures = 0 if now - part.started_at > WELL_AFTER_SECONDS else part.failures + 1
         pause = min(MAX_RESTART_PAUSE, 2.0 ** max(0, part.failures - 1))
-        part.start_again_at = now + pause
+        part.restart_at = now + pause
         code = part.process.returncode
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self.say(
-            f"{part.name} {how}; it is started again in {pause:.0f} s. Log: {self.installation.log(part.name)}"
-        )
+        self.say(f"{part.name} {how}; restart in {pause:.0f} s. Log: {self.installation.log(part.name)}")
 
-    def _start_again(self, part: ManagedProcess) -> None:
+    def _restart(self, part: ManagedProcess) -> None:
         try:
             self._start(part)
         except DevServerError as error:
             part.failures += 1
-            part.start_again_at = time.monotonic() + MAX_RESTART_PAUSE
-            self.say(f"{part.name} could not be started again: {error}")
+            part.restart_at = time.monotonic() + MAX_RESTART_PAUSE
+            self.say(f"{part.name} could not be restarted: {error}")
         else:
-            self.say(f"{part.name} is started again.")
+            self.say(f"{part.name} was restarted.")
 
     def _stop(self) -> None:
-        """End the parts: first who uses the servers, then the servers. A second signal ends them at once."""
+        """End the processes: first the portal's, then the servers. A second signal kills them at once."""
         if self.running:
             self.say("Stopping.")
         build_servers = {"postgres", "valkey"}
@@ -254,18 +252,18 @@ class Supervisor:
         launch.kill_after_grace(relatives)
 
     def _pause(self, seconds: float) -> None:
-        """Wait for a signal, or for the time. Raises `StopRequestedError` for the signals that mean stop."""
+        """Wait for a signal or for a number of seconds. Raises `StopRequestedError` for a signal to stop."""
         arrived = signal.sigtimedwait(self._signals, seconds)
         if arrived is not None and arrived.si_signo in STOP_SIGNALS:
             raise StopRequestedError
 
     def _record(self) -> None:
-        """Write down what runs, so that `down`, `status` and the next start know it for certain."""
+        """Write the running processes to `run.json`, for `down`, `status` and the next start."""
         known = {"supervisor": ProcessId.of(os.getpid()), **{part.name: part.id for part in self.running}}
         record: dict[str, dict[str, object]] = {
             name: {"pid": p.pid, "started": p.started} for name, p in known.items() if p
         }
-        # For who asks from an environment with other ports.
+        # For commands in an environment with other ports.
         record.get("supervisor", {})["ports"] = self.installation.ports
         path = self.installation.data / "run.json"
         unfinished = path.with_suffix(".unfinished")

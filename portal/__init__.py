@@ -1,4 +1,4 @@
-"""The project: settings, Celery app, URL map, and what every API shares."""
+"""The project: settings, Celery app, URL map, and the web process."""
 
 from .celery import app as celery_app
 

@@ -23,7 +23,7 @@ RENDERERS = {"json": OpenApiJsonRenderer, "yaml": OpenApiYamlRenderer}
 LANGUAGES = dict(settings.LANGUAGES)
 
 
-# Of each language and form; two requests that come at once may both make it, and get the same.
+# One document for each language and format. Simultaneous first requests may build it twice, with the same result.
 @lru_cache(maxsize=2 * len(LANGUAGES))
 def build_document(language: str, form: str) -> bytes:
     """Return the document as bytes of JSON or YAML. Building it takes a third of a second."""
@@ -34,22 +34,22 @@ def build_document(language: str, form: str) -> bytes:
 
 
 def allow_public_caching(response: HttpResponseBase) -> None:
-    """Allow caches to keep an answer that is the same for everybody, if they revalidate its ETag each time."""
+    """Allow shared caches to store a response that is the same for all users, if they revalidate its ETag each time."""
     patch_cache_control(response, public=True, no_cache=True)
     patch_vary_headers(response, ("Accept", "Accept-Language", "Cookie"))
 
 
 @method_decorator(conditional_page, name="dispatch")
 class DocumentView(SpectacularAPIView):
-    """The OpenAPI document, by content negotiation in YAML or JSON. Nobody has to sign in, so nobody is asked who they are."""
+    """The OpenAPI document in YAML or JSON, by content negotiation. It is public, so requests are not authenticated."""
 
     authentication_classes = []
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Return the document in the language of the request, or in `?lang=` where that is one of the portal's."""
-        asked = request.GET.get("lang", "")
-        language = asked if asked in LANGUAGES else translation.get_language()
+        """Return the document in the language `lang`, or else in the language of the request."""
+        requested = request.GET.get("lang", "")
+        language = requested if requested in LANGUAGES else translation.get_language()
         renderer = request.accepted_renderer
         form = "json" if "json" in renderer.format else "yaml"
         response = HttpResponse(
@@ -62,15 +62,15 @@ class DocumentView(SpectacularAPIView):
 
 
 @method_decorator(conditional_page, name="dispatch")
-class DocumentPage(SpectacularSwaggerSplitView):
-    """Swagger UI. Its script stands in a file of its own: our policy allows no inline scripts and styles."""
+class ApiDocsView(SpectacularSwaggerSplitView):
+    """Swagger UI. Its script is a separate file, because the Content-Security-Policy allows no inline scripts and styles."""
 
     authentication_classes = []
     template_name = "portal/api_docs.html"
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Return the page, or with `?script=` its script, which has the reader's CSRF token in it and is never kept."""
+        """Return the page, or with `script` its script, which contains the user's CSRF token and must not be cached."""
         response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         if "script" not in request.GET:
             allow_public_caching(response)

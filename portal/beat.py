@@ -1,4 +1,4 @@
-"""Beat's scheduler: the database's, of which only one at a time rings, however many beats are started."""
+"""The scheduler of beat: it reads the schedules from the database, and only one of several beats sends tasks at a time."""
 
 from __future__ import annotations
 
@@ -13,47 +13,49 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 log = structlog.get_logger(__name__)
 
-# A number of our own among PostgreSQL's advisory locks; every beat of this database asks for the same.
+# The key of the advisory lock in PostgreSQL. It is the same for all beats of a database.
 BEAT_LOCK = 7_461_300_021
-ASK_AGAIN_SECONDS = 2.0
-# How far two machines' clocks may differ before one beat takes what another has written for a time to come.
+RETRY_SECONDS = 2.0
+# The tolerated difference between the clocks of two machines with a beat. A later time counts as a time in the future.
 TOLERANCE = timedelta(seconds=15)
 
 
 class Entry(ModelEntry):  # type: ignore[misc] # django-celery-beat has no types.
-    """A schedule of the database, which writes when it was rung, and nothing else.
+    """A schedule of the database that writes only its last run.
 
-    django-celery-beat's own reads the row and writes all of it back: what an operator, or an account's save, changed in
-    between would be undone.
+    django-celery-beat's own entry reads the row and writes all of its columns back, which would undo changes that an
+    operator, or the save of an account, made in between.
     """
 
     def is_ahead(self) -> bool:
-        """Return whether it counts from a time to come, so that it would not be rung before that."""
-        ahead: timedelta = maybe_make_aware(self.model.last_run_at) - self._default_now()
-        return ahead > TOLERANCE
+        """Return whether its last run is in the future, so that it would not become due until then."""
+        entries_ahead: timedelta = maybe_make_aware(self.model.last_run_at) - self._default_now()
+        return entries_ahead > TOLERANCE
 
     def make_due(self) -> None:
-        """Have it count from one interval ago, unless somebody has written another time meanwhile."""
-        before = self.model.last_run_at
+        """Set its last run to one interval ago, unless another time was written meanwhile."""
+        previous = self.model.last_run_at
         run_every = getattr(self.schedule, "run_every", timedelta(minutes=1))
         self.last_run_at = self.model.last_run_at = self._default_now() - run_every
-        PeriodicTask.objects.filter(pk=self.model.pk, last_run_at=before).update(last_run_at=self.last_run_at)
+        PeriodicTask.objects.filter(pk=self.model.pk, last_run_at=previous).update(
+            last_run_at=self.last_run_at
+        )
 
     def save(self) -> None:
-        """Write when it was rung last, and how often."""
+        """Write its last run and its number of runs."""
         PeriodicTask.objects.filter(pk=self.model.pk).update(
             last_run_at=self.model.last_run_at, total_run_count=self.model.total_run_count
         )
 
 
-class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery-beat has no types.
-    """Rings only while it holds an advisory lock; the others wait for it.
+class LeaderScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery-beat has no types.
+    """A scheduler that sends tasks only while it holds an advisory lock. The other beats wait for the lock.
 
-    Why it is safe: the lock belongs to a database session of this scheduler's own, so it ends with the process, however
-    that ends, and with the database. Before every tick the session is asked whether it still lives; one that is gone
-    has lost the lock, and this beat asks for it again like any other.
-    Two may still ring at once for the length of a tick, when a session dies in its middle. That is harmless, because what
-    is rung for is looked up in rows and done once; it is only not worth doing twice.
+    The lock belongs to a separate database session of this scheduler, so it is freed at the end of the process, however it
+    ends, and at the end of the database. Before every tick the session is checked; if it has ended, the lock is lost, and
+    this beat tries to get it like any other.
+    Two beats may send tasks for the length of a tick, when a session ends in its middle. That is harmless, because tasks
+    process rows that are due, and a second one finds nothing to do.
     """
 
     Entry = Entry
@@ -64,38 +66,40 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Ring what is due, if this is the beat that rings; seconds until the next look."""
+        """Send the due tasks if this beat is the leader; return the seconds until the next tick."""
         try:
             if not self._is_leader():
-                return ASK_AGAIN_SECONDS
+                return RETRY_SECONDS
             self._reset_future_times()
             interval: float = super().tick(*args, **kwargs)
         except (DatabaseError, InterfaceError) as error:
-            # The database restarts: a beat that died of it would have to be started by hand.
+            # The database may restart. Without this, somebody would have to restart the beat.
             log.warning("beat_without_database", error=str(error))
             connections.close_all()
-            return ASK_AGAIN_SECONDS
+            return RETRY_SECONDS
         return interval
 
     def _reset_future_times(self) -> None:
-        """Make due what counts from a time to come: the clock has been set back, or a person has written a wrong time.
+        """Make schedules due whose last run is in the future, after the clock was set back or a wrong time was entered.
 
-        Otherwise such a schedule would not be rung for as long as it lies ahead, and would keep others from being rung,
-        as what is due next is kept by the clock's time too.
+        Otherwise such a schedule would not run until then, and would also delay other schedules in the heap of the
+        scheduler.
         """
-        ahead = [entry for entry in self.schedule.values() if entry.model.enabled and entry.is_ahead()]
-        for entry in ahead:
+        entries_ahead = [
+            entry for entry in self.schedule.values() if entry.model.enabled and entry.is_ahead()
+        ]
+        for entry in entries_ahead:
             log.warning("schedule_ahead_of_clock", schedule=entry.name, last_run_at=str(entry.last_run_at))
             entry.make_due()
-        if ahead:
-            self._heap = None  # Made anew by the tick, of all schedules.
+        if entries_ahead:
+            self._heap = None  # The tick rebuilds it from all schedules.
 
     def _is_leader(self) -> bool:
         if self._session is not None and self._holds_lock():
             return True
         session = connections["default"].copy()
         with session.cursor() as cursor:
-            # A machine that vanishes says no goodbye: PostgreSQL finds out by these, and frees the lock.
+            # With these, PostgreSQL detects a machine that has disappeared, and frees the lock.
             cursor.execute(
                 "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
             )
@@ -105,12 +109,12 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
         if self._session is None:
             session.close()
             if not self._waiting:
-                log.info("beat_waits", reason="Another beat rings for this database.")
+                log.info("beat_waits", reason="Another beat is the leader for this database.")
             self._waiting = True
             return False
-        log.info("beat_rings")
+        log.info("beat_leads")
         if self._waiting:
-            # What this one read at its start is old: the other has rung since.
+            # The schedules that were read at the start are old, because the other beat has run them since.
             self._waiting, self._initial_read, self._heap = False, True, None
         return True
 

@@ -1,7 +1,6 @@
-"""The Celery app: doorbells only.
+"""The Celery app. Its messages are notifications: each contains only the key of a row that a worker has to process.
 
-Every message says "look at this row".
-A lost, late or doubled message does no harm: the engine's sweep rings again (`tasks/engine.py`).
+A lost, late or duplicated message does no harm, because the engine's sweep sends it again (`tasks/engine/recovery.py`).
 """
 
 import gc
@@ -13,8 +12,8 @@ from celery import Celery
 from celery.signals import task_prerun, worker_init, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-# Django's checks, which Celery would run at every start of a worker, load all pages and serializers: a quarter of its time
-# and memory, for what it never serves. `manage.py migrate` and `manage.py check` run them.
+# Celery would run Django's checks at every start of a worker. They load all pages and serializers, which takes a quarter of
+# the start's time and memory. `manage.py migrate` and `manage.py check` run them.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "yes")
 
 app = Celery("portal")
@@ -24,7 +23,7 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 def register_concurrency(sender: Any, **_signal: Any) -> None:
-    """Tell the engine the number of this worker's processes: no tenant may hold all of them."""
+    """Create the slots of this worker's processes, so that no tenant can hold all of them."""
     from tasks import fairness
 
     fairness.init_worker_slots(sender.concurrency)
@@ -32,16 +31,16 @@ def register_concurrency(sender: Any, **_signal: Any) -> None:
 
 @worker_process_init.connect
 def freeze_garbage_collector(**_signal: Any) -> None:
-    """Exclude everything that is loaded now, and stays until the process ends, from garbage collection.
+    """Exclude all objects that are loaded at the start from garbage collection.
 
-    It would otherwise be walked through again and again while a sync makes objects by the ten thousand: a quarter of its
-    processor time.
+    The collector would otherwise traverse them repeatedly while a sync creates tens of thousands of objects, which took a
+    quarter of its processor time.
     """
     gc.collect()
     gc.freeze()
 
 
-# A connection that has answered this short a time ago is taken to be good: to ask is a round trip for each doorbell.
+# A connection that was checked within this time is not checked again, because a check costs a round trip.
 TRUST_SECONDS = 1.0
 _trusted_until = 0.0
 
@@ -50,11 +49,11 @@ _trusted_until = 0.0
 def close_dead_connections(**_signal: Any) -> None:
     """Close the worker's database connection if it is no longer good, as Django does before each request.
 
-    After a restart of PostgreSQL the first task would otherwise fail in every worker process.
-    A worker that is busy looks once a second, and after every error that may have come of a broken connection:
-    so a restart in the midst of work costs each process at most the one doorbell that noticed it.
+    After a restart of PostgreSQL, the first task would otherwise fail in every worker process.
+    A busy worker checks once a second, and after every error of a connection. So a restart during work costs each process
+    at most one task.
     """
-    global _trusted_until  # noqa: PLW0603 - a worker process does one task at a time.
+    global _trusted_until  # noqa: PLW0603 - a worker process runs one task at a time.
     from django.db import close_old_connections, connections
 
     broken = any(connection.errors_occurred for connection in connections.all(initialized_only=True))

@@ -1,4 +1,4 @@
-"""How the web process is served: gunicorn reads this file (`-c portal/gunicorn_config.py`)."""
+"""The configuration of gunicorn, which serves the web process (`-c portal/gunicorn_config.py`)."""
 
 import os
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 wsgi_app = "portal.wsgi"
 bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_WORKERS", "2"))
-# Threads, because a request waits for the database most of the time. Each holds a connection of its own:
-# workers x threads of every web process together stay below PostgreSQL's max_connections.
-# It collects requests in its main loop, so that a client that is slow, or means to be, holds no thread.
+# Threads, because a request mostly waits for the database. Each thread holds a database connection, so the number of
+# threads of all web processes must stay below PostgreSQL's max_connections.
+# The worker collects requests in its main loop, so that slow or malicious clients hold no threads.
 worker_class = "portal.web_worker.BufferingWorker"
 threads = int(os.environ.get("WEB_THREADS", "16"))
-# Of one process. Each is a file of the process, which may often have 1024.
+# For each process. A connection needs a file descriptor, and a process often may have 1024 of them.
 worker_connections = 500
 timeout = 60
 graceful_timeout = 20
@@ -20,19 +20,19 @@ keepalive = 5
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
-# Files are sent by writes too, which have a deadline (portal/answer_socket.py).
+# Files are sent by writes, too, because these have a deadline (portal/response_socket.py).
 sendfile = False
-# Imported once and forked: half the start-up time and less memory.
+# The application is imported once and forked: this halves the start time and needs less memory.
 preload_app = True
-# The heartbeat file: on a disk that is slow, touching it could hold up a worker.
+# The folder of the heartbeat file. On a slow disk, touching the file could block a worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - gunicorn asks for a string.
-# It would be a socket in the home folder, which a read-only container does not have.
+# The control socket would be in the home folder, which does not exist in a read-only container.
 control_socket_disable = True
 accesslog = None  # django-structlog logs requests, with user and request id.
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Drop connections that the import made: two processes must never talk on one."""
+    """Close the connections that were opened before the fork: two processes must never share one."""
     from django.db import connections  # noqa: PLC0415 - not before the application is loaded.
 
     connections.close_all()

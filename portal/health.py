@@ -1,4 +1,4 @@
-"""Health endpoints: whether the process lives, whether it can answer, and whether the portal works."""
+"""Health endpoints: `live` for the process, `serving` for this web process with its servers, `ready` for the whole portal."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tasks.queues import seconds_since_beat
 from vms.services.status_sync import select_stale_states
 
 from .metrics import has_metrics_token
-from .system_health import system_health
+from .system_health import find_system_problems
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """Answer 200 as long as the process answers."""
+    """Answer 200 as long as the process runs."""
     return JsonResponse({"status": "ok"})
 
 
 def serving(request: HttpRequest) -> JsonResponse:
     """Answer 200 when this web process can answer: database and broker respond, every migration is applied. Otherwise 503.
 
-    For load balancers and for the probes of containers. It says nothing of beat and workers: a web process that is well
-    must not be taken out, or ended, because another process is not, as what it shows and takes down is still good.
+    For load balancers and for the probes of containers. It ignores beat and workers: a healthy web process must not be
+    removed or restarted because of another process, because it still shows data and records jobs.
     """
     checks = _check_process()
     healthy = all(value == "ok" for value in checks.values())
@@ -37,19 +37,19 @@ def serving(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the portal works: this process can answer, beat is alive, and jobs go through.
+    """Answer 200 when the portal works: this process can answer, beat runs, and jobs are processed.
 
-    Otherwise 503: `status` is "unavailable" when this process cannot answer, and "degraded" when nothing carries out what it
-    takes down; `problems` says what is wrong. For monitoring; a load balancer asks `serving`.
-    The accounts whose VMs or resources nobody has seen for three sync intervals are information: a cloud that is away is
-    no fault of the portal's.
+    Otherwise 503: `status` is "unavailable" when this process cannot answer, and "degraded" when jobs are not processed;
+    `problems` has the reasons. For monitoring; load balancers use `serving`.
+    Accounts whose VMs or resources were not synced for three intervals are only information, because a cloud that does not
+    answer is no failure of the portal.
     """
     checks: dict[str, Any] = _check_process()
     healthy = all(value == "ok" for value in checks.values())
     problems: dict[str, str] = {}
     if checks["database"] == "ok":
         if healthy:
-            problems = system_health()
+            problems = find_system_problems()
         checks["beat_last_tick_seconds_ago"] = _rounded(seconds_since_beat())
         checks["canary_seconds_ago"] = _rounded(seconds_since_canary())
         if _may_see_accounts(request):
@@ -67,9 +67,9 @@ def _check_process() -> dict[str, Any]:
 
 
 def _may_see_accounts(request: HttpRequest) -> bool:
-    """Return whether to name accounts, which are tenants' own: to staff, and to whoever has the token of the metrics.
+    """Return whether the response may name accounts, which belong to tenants: for staff and for holders of `METRICS_TOKEN`.
 
-    Asked only when the database answers, as the session is there.
+    Call it only when the database answers, because the session is stored there.
     """
     return has_metrics_token(request) or bool(
         request.user.is_active and getattr(request.user, "is_staff", False)
@@ -94,7 +94,7 @@ def _check_database() -> str:
         connection.ensure_connection()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except Exception:  # noqa: BLE001 - the answer is the state; the log of the database has the reason.
+    except Exception:  # noqa: BLE001 - any error means that it does not answer; the database's log has the reason.
         connection.close()
         return "does not answer"
     return "ok"
@@ -103,7 +103,7 @@ def _check_database() -> str:
 def _check_broker() -> str:
     try:
         cache.set("health", "1", 5)
-    except Exception:  # noqa: BLE001 - see _database().
+    except Exception:  # noqa: BLE001 - see `_check_database`.
         return "does not answer"
     return "ok"
 
@@ -112,7 +112,7 @@ _applied = False
 
 
 def _check_migrations() -> str:
-    global _applied  # noqa: PLW0603 - once they are applied they stay applied; the look costs many queries.
+    global _applied  # noqa: PLW0603 - applied migrations stay applied, and the check costs many queries.
     if not _applied:
         executor = MigrationExecutor(connection)
         _applied = not executor.migration_plan(executor.loader.graph.leaf_nodes())

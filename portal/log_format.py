@@ -1,4 +1,4 @@
-"""How log lines look: JSON in production, readable in development, with the request's id in each."""
+"""The format of log lines: JSON in production, readable in development, with the id of the request in each line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SHARED_PROCESSORS: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-# Without local variables, which structlog would add: those may be secrets.
+# Without local variables, which structlog would add, because they may contain secrets.
 TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
 
 
 def logging_settings(*, production: bool, level: str, request_level: str) -> dict[str, Any]:
-    """Set structlog up, and return Django's LOGGING that goes with it.
+    """Configure structlog, and return Django's LOGGING setting for it.
 
-    `level` is the least that is shown; `request_level` the least for the lines about requests.
+    `level` is the lowest level that is shown; `request_level` is the one for lines about requests.
     """
     structlog.configure(
         processors=[
@@ -62,7 +62,7 @@ def logging_settings(*, production: bool, level: str, request_level: str) -> dic
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
-            # Celery says "received" and "succeeded" for every doorbell; the jobs' own lines say more.
+            # Celery logs "received" and "succeeded" for every message; the lines of the jobs say more.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
             "django_structlog": {"level": request_level},

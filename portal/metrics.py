@@ -1,7 +1,7 @@
 """`/metrics` for Prometheus, read from the tables and from the broker at each scrape.
 
-No process counts anything by itself: every web process gives the same answer, and a restart forgets nothing.
-What is not known is left out; it is never zero.
+No process counts anything itself: every web process gives the same answer, and a restart loses nothing.
+Unknown values are left out, and never shown as zero.
 """
 
 from __future__ import annotations
@@ -42,48 +42,48 @@ class PortalCollector(Collector):
             "status",
             {row["status"]: row["count"] for row in summary.by_status},
         )
-        yield _last_hour()
+        yield _jobs_last_hour()
         yield GaugeMetricFamily(
             "portal_jobs_troubled",
-            "Jobs that are stuck, or errored and not yet dealt with.",
+            "Jobs that are stuck, or errored and not marked as handled.",
             summary.troubled_count,
         )
-        yield GaugeMetricFamily("portal_jobs_overdue", "Jobs that should have moved.", summary.overdue)
+        yield GaugeMetricFamily("portal_jobs_overdue", "Jobs that are overdue.", summary.overdue)
         ages = {
             "portal_canary_age_seconds": (
-                "Since a job that does nothing went the whole way.",
+                "Seconds since the last canary job ended.",
                 summary.canary_seconds_ago,
             ),
-            "portal_beat_age_seconds": ("Since beat rang last.", summary.beat_seconds_ago),
+            "portal_beat_age_seconds": ("Seconds since beat sent a task.", summary.beat_seconds_ago),
         }
         for name, (text, age) in ages.items():
             if age is not None:
                 yield GaugeMetricFamily(name, text, age)
         if summary.broker is not None:
             served = summary.broker.served
-            yield _build_gauge("portal_queue_messages", "Messages that wait.", "queue", summary.broker.depths)
+            yield _build_gauge("portal_queue_messages", "Waiting messages.", "queue", summary.broker.depths)
             yield _build_gauge(
                 "portal_queue_read",
                 "Whether a worker reads the queue.",
                 "queue",
                 {name: int(name in served) for name in queues.known_queues()},
             )
-        yield _sync_age()
+        yield _vm_sync_age()
         yield GaugeMetricFamily(
             "portal_vm_sync_stale",
-            "Accounts and regions whose VMs nobody has seen for three sync intervals.",
+            "Accounts and regions whose VMs were not synced for three intervals.",
             select_stale_states().count(),
         )
         yield GaugeMetricFamily(
             "portal_volume_sync_stale",
-            "Accounts and regions whose volumes nobody has seen for three sync intervals.",
+            "Accounts and regions whose volumes were not synced for three intervals.",
             select_stale_volume_states().count(),
         )
         yield from _resource_sync()
         yield _clock_offsets()
         yield GaugeMetricFamily(
             "portal_orphans",
-            "Servers and volumes that the portal made and knows no more, seen twice and reported.",
+            "Servers and volumes that the portal created and has no record of, found twice and reported.",
             Orphan.objects.filter(reported_at__isnull=False).count(),
         )
         yield from _pools()
@@ -96,10 +96,10 @@ def _build_gauge(name: str, text: str, label: str, values: dict[str, int]) -> Ga
     return family
 
 
-def _last_hour() -> GaugeMetricFamily:
+def _jobs_last_hour() -> GaugeMetricFamily:
     family = GaugeMetricFamily(
         "portal_jobs_last_hour",
-        "Jobs asked for in the last hour, by kind and status.",
+        "Jobs submitted in the last hour, by kind and status.",
         labels=["kind", "status"],
     )
     recent = Job.objects.filter(created_at__gt=timezone.now() - queues.AGES["under_an_hour"]).order_by()
@@ -108,10 +108,10 @@ def _last_hour() -> GaugeMetricFamily:
     return family
 
 
-def _sync_age() -> GaugeMetricFamily:
+def _vm_sync_age() -> GaugeMetricFamily:
     family = GaugeMetricFamily(
         "portal_vm_sync_age_seconds",
-        "Since the last complete listing of an account's VMs.",
+        "Seconds since the last complete listing of an account's VMs.",
         labels=["account", "account_id", "region"],
     )
     now = timezone.now()
@@ -125,7 +125,7 @@ def _sync_age() -> GaugeMetricFamily:
 def _clock_offsets() -> GaugeMetricFamily:
     family = GaugeMetricFamily(
         "portal_cloud_clock_offset_seconds",
-        "How far the cloud's clock is ahead of the portal's, as the last sync read it; negative: behind.",
+        "Seconds by which the cloud's clock is ahead of the portal's at the last sync; negative if it is behind.",
         labels=["account", "account_id", "region"],
     )
     accounts = CloudAccount.objects.filter(active=True).order_by("pk")
@@ -139,22 +139,22 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
     """Yield the age of each account's oldest type, and the number of stale accounts."""
     age = GaugeMetricFamily(
         "portal_resource_sync_age_seconds",
-        "Since the last success of the type of an account that was synced the longest ago.",
+        "Seconds since the last successful sync of an account's resource type that was synced the longest ago.",
         labels=["account", "account_id"],
     )
     stale = 0
-    for one in measure_staleness():
-        age.add_metric([one.name, str(one.account_id)], one.seconds)
-        stale += one.stale
+    for staleness in measure_staleness():
+        age.add_metric([staleness.name, str(staleness.account_id)], staleness.seconds)
+        stale += staleness.stale
     yield age
     yield GaugeMetricFamily(
         "portal_resource_sync_stale",
-        "Accounts of which some type has not been synced for three intervals.",
+        "Accounts with a resource type that was not synced for three intervals.",
         stale,
     )
     yield _build_gauge(
         "portal_resource_syncs_running",
-        "Resource syncs under way, by whether a worker has them.",
+        "Resource syncs in progress, waiting for a worker or running.",
         "state",
         {
             "waiting": SyncLog.objects.running().filter(owner="").count(),
@@ -172,46 +172,52 @@ def _pools() -> Iterator[GaugeMetricFamily]:
         labels=[*labels, "status"],
     )
     desired = GaugeMetricFamily(
-        "portal_pool_desired", "Spares that are to be kept; 0 of a pool that is off.", labels=labels
+        "portal_pool_desired", "Desired number of spares; 0 for a disabled pool.", labels=labels
     )
     claims = GaugeMetricFamily(
         "portal_pool_claims_last_day",
-        "Volumes wanted in the last day: hits came out of the pool, misses had to be made.",
+        "Volumes requested in the last day: hits came from the pool, misses had to be created.",
         labels=[*labels, "result"],
     )
-    rate = GaugeMetricFamily(
-        "portal_pool_hit_rate", "Of the volumes wanted in the last day, the share of the hits.", labels=labels
+    hit_rates = GaugeMetricFamily(
+        "portal_pool_hit_rate",
+        "Share of the volumes requested in the last day that came from the pool.",
+        labels=labels,
     )
-    paused = GaugeMetricFamily(
-        "portal_pool_paused", "Whether nothing is asked for, as the cloud has refused.", labels=labels
+    paused_pools = GaugeMetricFamily(
+        "portal_pool_paused", "1 while the pool requests no spares because the cloud refused.", labels=labels
     )
-    lacking = GaugeMetricFamily(
-        "portal_pool_source_missing", "Whether there is nothing that spares can be made from.", labels=labels
+    missing_sources = GaugeMetricFamily(
+        "portal_pool_source_missing",
+        "1 while there is no source from which spares can be created.",
+        labels=labels,
     )
     pools = list(VolumePool.objects.select_related("account").order_by("type", "account_id"))
     ids = [pool.pk for pool in pools]
     stock = count_stock(ids)
-    asked = Claim.objects.filter(pool__in=ids, at__gt=timezone.now() - timedelta(days=1)).order_by()
-    wanted = {row[0]: row[1:] for row in asked.values_list("pool").annotate(Sum("taken"), Sum("made"))}
+    claims_last_day = Claim.objects.filter(pool__in=ids, at__gt=timezone.now() - timedelta(days=1)).order_by()
+    hits_and_misses = {
+        row[0]: row[1:] for row in claims_last_day.values_list("pool").annotate(Sum("taken"), Sum("made"))
+    }
     for pool in pools:
-        of_pool = [pool.type, str(pool.account_id)]
+        pool_labels = [pool.type, str(pool.account_id)]
         now = stock.get(pool.pk, Stock())
         for status in ("available", "creating", "removing"):
-            spares.add_metric([*of_pool, status], getattr(now, status))
-        desired.add_metric(of_pool, pool.desired if pool.enabled and pool.account.active else 0)
-        hits, misses = wanted.get(pool.pk, (0, 0))
-        claims.add_metric([*of_pool, "hit"], hits)
-        claims.add_metric([*of_pool, "miss"], misses)
+            spares.add_metric([*pool_labels, status], getattr(now, status))
+        desired.add_metric(pool_labels, pool.desired if pool.enabled and pool.account.active else 0)
+        hits, misses = hits_and_misses.get(pool.pk, (0, 0))
+        claims.add_metric([*pool_labels, "hit"], hits)
+        claims.add_metric([*pool_labels, "miss"], misses)
         if hits + misses:
-            rate.add_metric(of_pool, hits / (hits + misses))
-        paused.add_metric(of_pool, int(pool.is_paused))
-        lacking.add_metric(of_pool, int(pool.has_source_problem))
-    yield from (spares, desired, claims, rate, paused, lacking)
+            hit_rates.add_metric(pool_labels, hits / (hits + misses))
+        paused_pools.add_metric(pool_labels, int(pool.is_paused))
+        missing_sources.add_metric(pool_labels, int(pool.has_source_problem))
+    yield from (spares, desired, claims, hit_rates, paused_pools, missing_sources)
     orphans = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
-    found = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
-    orphans |= {str(account_id): count for account_id, count in found}
+    orphan_counts = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
+    orphans |= {str(account_id): count for account_id, count in orphan_counts}
     yield _build_gauge(
-        "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", orphans
+        "portal_pool_strays", "Volumes with a pool's tag and without a record.", "account_id", orphans
     )
 
 
@@ -221,7 +227,7 @@ _registry.register(PortalCollector())
 
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Show the metrics to clients with `METRICS_TOKEN`. Without a token they are shown outside production only."""
+    """Return the metrics to clients with `METRICS_TOKEN`. Without that setting, they are shown only outside production."""
     if not settings.METRICS_TOKEN and settings.PRODUCTION:
         raise Http404
     if settings.METRICS_TOKEN and not has_metrics_token(request):
@@ -230,7 +236,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def has_metrics_token(request: HttpRequest) -> bool:
-    """Return whether a request names `METRICS_TOKEN`; never, when there is none."""
+    """Return whether a request has `METRICS_TOKEN`; False when the setting is empty."""
     token = settings.METRICS_TOKEN
     sent = request.headers.get("Authorization", "")
     return bool(token) and hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())

@@ -1,19 +1,19 @@
-"""Addresses of the database and the broker, and the passwords that go into them.
+"""URLs of the database and the broker, and their passwords.
 
-A password may hold any character; in an address `@`, `/`, `#`, `?` and `%` have a meaning of their own. So a password
-comes in a setting of its own and is quoted here, and an address that looks as if one had been pasted in is refused.
+A password may contain any character, but `@`, `/`, `#`, `?` and `%` have a special meaning in a URL. So a password has its
+own setting and is quoted here, and a URL that seems to contain an unquoted password is refused.
 """
 
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 
-def password_of(url: str) -> str:
-    """Return the password that an address holds, or an empty text."""
+def extract_password(url: str) -> str:
+    """Return the password in a URL, or an empty text."""
     return unquote(urlsplit(url).password or "")
 
 
-def with_password(url: str, password: str) -> str:
-    """Return the address with the password in it, quoted; one that holds a password already stays as it is."""
+def add_password(url: str, password: str) -> str:
+    """Return the URL with the quoted password. A URL that already has a password is returned unchanged."""
     split = urlsplit(url)
     if not password or split.password:
         return url
@@ -22,10 +22,10 @@ def with_password(url: str, password: str) -> str:
 
 
 def validate_url(name: str, url: str) -> str:
-    """Return the address of the setting `name`. Raises ValueError, without the value: it may hold a password."""
+    """Return the URL of the setting `name`. Raises ValueError without the value, which may contain a password."""
     try:
         split = urlsplit(url)
-        # Reading the port is what tells whether it is a number.
+        # `port` raises ValueError when it is not a number.
         is_right = split.port != 0 and not split.fragment and "@" not in split.path + split.query
     except ValueError:
         is_right = False

@@ -1,4 +1,4 @@
-"""The health of the system: beat is alive, jobs go through, and every queue with messages is read."""
+"""The health of the system: beat runs, jobs are processed, and a worker reads every queue that has messages."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from tasks import queues
 from tasks.canary import LATE_SECONDS, seconds_since_canary
 from tasks.clock import database_now
 
-# Schedules ring every few seconds; a beat that is silent for so long is dead, or waits for one that is.
+# Schedules run every few seconds. A beat that has sent no task for this time has ended or hangs.
 BEAT_LATE_SECONDS = 60.0
 CANARY_SCHEDULE = "tasks.canary"
 
 
-def system_health() -> dict[str, Any]:
-    """Return what is wrong with the system as `problems`, by name, each with a sentence for operators; empty when all is well.
+def find_system_problems() -> dict[str, Any]:
+    """Return the problems of the system by name, each with a sentence for operators; empty when the system is healthy.
 
-    It looks at rows, and at the broker, which it waits for less than a second. The times are the database's. A new
-    installation has as long to show the first sign of life as any sign is good for, from its migrations on.
+    It reads rows, and queries the broker for less than a second. The times are those of the database. In a new
+    installation, beat and canary count as silent from the time of its migrations.
     """
     since_start = _seconds_since_migrations()
     beat, canary = queues.seconds_since_beat(), seconds_since_canary()
     problems: dict[str, str] = {}
-    silent = _max_beat_silence()
-    if silent is None:
-        problems["schedules"] = "No schedule is switched on, so nothing rings."
-    elif (since_start if beat is None else beat) > silent:
-        problems["beat"] = f"Beat has not rung for more than {silent:.0f} s."
+    max_silence = _max_beat_silence()
+    if max_silence is None:
+        problems["schedules"] = "No schedule is enabled, so beat sends no tasks."
+    elif (since_start if beat is None else beat) > max_silence:
+        problems["beat"] = f"Beat has sent no task for more than {max_silence:.0f} s."
     if ahead := queues.count_schedules_ahead():
         problems["clock"] = (
-            f"{ahead} schedules count from a time to come; beat puts them right when it ticks."
+            f"{ahead} schedules have a last run in the future; beat corrects them when it runs."
         )
     if _is_canary_enabled() and (since_start if canary is None else canary) > LATE_SECONDS:
-        problems["canary"] = f"No job has come through for more than {LATE_SECONDS} s."
+        problems["canary"] = f"No canary job has ended for more than {LATE_SECONDS} s."
     if unread := _list_unread_queues():
-        problems["queues"] = f"Messages wait, and no worker reads: {', '.join(unread)}."
+        problems["queues"] = f"No worker reads these queues, which have messages: {', '.join(unread)}."
     return problems
 
 
 def _max_beat_silence() -> float | None:
-    """Return the seconds that beat may be silent: at least twice the shortest interval. None when no schedule is enabled."""
-    on = PeriodicTask.objects.filter(enabled=True).exclude(name="celery.backend_cleanup")
+    """Return how many seconds beat may send no task: at least twice the shortest interval. None without an enabled schedule."""
+    enabled = PeriodicTask.objects.filter(enabled=True).exclude(name="celery.backend_cleanup")
     spans = [
         task.interval.schedule.run_every if task.interval is not None else timedelta(days=1)
-        for task in on.select_related("interval")
+        for task in enabled.select_related("interval")
     ]
     if not spans:
         return None
@@ -55,12 +55,12 @@ def _max_beat_silence() -> float | None:
 
 
 def _is_canary_enabled() -> bool:
-    """Return whether the canary's schedule is enabled; a disabled one is not missed."""
+    """Return whether the canary's schedule is enabled."""
     return bool(PeriodicTask.objects.filter(task=CANARY_SCHEDULE, enabled=True).exists())
 
 
 def _list_unread_queues() -> list[str]:
-    """Return the queues that have messages and no worker; none when the broker does not answer, which the canary shows soon."""
+    """Return the queues with messages and without a worker; none when the broker does not answer, which the canary will show."""
     broker = queues.broker_status()
     if broker is None:
         return []

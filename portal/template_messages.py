@@ -1,4 +1,4 @@
-"""Finds the messages of Django templates for Babel, which knows Python alone (`babel.cfg`)."""
+"""Extraction of the messages of Django templates for Babel, which only supports Python itself (`babel.cfg`)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def extract(
     file: IO[bytes], keywords: Mapping[str, Any], comment_tags: Collection[str], options: Any
 ) -> Iterator[Any]:
     """Extract the messages of `{% translate %}` and `{% blocktranslate %}` from a template."""
-    # Django makes calls of gettext of them and X of all else; how that is indented would be none of Python's.
+    # `templatize` replaces messages by calls of gettext and everything else by X. Its indentation is not valid Python.
     calls = "\n".join(line.strip() for line in templatize(file.read().decode()).splitlines())
     yield from extract_python(BytesIO(calls.encode()), keywords, comment_tags, options)

@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 from api import errors
 
 from . import health
-from .api_document import DocumentPage, DocumentView
+from .api_document import ApiDocsView, DocumentView
 from .metrics import metrics
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
@@ -21,7 +21,7 @@ urlpatterns = [
     *(path("", include(f"{room}.page_urls")) for room in rooms),
     path("admin/", admin.site.urls),
     path("api/schema/", DocumentView.as_view(), name="schema"),
-    path("api/docs/", DocumentPage.as_view(url_name="schema"), name="docs"),
+    path("api/docs/", ApiDocsView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include([path("", include(f"{room}.urls")) for room in ["api", *rooms]])),
     path("metrics", metrics, name="metrics"),
     path("health/live", health.live, name="health-live"),

@@ -1,4 +1,4 @@
-"""The engine's tables in the admin: to be read. Their only buttons call services (see `queue_page.py`)."""
+"""The engine's tables in the admin, read-only. Their only buttons call services (see `queue_page.py`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .services import DECIDE_PERMISSION
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Shows rows and changes none."""
+    """A read-only admin."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -30,7 +30,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
 
 class ReadOnlyInline(admin.TabularInline[Any, Any]):
-    """Shows the rows of another table below one, and changes none."""
+    """A read-only table of related rows."""
 
     extra = 0
     can_delete = False
@@ -77,14 +77,14 @@ class AsyncTaskInline(ReadOnlyInline):
     ]
 
 
-class LineInline(ReadOnlyInline):
+class JobLogLineInline(ReadOnlyInline):
     model = JobLogLine
     fields = ["at", "level", "message"]
 
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    """Jobs with their steps, watches, locks and lines."""
+    """Jobs with their steps, log lines, watches and locks."""
 
     list_display = [
         "id",
@@ -131,27 +131,27 @@ class JobAdmin(ReadOnlyAdmin):
             },
         ),
     ]
-    inlines = [StepInline, LineInline, AsyncTaskInline, LockInline]
+    inlines = [StepInline, JobLogLineInline, AsyncTaskInline, LockInline]
 
     def get_urls(self) -> list[Any]:
-        """Return the routes of the queue page and the buttons before the admin's own, which take any path for a job's id."""
-        return [*queue_page.urls(), *super().get_urls()]
+        """Return the routes of the queue page before the admin's own, which would take any path for a job's id."""
+        return [*queue_page.queue_routes(), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show a job, with the decisions that are allowed now."""
         job = self.get_object(request, object_id)
-        shown = {
+        context = {
             "decisions": allowed_decisions(job) if job else [],
             "may_decide": has_staff_permission(request.user, DECIDE_PERMISSION),
         }
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
 
 @admin.register(EntityLock)
 class EntityLockAdmin(ReadOnlyAdmin):
-    """Locks of entities, and the jobs that hold them."""
+    """Locks of entities with the jobs that hold them."""
 
     list_display = ["key", "job", "created_at"]
     search_fields = ["key"]

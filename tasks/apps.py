@@ -10,8 +10,8 @@ class TasksConfig(AppConfig):
     verbose_name = _("Task manager")
 
     def ready(self) -> None:
-        """Declare the schedules that the engine lives by."""
-        from .canary import EVERY_SECONDS  # Registers its command and its watcher, too.
+        """Declare the schedules of the engine."""
+        from .canary import EVERY_SECONDS  # The import also registers the canary's command and watcher.
         from .schedules import Schedule, declare_schedule
 
         declare_schedule(

@@ -1,7 +1,7 @@
-"""The canary: a job without an effect, sent through the whole system every minute.
+"""The canary: a job without an effect that is sent through the whole system every minute.
 
-Beat sends it, a worker submits it, another claims it, a poller polls for it, and the job ends: when the last canary is long
-ago, something on that way is broken, whichever process still answers a ping.
+Beat sends its task, a worker submits the job, another worker claims it, a poller polls its watch, and the job ends. If the
+last canary ended long ago, one of these parts does not work, even if every process answers a ping.
 """
 
 from __future__ import annotations
@@ -26,45 +26,45 @@ ALIVE = "alive"
 EVERY_SECONDS = 60
 # More than twice the time between two canaries.
 LATE_SECONDS = 150
-# Canaries are many, and their rows of no further use.
+# Canaries are many, and their rows have no further use.
 RETENTION = timedelta(days=1)
 
 
 @register
 @dataclass
 class CanaryCommand(Command):
-    """A command of one step that is done at once, and one that is polled."""
+    """A command with a step that does nothing and a step that is polled."""
 
     kind: ClassVar[str] = "tasks.canary"
     title: ClassVar[str | Promise] = _("Canary")
     deadline: ClassVar[timedelta] = minutes(5)
 
     def locks(self) -> list[str]:
-        """Return one lock for all canaries: when they do not come back, they do not pile up either."""
+        """Return one lock for all canaries, so that they do not accumulate when they do not end."""
         return ["canary"]
 
     renamed_steps: ClassVar[Mapping[str, str]] = {"sing": "run", "be_heard": "wait_until_polled"}
 
     @step(title=_("Run"))
     def run(self) -> Result:
-        """Do nothing, in a worker."""
+        """Do nothing. The step only shows that a worker runs it."""
         return Done()
 
     @step(title=_("Poll"))
     def wait_until_polled(self) -> Result:
-        """Wait for the poller."""
+        """Wait for the verdict of the poller."""
         return Watch(SCOPE, SCOPE, SCOPE, until=frozenset({ALIVE}))
 
 
 class CanaryWatcher:
-    """A watcher that finds every canary alive: what counts is that it polls."""
+    """A watcher that reports every canary as alive, so that only the poller itself is tested."""
 
     def poll_one(self, scope: str, object_id: str) -> Observation:
         """Return that the canary is alive."""
         return Observation(ALIVE)
 
     def poll_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
-        """Return that all of them are alive."""
+        """Return that all canaries are alive."""
         return dict.fromkeys(object_ids, Observation(ALIVE))
 
 
@@ -72,20 +72,20 @@ register_watcher(SCOPE, CanaryWatcher())
 
 
 def send_canary() -> None:
-    """Submit a canary, unless the last one has not come back."""
+    """Submit a canary. A canary that has not ended is joined instead."""
     with transaction.atomic():
         engine.submit(CanaryCommand())
 
 
 def seconds_since_canary() -> float | None:
-    """Return how long ago the last canary came back; None when none has within `RETENTION`."""
+    """Return how many seconds ago the last canary ended; None when none did within `RETENTION`."""
     now = database_now()
     ended = (
         Job.objects.filter(
             kind=CanaryCommand.kind,
             status=JobStatus.SUCCEEDED,
             created_at__gt=now - RETENTION,
-            # A time that lies ahead was written before the clock was set back: it is no sign of life.
+            # A time in the future was written before the clock was set back, and does not prove that the system works.
             ended_at__lte=now + TOLERANCE,
         )
         .order_by("-created_at")

@@ -1,4 +1,4 @@
-"""The time of the database, which all processes share, and whether a stored time can be believed."""
+"""The time of the database, which all processes share, and the plausibility of stored times."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from django.utils import timezone
 
 from . import queries
 
-# How far clocks of the portal's own machines may differ. What lies further ahead than this was written by a clock that
-# has been set back since, and says nothing.
+# The maximum difference between the clocks of the portal's machines. A time that is further in the future was written by a
+# clock that was set back since, and does not count.
 TOLERANCE = timedelta(seconds=60)
 
 
 def database_now() -> datetime:
-    """Return the present time of the database's clock, also in the middle of a transaction."""
+    """Return the present time of the database's clock. It also advances within a transaction."""
     return queries.fetch_now()
 
 
 def is_recent(at: datetime | None, within: timedelta, now: datetime | None = None) -> bool:
-    """Return whether something happened within a span before now. A time that lies ahead is no sign that it did."""
+    """Return whether a time is within a span before now. A time in the future is not."""
     now = now or timezone.now()
     return at is not None and now - within <= at <= now + TOLERANCE

@@ -1,11 +1,11 @@
 """Commands: locks, validation, named steps with their undo, and hooks for the end.
 
-A command is code that carries out one change in the outside, such as a cloud.
-An instance is a dataclass of JSON values, so that a job can be taken up again from its row by any worker:
+A command is code that carries out one change in an external system, such as a cloud.
+An instance is a dataclass of JSON values, so that any worker can continue a job from its row:
 
     @register
     @dataclass
-    class StartVm(Command):
+    class StartVmCommand(Command):
         kind = "vms.start"
         vm_id: str
 
@@ -56,9 +56,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Go on when something outside has a status of `until`; fail when it has one of `unless`.
+    """Continue when an external object has a status of `until`; fail when it has one of `unless`.
 
-    `watcher` names a registered `polling.Watcher`; `scope` is what one listing of it covers.
+    `watcher` names a registered `polling.Watcher`; `scope` names the objects that one of its listings covers.
     `polling.MISSING` is the status of an object that does not exist.
     """
 
@@ -72,7 +72,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The outside refused. `code` is stable and for programs, `message` for people."""
+    """The external system refused. `code` is stable and for programs, `message` is for people."""
 
     code: str
     message: str
@@ -80,16 +80,16 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Run other commands as children of this job, and go on when all of them have ended.
+    """Run other commands as children of this job, and continue when all of them have ended.
 
-    `at_once` of them run side by side; with 1, one after another in the order given.
-    They borrow the locks of the root; keys that the root does not hold are taken for it, until it ends.
-    Each is validated when it begins, because those before it may have made it possible.
+    At most `at_once` of them run at the same time; with 1, they run one after another in their order.
+    Children use the locks of the root. Keys that the root does not hold yet are acquired for it until it ends.
+    A child is validated when it begins, because the children before it may create what it needs.
 
-    When one does not succeed, the others are cancelled, the step fails with the child's message, and what the children
-    did is undone, unless they are `optional`: then all of them run, and a later step reads `Command.children_of`.
-    When the job itself is undone, children that succeeded are undone, the last first, and then this step's own
-    undo runs; what `permanent` children did stays.
+    When a child does not succeed, the others are cancelled, the step fails with the child's message, and the effects of
+    all children are undone. If they are `optional`, all of them run, and a later step reads `Command.children_of`.
+    When the job itself is undone, its succeeded children are undone, the last first, and then this step's own undo runs.
+    The effects of `permanent` children are never undone.
     """
 
     children: Sequence[Command]
@@ -108,7 +108,7 @@ Result = Done | Wait | Watch | Failed | Spawn
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason why a command cannot be recorded. `field` names the input that it is about, if one."""
+    """A reason why a command cannot be recorded. `field` names the invalid input, if there is one."""
 
     code: str
     message: str | Promise
@@ -118,7 +118,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job did not succeed, for its `on_failure` hook."""
+    """The reason why a job did not succeed, for its `on_failure` hook."""
 
     status: str  # failed, cancelled or errored
     code: str
@@ -143,32 +143,32 @@ STALLED_AFTER = seconds(15)
 
 
 class StepDeclaration:
-    """A step as its class declares it: a name, what it does, how that is undone, how long it may take."""
+    """A step as its class declares it: its name, its functions to run and to undo, and its deadline."""
 
     def __init__(self, run: StepFunction, deadline: timedelta | None, title: str | Promise) -> None:
         self.name = run.__name__
         self.title = title or run.__name__.replace("_", " ")
         self.run = run
         self.deadline = deadline or DEFAULT_STEP_DEADLINE
-        # Children have deadlines of their own: unless one is declared, a step waits for them as long as its job may.
+        # Children have their own deadlines: without a declared deadline, a step waits for them until its job's deadline.
         self.deadline_with_children = deadline
         self.undo_run: StepFunction | None = None
         self.stalled_run: StepFunction | None = None
         self.__doc__ = run.__doc__
 
     def undo(self, function: StepFunction) -> StepFunction:
-        """Declare how this step is undone. Retried with back-off until it returns `Done`."""
+        """Declare the undo of this step. It is retried with back-off until it returns `Done`."""
         self.undo_run = function
         return function
 
     def stalled(self, function: StepFunction) -> StepFunction:
-        """Declare the function that checks the outside when this step's `Watch` is not decided soon.
+        """Declare the function that checks the external system when this step's `Watch` is not decided soon.
 
-        The outside may have accepted a request and then lost it, and would never reach the awaited status. Called after
-        `STALLED_AFTER`, and again and again while the watch stays open, without a transaction, like a step; it may ask
-        again, if that is safe to repeat. It returns `Wait` to go on watching (its seconds are the time until the next call,
-        its message is shown), `Done` when the awaited status is reached, `Failed` when it will not be. An error of the
-        outside that `translate` calls a `Wait` goes on watching too.
+        The external system may have accepted a request and lost it, and would then never reach the awaited status. The
+        function is called after `STALLED_AFTER`, and repeatedly while the watch stays open, without a transaction, like a
+        step. It may send the request again, if that is safe to repeat. It returns `Wait` to keep the watch (with the time
+        until the next call, and a message that is shown), `Done` when the awaited status is reached, or `Failed` when it
+        will not be reached. An error that `translate` maps to a `Wait` keeps the watch, too.
         """
         self.stalled_run = function
         return function
@@ -192,11 +192,11 @@ def step(
 ) -> StepDeclaration | Callable[[StepFunction], StepDeclaration]:
     """Make a method a step. Steps run in the order in which the class declares them.
 
-    A step runs without a transaction, may run again after a crash, and so must be safe to repeat:
+    A step runs without a transaction, and may run again after a crash, so it must be safe to repeat:
     `self.retrying` is true when an earlier run may have had its effect.
-    `deadline` is how long after its beginning the step may still wait before it fails with `timeout`: by default ten
-    minutes, or as long as the job has when it waits for children.
-    `title` is what people read in their language; otherwise it is the method's name.
+    `deadline` is the time from its beginning after which a waiting step fails with `timeout`: by default ten minutes, or
+    the rest of the job's time for a step that waits for children.
+    `title` is shown to people in their language; the default is the method's name.
     """
     if function is not None:
         return StepDeclaration(function, deadline, title)
@@ -207,24 +207,24 @@ def step(
 
 
 class Command:
-    """A change in the outside, step by step. Subclasses are dataclasses of JSON values; see the module's text."""
+    """A change in an external system, in steps. Subclasses are dataclasses of JSON values; see the module's docstring."""
 
     kind: ClassVar[str]  # A stored string, never renamed.
-    title: ClassVar[str | Promise]  # "Start VM": what people read before the entity's name.
+    title: ClassVar[str | Promise]  # "Start VM": shown before the entity's name.
     deadline: ClassVar[timedelta] = minutes(60)
-    # The longest wait of its steps: a longer one was written by a clock that ran ahead.
+    # The longest wait of its steps. A longer one in the database was written by a clock that ran ahead.
     longest_wait: ClassVar[timedelta] = minutes(15)
     steps: ClassVar[list[StepDeclaration]] = []
-    # Steps that the release before has stored under another name, as {"old": "new"}. Its jobs go on.
+    # Steps that the previous release stored under another name, as {"old": "new"}, so that its jobs can continue.
     renamed_steps: ClassVar[Mapping[str, str]] = {}
-    # A Celery queue of its own, for commands that must neither wait for other jobs nor delay them: a worker has to read it.
+    # The command's own Celery queue, for commands that must neither wait for other jobs nor delay them. A worker must read it.
     queue: ClassVar[str] = ""
 
     # Set by the engine on the instance that a worker runs.
     job: Job
-    # The job's: what earlier steps found out, saved with each step's record. Two names in it are the engine's:
-    # "observed", what the last `Watch` saw, and "unrecorded", the step that may have had an effect without
-    # a record (after a crash, a lost answer), for its undo to look for.
+    # The job's data: values that earlier steps stored, saved with the record of each step. The engine itself uses two keys:
+    # "observed" is the last observation of a `Watch`; "unrecorded" names the step that may have had an effect without a
+    # record (after a crash or a lost answer), which its undo has to look for.
     data: dict[str, Any]
     retrying: bool = False
     tries: int = 0
@@ -240,36 +240,37 @@ class Command:
         cls.renamed_steps = {**inherited_names, **vars(cls).get("renamed_steps", {})}
 
     def locks(self) -> list[str]:
-        """Keys of the entities that this command makes busy, such as `vm:<id>`."""
+        """Return the keys of the entities that this command locks, such as `vm:<id>`."""
         return []
 
     def entity(self) -> Entity:
-        """Return what the job is about."""
+        """Return the object of the job."""
         return Entity("", "", "")
 
     def validate(self) -> list[Refusal]:
-        """Return every reason against doing this now. Reads the database alone.
+        """Return every reason against the command. Reads only the database.
 
-        Called under the entity's row lock when the job is recorded, or, of a child, when it begins.
+        Called under the entity's row lock when the job is recorded; for a child, when it begins.
         """
         return []
 
     def children_of(self, step_name: str) -> list[Job]:
-        """Return the jobs that a step of this one has spawned, in their order: for a later step to read how they ended."""
+        """Return the jobs that a step of this job has spawned, in their order, for a later step that reads their results."""
         return list(self.job.children.filter(parent_step=step_name).order_by("position"))
 
     def log_message(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
-        """Append a line to the job's log at once, whether or not the step is recorded."""
+        """Append a line to the job's log at once, independent of the record of the step."""
         JobLogLine.objects.create(job=self.job, level=level, message=message)
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """Return what an exception of a step means: `Wait` to try again, `Failed` for a refusal, None for a bug of ours."""
+        """Return the result for an exception of a step: `Wait` to retry, `Failed` for a refusal, None for a bug."""
         return None
 
     def explain(self, status: str, fault: str) -> str:
         """Return an explanation of a watch that ended in one of its `unless` statuses. Called without a transaction.
 
-        `status` is the last status that was seen, `fault` the outside's own reason, or "". "" leaves the message to the engine.
+        `status` is the last observed status, `fault` the reason that the external system gave, or "". With "" as the
+        explanation, the engine writes the message.
         """
         return ""
 
@@ -279,7 +280,7 @@ class Command:
     def on_failure(self, failure: Failure) -> None:
         """Write the result of a failure, after every undo. Runs in the transaction that ends the job.
 
-        A child that had succeeded, and whose parent failed later, is told here (code `undone`) when it is undone.
+        It is also called (code `undone`) for a child that had succeeded, when it is undone because its parent failed.
         """
 
     def params(self) -> dict[str, Any]:
@@ -293,7 +294,7 @@ class Command:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
-        """Return the instance that `params()` described. Unknown names, written by a later release, are left out."""
+        """Return the instance for the values of `params()`. Unknown names, from a later release, are ignored."""
         known = {declared.name for declared in dataclasses.fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: value for name, value in params.items() if name in known})
 
@@ -307,7 +308,7 @@ SomeCommand = TypeVar("SomeCommand", bound=type[Command])
 
 
 def register(command: SomeCommand) -> SomeCommand:
-    """Make a command class known by its kind. Two classes of one kind are a mistake in the code."""
+    """Register a command class under its kind. Raises ValueError when another class has the kind."""
     if _registry.setdefault(command.kind, command) is not command:
         raise ValueError(
             f"Two commands are registered as '{command.kind}': kinds are stored and must be unique."
@@ -321,7 +322,7 @@ def command_title(kind: str) -> str:
 
 
 def step_title(kind: str, name: str) -> str:
-    """Return the title of a stored step in the reader's language; its name in words when no command declares it any more."""
+    """Return the title of a stored step in the reader's language; its name when no command declares it any more."""
     declared = _registry[kind].steps if kind in _registry else []
     name = step_name(kind, name)
     return next((str(one.title) for one in declared if one.name == name), name.replace("_", " "))

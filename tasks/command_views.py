@@ -1,4 +1,4 @@
-"""Views that record a command: 202 with its job, or, with `Prefer: wait`, what became of it."""
+"""Views that record a command: they answer 202 with its job, or, with `Prefer: wait`, the ended job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .services import wait_for_job
 
 
 def job_response(job: Job | None, body: dict[str, Any]) -> Response:
-    """Return 202 with the job and where to follow it; 200 when there was nothing to do."""
+    """Return 202 with the job and its URL as `Location`; 200 when there was nothing to do."""
     if job is None:
         return Response({**body, "job": None}, status=200)
     location = reverse("job-detail", kwargs={"pk": job.pk})
@@ -34,11 +34,11 @@ def job_response(job: Job | None, body: dict[str, Any]) -> Response:
 class CommandView(ScopedView):
     """A view whose POST, PATCH or DELETE records a command.
 
-    A subclass calls one service inside `run_command`, checks the body with `validate_body`, and renders in
-    `refresh_body` what the job may have changed.
+    A subclass calls one service inside `run_command`, checks the body with `validate_body`, and renders the objects that
+    the job may have changed in `refresh_body`.
     """
 
-    # The model whose permission and role a caller needs, where it is not that of the view's queryset.
+    # The model whose permission and role the caller needs, if it is not the model of the view's queryset.
     role_model: ClassVar[type[models.Model] | None] = None
 
     def require_access(self, role: Role) -> None:
@@ -50,8 +50,8 @@ class CommandView(ScopedView):
     def validate_body(self, serializer: BaseSerializer[Any], role: Role) -> dict[str, Any]:
         """Return the validated data of a body or a query.
 
-        Raises 404 and 403 before 400: a body's errors tell nothing about objects that the caller may not change. A
-        valid body is not checked here for access, as the service does that under its lock.
+        Raises 404 and 403 before 400, so that the errors of a body reveal nothing about objects that the caller may not
+        change. With a valid body, access is not checked here, because the service checks it under its lock.
         """
         if not serializer.is_valid():
             self.require_access(role)
@@ -59,10 +59,10 @@ class CommandView(ScopedView):
         return dict(serializer.validated_data)
 
     def run_command(self, request: Request, record: Callable[[], Response]) -> Response:
-        """Answer with what `record` returns, once its job has ended if the request prefers to wait.
+        """Return the response of `record`; if the request prefers to wait, return it when its job has ended.
 
-        A POST is carried out once under its `Idempotency-Key`. The wait begins after the commit, because a worker does
-        not see the job before, and its result is not kept under the key.
+        A POST is carried out once under its `Idempotency-Key`. The wait begins after the commit, because workers do not
+        see the job before. The response after the wait is not stored under the key.
         """
         is_post = request.method == "POST"
         response = run_idempotent(request, request.user, record) if is_post else record()
@@ -71,13 +71,13 @@ class CommandView(ScopedView):
         return response
 
     def refresh_body(self, body: dict[str, Any]) -> None:
-        """Render again in the body what the job has changed; `body["job"]` is up to date already."""
+        """Render the objects in the body that the job has changed. `body["job"]` is already up to date."""
 
     def wait_if_preferred(self, request: Request, response: Response) -> bool:
-        """Wait as `Prefer: wait=N` asks, and return whether the job has ended.
+        """Wait for the job as `Prefer: wait=N` requests, and return whether the job has ended.
 
-        Raises 401 when the caller's credentials or membership have ended meanwhile; the work goes on. The view's scope
-        is renewed, so that what it shows beside the job is cut to what the caller may see now.
+        Raises 401 when the caller's credentials or membership have ended meanwhile; the job goes on. The view's scope is
+        renewed, so that the response contains only what the caller may see now.
         """
         seconds = parse_preferred_wait(request)
         if response.status_code != 202 or not seconds:

@@ -1,7 +1,7 @@
-"""Dispatching: telling a worker by a Celery message that a row is due.
+"""Dispatching: send a Celery message that makes a worker process a row that is due.
 
-A message is only a doorbell: it says which row to look at, and nothing else. It goes out after the commit of what it is
-about, never before. A failure to send it is only logged, because the sweep dispatches everything again that should have moved.
+A message is only a notification with the key of the row. It is sent after the commit of the row, never before. A failure to
+send it is only logged, because the sweep dispatches everything that is overdue.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from .models import IN_FLIGHT, Job
 
 log = structlog.get_logger(__name__)
 
-# A message with a longer delay would sit in a worker's memory; the sweep dispatches what is due later.
-LONGEST_DELAY_SECONDS = 60.0
-# Workers take from their queues in turn. A job that is woken does not stand behind a thousand that have just been
-# submitted: what the cloud has done is seen while more is still being requested of it.
+# A worker keeps delayed messages in its memory. The sweep dispatches jobs that are due later than this.
+MAX_DELAY_SECONDS = 60.0
+# The queue for woken jobs. Workers read their queues in turn, so a woken job does not wait behind a thousand jobs that
+# were just submitted.
 WOKEN_QUEUE = "polling"
 
 
 def dispatch_job(job: Job, *, after: float = 0.0) -> None:
-    """Have `tasks.advance` advance a job, once the current transaction is committed."""
+    """Send a message to advance a job, after the commit of the current transaction."""
     dispatch_jobs([(job.pk, job.queue)], after=after)
 
 
 def dispatch_jobs(jobs: Iterable[queries.JobAddress], *, after: float = 0.0, woken: bool = False) -> None:
-    """Have `tasks.advance` advance each of some jobs, once the current transaction is committed.
+    """Send a message to advance each of the jobs, after the commit of the current transaction.
 
-    Each is its id and the queue that its command has, "" for none.
+    A job is given by its id and by its command's own queue, "" for none.
     """
-    if after > LONGEST_DELAY_SECONDS:
+    if after > MAX_DELAY_SECONDS:
         return
     by_queue: dict[str, list[tuple[str]]] = {}
     for job_id, queue in jobs:
         by_queue.setdefault(queue, []).append((str(job_id),))
     for queue, calls in by_queue.items():
-        chosen = queue or (WOKEN_QUEUE if woken else None)
-        transaction.on_commit(_sending("tasks.advance", calls, after, chosen), robust=True)
+        target_queue = queue or (WOKEN_QUEUE if woken else None)
+        transaction.on_commit(_build_sender("tasks.advance", calls, after, target_queue), robust=True)
 
 
 def dispatch_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
-    """Have `tasks.poll` poll what is watched in a scope, once the current transaction is committed.
+    """Send a message to poll the watches of a scope, after the commit of the current transaction.
 
-    A thousand jobs that begin to watch at once need one message, not a thousand: the scope's row remembers the time
-    for which one was sent, and no other is sent for about the same time.
-    A message that was sent and lost is forgotten as soon as its time has passed.
+    A thousand jobs that begin to watch at once need one message, not a thousand: the scope's row stores the time for
+    which a message was sent, and no other message is sent for about the same time. After that time, the stored value no
+    longer counts, so a lost message does no harm.
     """
-    seconds = min(after, LONGEST_DELAY_SECONDS)
+    seconds = min(after, MAX_DELAY_SECONDS)
     transaction.on_commit(lambda: _dispatch_poll_once(watcher, scope, seconds), robust=True)
 
 
@@ -63,45 +63,44 @@ def _dispatch_poll_once(watcher: str, scope: str, after: float) -> None:
 
 
 def dispatch_task(task: str, *calls: Sequence[object]) -> None:
-    """Have a Celery task of a room run, once for each list of arguments, when the current transaction is committed."""
+    """Send a message for each list of arguments of a room's Celery task, after the commit of the current transaction."""
     transaction.on_commit(lambda: _send(task, calls, 0.0), robust=True)
 
 
 def dispatch_task_once(task: str, args: Sequence[object], *, within: float) -> None:
-    """Have a Celery task run once for all calls within a number of seconds, after the current transaction's commit.
+    """Run a Celery task once for all calls within a number of seconds, after the commit of the current transaction.
 
-    The first call's message goes out, and is due when the time is over: so the task sees what the other callers have
-    committed. Without the cache every call sends one.
+    The first call sends the message, delayed by that time, so the task sees the commits of the other callers. If the cache
+    does not answer, every call sends a message.
     """
     key = f"dispatched:{task}:{','.join(map(str, args))}"
 
     def send() -> None:
         try:
-            first = cache.add(key, 1, timeout=within)
-        except Exception as error:  # noqa: BLE001 - whatever ails the cache, a message too many does no harm.
+            is_first = cache.add(key, 1, timeout=within)
+        except Exception as error:  # noqa: BLE001 - the cache may fail in many ways; an additional message does no harm.
             log.warning("dispatch_not_shared", task=task, error=str(error))
-            first = True
-        if first:
+            is_first = True
+        if is_first:
             _send(task, [args], within)
 
     transaction.on_commit(send, robust=True)
 
 
 def wake_jobs(job_ids: Sequence[UUID]) -> None:
-    """Have waiting jobs advanced now: what they wait for is decided, or they were cancelled.
+    """Make waiting jobs due and dispatch them: their watch is decided, or they were cancelled.
 
-    A job that a worker owns is left to that worker.
-    The rows are locked parents first, as everywhere that locks several jobs; otherwise two transactions could wait for
-    each other.
+    The rows of jobs that a worker owns are not changed.
+    The rows are locked parents first, as in all code that locks several jobs, to prevent deadlocks.
     """
-    # Those that a worker owns, too: it may be releasing them at this moment.
+    # Messages are also sent for jobs that a worker owns, because it may be releasing them at this moment.
     dispatch_jobs(queries.wake_jobs(job_ids, sorted(IN_FLIGHT)), woken=True)
 
 
-def _sending(
+def _build_sender(
     task: str, calls: Sequence[Sequence[object]], after: float, queue: str | None
 ) -> Callable[[], None]:
-    """Return the function for `on_commit`. No `partial`: Django logs the name of a function that fails, and a partial has none."""
+    """Return the function for `on_commit`. Not a `partial`, because Django logs the name of a function that fails."""
 
     def send() -> None:
         _send(task, calls, after, queue)
@@ -110,7 +109,7 @@ def _sending(
 
 
 def _send(task: str, calls: Sequence[Sequence[object]], after: float, queue: str | None = None) -> None:
-    """Send messages over one connection; the first that fails ends it, as the others would fail too."""
+    """Send messages over one connection, until one fails."""
     try:
         with current_app.producer_or_acquire() as producer:
             for args in calls:
@@ -122,5 +121,5 @@ def _send(task: str, calls: Sequence[Sequence[object]], after: float, queue: str
                     ignore_result=True,
                     producer=producer,
                 )
-    except Exception as error:  # noqa: BLE001 - whatever ails the broker, the sweep dispatches again.
+    except Exception as error:  # noqa: BLE001 - the broker may fail in many ways; the sweep dispatches again.
         log.warning("dispatch_failed", task=task, args=calls[:3], count=len(calls), error=str(error))

@@ -1,12 +1,12 @@
-"""A job's life as server-sent events: what changed is sent as it changes, over one answer that stays open.
+"""The changes of a job as server-sent events, in one response that stays open.
 
-Events: `job` (the job as `jobs/{id}/` shows it, at first and whenever it changes), `line` (a line of its log, with its
-id, so that a reader who comes back goes on after the last one it received), `end` (no more will come).
+Events: `job` (the job as `jobs/{id}/` shows it, at the start and after each change), `line` (a line of its log, with its
+id, so that a reader that reconnects continues after the last line that it received), `end` (the last event).
 
 The cost of a reader is bounded: a stream holds a thread of the web process, so a limited number runs at once (`waiting.py`),
-each for at most `JOB_EVENTS_SECONDS`; a reader without a slot gets the present state, and comes back for more. A reader that
-vanished is noticed by the next write, at the latest after `HEARTBEAT_SECONDS`; one that does not read is disconnected when a
-write takes longer than `WRITE_TIMEOUT_SECONDS`.
+each for at most `JOB_EVENTS_SECONDS`; a reader without a slot gets the present state and has to reconnect. The next write
+detects a reader that has disconnected, at the latest after `HEARTBEAT_SECONDS`; a reader that does not read is disconnected
+when a write takes longer than `WRITE_TIMEOUT_SECONDS`.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ RECONNECT_WHEN_FULL_MILLISECONDS = 5000
 LINES_PER_QUERY = 100
 
 
-def event_stream(request: HttpRequest, job: Job, opened: ResponseAccess) -> StreamingHttpResponse:
-    """Return the stream of a job's events to a reader: a browser with its session, a program with its token.
+def event_stream(request: HttpRequest, job: Job, access: ResponseAccess) -> StreamingHttpResponse:
+    """Return the response with the stream of a job's events.
 
-    It ends, without an event, when the reader loses access.
+    It ends without an event when the reader loses access.
     """
     last = request.headers.get("Last-Event-ID", "")
     reader = _Reader(
         job_id=job.pk,
         tenant_id=job.tenant_id,
         after_line=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0,
-        # The middleware that has set the language has ended when the events are sent.
+        # The events are sent after the middleware has reset the language.
         language=translation.get_language() or settings.LANGUAGE_CODE,
-        opened=opened,
+        access=access,
     )
     return StreamingHttpResponse(
-        _events(reader, request.META.get("gunicorn.socket")),
+        _stream_events(reader, request.META.get("gunicorn.socket")),
         content_type="text/event-stream",
         # No proxy may buffer the events (X-Accel-Buffering is nginx's header for that).
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
@@ -64,79 +64,81 @@ def event_stream(request: HttpRequest, job: Job, opened: ResponseAccess) -> Stre
 
 @dataclass
 class _Reader:
-    """A reader of the stream, and what was sent to it."""
+    """A reader of the stream, and the last state that was sent to it."""
 
     job_id: UUID
     tenant_id: UUID | None
     after_line: int
     language: str
-    opened: ResponseAccess
-    versions: tuple[Any, ...] | None = None
-    shown: bytes = b""
+    access: ResponseAccess
+    last_versions: tuple[Any, ...] | None = None
+    last_job: bytes = b""
 
-    def may_read(self) -> bool:
-        """Return whether the reader may still see the job: a few small queries."""
-        scope = self.opened.get_scope()
+    def can_read(self) -> bool:
+        """Return whether the reader may still see the job. Costs a few small queries."""
+        scope = self.access.get_scope()
         return scope is not None and Job.objects.within(scope).filter(pk=self.job_id).exists()
 
     def pending_events(self, versions: tuple[Any, ...]) -> Iterator[bytes]:
         """Yield the events that the reader has not been sent yet."""
-        if versions == self.versions:
+        if versions == self.last_versions:
             return
-        self.versions = versions
+        self.last_versions = versions
         lines: Any = [None] * LINES_PER_QUERY
         while len(lines) == LINES_PER_QUERY:
             with translation.override(self.language):
-                lines = _lines(self.job_id, self.after_line)
+                lines = _render_log_lines(self.job_id, self.after_line)
             for line in lines:
                 self.after_line = line["id"]
-                yield _event("line", line, event_id=self.after_line)
+                yield _format_event("line", line, event_id=self.after_line)
         with translation.override(self.language):
-            job = _job(self.job_id)
-        if job != self.shown:
-            self.shown = job
+            job = _render_job(self.job_id)
+        if job != self.last_job:
+            self.last_job = job
             yield b"event: job\ndata: " + job + b"\n\n"
 
 
-def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[bytes]:
-    """Yield the events of a job, until it has ended or the time is over. Begins with the job as it is."""
+def _stream_events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[bytes]:
+    """Yield the events of a job until it has ended or the time is over, beginning with its present state."""
     with waiting_slot(reader.tenant_id) as may_wait:
         if connection_to_reader is not None:
             connection_to_reader.settimeout(WRITE_TIMEOUT_SECONDS)
         retry = RECONNECT_MILLISECONDS if may_wait else RECONNECT_WHEN_FULL_MILLISECONDS
         yield f"retry: {retry}\n\n".encode()
-        until = written = checked = time.monotonic()
+        deadline = last_write_at = last_check_at = time.monotonic()
         if may_wait:
-            until += settings.JOB_EVENTS_SECONDS
-        while (versions := queries.fetch_job_versions(reader.job_id)) is not None:  # None: it was pruned.
-            if time.monotonic() - checked > CHECK_EVERY_SECONDS:
-                if not reader.may_read():
+            deadline += settings.JOB_EVENTS_SECONDS
+        while (
+            versions := queries.fetch_job_versions(reader.job_id)
+        ) is not None:  # None: the job was pruned.
+            if time.monotonic() - last_check_at > CHECK_EVERY_SECONDS:
+                if not reader.can_read():
                     return
-                checked = time.monotonic()
+                last_check_at = time.monotonic()
             for event in reader.pending_events(versions):
                 yield event
-                written = time.monotonic()
+                last_write_at = time.monotonic()
             if versions[0] in ENDED:
-                yield _event("end", {"status": versions[0]})
+                yield _format_event("end", {"status": versions[0]})
                 return
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 return
-            if time.monotonic() - written > HEARTBEAT_SECONDS:
+            if time.monotonic() - last_write_at > HEARTBEAT_SECONDS:
                 yield b": still here\n\n"
-                written = time.monotonic()
+                last_write_at = time.monotonic()
             time.sleep(POLL_EVERY_SECONDS)
 
 
-def _job(job_id: UUID) -> bytes:
+def _render_job(job_id: UUID) -> bytes:
     job = Job.objects.for_display().get(pk=job_id)
     return JSONRenderer().render(JobSerializer(job).data)
 
 
-def _lines(job_id: UUID, after: int) -> Any:
+def _render_log_lines(job_id: UUID, after: int) -> Any:
     lines = JobLogLine.objects.filter(job_id=job_id, pk__gt=after).order_by("pk")[:LINES_PER_QUERY]
     return JobLogLineSerializer(lines, many=True).data
 
 
-def _event(name: str, data: Any, *, event_id: int | None = None) -> bytes:
+def _format_event(name: str, data: Any, *, event_id: int | None = None) -> bytes:
     head = f"event: {name}\n" if event_id is None else f"id: {event_id}\nevent: {name}\n"
     return head.encode() + b"data: " + JSONRenderer().render(data) + b"\n\n"

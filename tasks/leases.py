@@ -1,22 +1,21 @@
-"""Leases: one worker has one row to itself for a while, and others learn when it has died.
+"""Leases: a worker owns a row for a limited time, and another worker can acquire it after the owner has died.
 
-Four tables have the columns `owner` and `lease_until`, and this one implementation: jobs, the scopes of the poller, and the
-states of the VM sync, of the volume sync and of a resource sync. A worker acquires the lease of a row by writing its name
-into it, keeps it alive while it works, and releases it with its last write. When the process dies, nothing extends the
-lease any more, it runs out, and the next worker may acquire it.
+Several tables have the columns `owner` and `lease_until`, and share this implementation: jobs, the scopes of the poller, and
+the sync states. A worker acquires the lease of a row by writing its name into it, extends it while it works, and releases
+it with its last write. When the process dies, nothing extends the lease, it runs out, and the next worker may acquire it.
 
-Why this is safe although clocks and schedulers are not: a lease only decides which worker *tries*.
-Every write under a lease names its owner, so the write of a worker that slept through its lease hits no row and is
-refused; and a step looks for its effect before it repeats it.
-All times are the database's, so workers' clocks do not matter.
+This is safe although clocks and schedulers are not exact, because a lease only decides which worker *tries*.
+Every write under a lease names its owner, so the write of a worker that was suspended beyond its lease matches no row and
+is refused; and a step looks for its effect before it repeats it.
+All times are those of the database, so workers' clocks do not matter.
 
-What no row can refuse is an effect outside: a worker that falls asleep between its check and its request would send
-it when it wakes, for a job that another worker has ended meanwhile. So it calls `check_lease` right before each
-request. That measures how long ago the lease was last extended, by a clock that goes on during sleep, and needs
-no database. What is left is the moment between that check and the request's departure.
+No row can refuse a request to an external system: a worker that is suspended between its check and its request would send
+the request when it resumes, for a job that another worker has ended meanwhile. So it calls `check_lease` right before each
+request. That compares the time since the last extension, by a clock that also counts while the machine is suspended, and
+needs no database. Only the moment between this check and the sending of the request is not covered.
 
-No library is used: advisory locks of PostgreSQL end with the connection, which a worker gives back while it talks to a
-cloud, and locks in Redis end with Redis; neither would be refused a late write.
+No library is used: advisory locks of PostgreSQL end with the connection, which a worker returns to the pool during a
+request to a cloud, and locks in Redis end with Redis; neither refuses a late write.
 """
 
 from __future__ import annotations
@@ -40,53 +39,53 @@ from django.db.models.functions import Now
 
 log = structlog.get_logger(__name__)
 
-# The columns of a row that nobody owns.
+# The columns of a row without an owner.
 RELEASED: dict[str, Any] = {"owner": "", "lease_until": None}
 
 
 class LeaseLostError(Exception):
-    """The lease under which this thread works may be another worker's; it must have no more effects."""
+    """The lease of this thread may have passed to another worker, so this thread must send no more requests."""
 
 
 def lease_duration() -> timedelta:
-    """Return how long a lease stands without being extended."""
+    """Return how long a lease is valid without an extension."""
     return timedelta(seconds=settings.JOB_LEASE_SECONDS)
 
 
 def renewal() -> dict[str, Any]:
-    """Return the columns that extend a lease, for a write under it."""
+    """Return the columns that extend a lease, for a write of its owner."""
     return {"lease_until": Now() + lease_duration()}
 
 
 def is_unowned() -> Q:
-    """Return the condition that a row has no owner, or one that has let its lease run out."""
+    """Return the condition that a row has no owner, or that its lease has run out."""
     return Q(owner="") | Q(lease_until__lt=Now())
 
 
 def shorten_leases(rows: models.QuerySet[Any]) -> int:
-    """Shorten leases that end later than any is written with, as the database's clock has gone back since; return how many.
+    """Shorten leases that end later than any lease can, because the database's clock was set back; return how many.
 
-    Safe: an owner that lives goes on to extend its lease, and one that has died loses it after the time of one.
+    Safe: a living owner goes on to extend its lease, and the lease of a dead owner runs out after the usual time.
     """
-    too_long = rows.exclude(owner="").filter(lease_until__gt=Now() + 2 * lease_duration())
-    return too_long.update(**renewal())
+    overlong_leases = rows.exclude(owner="").filter(lease_until__gt=Now() + 2 * lease_duration())
+    return overlong_leases.update(**renewal())
 
 
 def _now() -> float:
-    """Return seconds that also count while the machine is suspended."""
+    """Return the seconds of a clock that also counts while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lease:
     """One worker's lease of one row.
 
-    `owner` names where the worker is, for people, and has a part that no other lease has.
+    `owner` consists of host and process id, for people, and of a part that is unique for each lease.
     """
 
     def __init__(self, row: models.QuerySet[Any], owner: str | None = None) -> None:
         """Prepare a lease of the row that a queryset selects.
 
-        Its time counts from here, so make it before the row is written.
+        Its time counts from now, so create it before the row is written.
         """
         self.row = row
         self.owner = (
@@ -97,9 +96,9 @@ class Lease:
 
     @classmethod
     def acquire(cls, row: models.QuerySet[Any], condition: Q | None = None) -> Self | None:
-        """Acquire the lease of a row by compare-and-set; None when the row does not meet the condition.
+        """Acquire the lease of a row by compare-and-set; return None when the row does not meet the condition.
 
-        Unless another is given, the condition is that no other worker's lease stands.
+        The default condition is that no other worker has a valid lease.
         """
         lease = cls(row)
         free = is_unowned() if condition is None else condition
@@ -116,17 +115,17 @@ class Lease:
         return bool(rows.update(**columns))
 
     def release(self, condition: Q | None = None, /, **columns: Any) -> bool:
-        """Write columns of the row and own it no longer; return False when it was not written.
+        """Write columns of the row and give up its ownership; return False when nothing was written.
 
-        A `lease_until` among the columns keeps the row from the next worker until then.
+        With a `lease_until` among the columns, the next worker can acquire the row only after that time.
         """
         return self.write(condition, **{**RELEASED, **columns})
 
     def extend(self) -> None:
-        """Extend the lease, unless the row is another worker's."""
-        asked_at = _now()
+        """Extend the lease, unless another worker owns the row."""
+        started_at = _now()
         if self.write(**renewal()):
-            self.certain_until = asked_at + settings.JOB_LEASE_SECONDS
+            self.certain_until = started_at + settings.JOB_LEASE_SECONDS
 
     @contextmanager
     def kept_alive(self, *, guard_effects: bool = False) -> Iterator[Self]:
@@ -134,47 +133,47 @@ class Lease:
 
         With `guard_effects`, `check_lease` raises in this thread as soon as the lease may have run out.
         """
-        keeper = _keeper_of_process()
-        token = _effects_under.set(self if guard_effects else _effects_under.get())
-        with keeper.guard:
-            keeper.leases[self.owner] = self
+        renewer = _get_renewer()
+        token = _guarding_lease.set(self if guard_effects else _guarding_lease.get())
+        with renewer.lock:
+            renewer.leases[self.owner] = self
         try:
             yield self
         finally:
-            with keeper.guard:
-                keeper.leases.pop(self.owner, None)
-            _effects_under.reset(token)
+            with renewer.lock:
+                renewer.leases.pop(self.owner, None)
+            _guarding_lease.reset(token)
 
 
-_effects_under: ContextVar[Lease | None] = ContextVar("effects_under", default=None)
+_guarding_lease: ContextVar[Lease | None] = ContextVar("guarding_lease", default=None)
 
 
 def check_lease() -> None:
-    """Raise `LeaseLostError` when this thread works under a lease that may have run out. Call it before each effect."""
-    lease = _effects_under.get()
+    """Raise `LeaseLostError` when this thread's lease may have run out. Call it before each request to an external system."""
+    lease = _guarding_lease.get()
     if lease is not None and _now() > lease.certain_until:
         raise LeaseLostError
 
 
-class _Keeper:
-    """One thread a process, which extends the leases of what the process works on.
+class _LeaseRenewer:
+    """A thread that extends the leases of its process. Each process has one.
 
-    It sleeps as long as nothing takes longer than a third of a lease, so short steps cost two dictionary writes.
+    It skips leases that are younger than a sixth of the lease duration, so a short step costs only two dictionary writes.
     """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.leases: dict[str, Lease] = {}
-        self.guard = threading.Lock()
-        threading.Thread(target=self.run, name="lease-keeper", daemon=True).start()
+        self.lock = threading.Lock()
+        threading.Thread(target=self.run, name="lease-renewer", daemon=True).start()
 
     def run(self) -> None:
         while True:
             period = settings.JOB_LEASE_SECONDS / 3
             time.sleep(period)
-            long_ago = _now() - period / 2
-            with self.guard:
-                due = [lease for lease in self.leases.values() if lease.since < long_ago]
+            started_before = _now() - period / 2
+            with self.lock:
+                due = [lease for lease in self.leases.values() if lease.since < started_before]
             if due:
                 self.extend(due)
 
@@ -183,17 +182,18 @@ class _Keeper:
             for lease in leases:
                 lease.extend()
         except Exception:
-            # The next round tries again; a lease that runs out meanwhile costs a second claim, which is fenced.
+            # The next round retries. If a lease runs out meanwhile, another worker claims the row, and the writes of this
+            # one are refused.
             log.warning("leases_not_extended", exc_info=True)
         finally:
-            connection.close()  # This thread works seldom; it must not sit on a connection.
+            connection.close()  # This thread runs rarely and must not occupy a connection.
 
 
-_keeper: _Keeper | None = None
+_renewer: _LeaseRenewer | None = None
 
 
-def _keeper_of_process() -> _Keeper:
-    global _keeper  # noqa: PLW0603 - one keeper a process; a forked child needs its own thread.
-    if _keeper is None or _keeper.pid != os.getpid():
-        _keeper = _Keeper()
-    return _keeper
+def _get_renewer() -> _LeaseRenewer:
+    global _renewer  # noqa: PLW0603 - one renewer for each process; a forked child needs its own thread.
+    if _renewer is None or _renewer.pid != os.getpid():
+        _renewer = _LeaseRenewer()
+    return _renewer

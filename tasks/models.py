@@ -1,6 +1,6 @@
-"""The task manager's tables. The row is the truth; a Celery message only says "look at this row".
+"""The task manager's tables. They hold the complete state of jobs; a Celery message only names a row to be processed.
 
-Nothing but `engine/` and `polling.py` changes a status.
+Only `engine/` and `polling.py` change a status.
 """
 
 import uuid
@@ -24,20 +24,20 @@ class JobStatus(models.TextChoices):
     """The states of a job."""
 
     QUEUED = "queued", _("queued")  # recorded; no worker has begun
-    RUNNING = "running", _("running")  # a worker owns it, until its lease runs out
-    WAITING = "waiting", _("waiting")  # for a time, or for something in the cloud; nobody owns it
-    UNDOING = "undoing", _("undoing")  # it failed or was cancelled; what it did is being undone
+    RUNNING = "running", _("running")  # a worker owns it until its lease runs out
+    WAITING = "waiting", _("waiting")  # waits for a time or for an external object; no worker owns it
+    UNDOING = "undoing", _("undoing")  # it failed or was cancelled; its effects are being undone
     SUCCEEDED = "succeeded", _("succeeded")
-    FAILED = "failed", _("failed")  # the outside said no, or a deadline passed; undone
-    CANCELLED = "cancelled", _("cancelled")  # by a person; undone
-    ERRORED = "errored", _("errored")  # a bug of ours; undone, and the traceback is kept for staff
-    STUCK = "stuck", _("stuck")  # the attempt cap is reached: a person decides; the locks stay
+    FAILED = "failed", _("failed")  # the external system refused, or a deadline passed; undone
+    CANCELLED = "cancelled", _("cancelled")  # a user cancelled it; undone
+    ERRORED = "errored", _("errored")  # a bug of the portal; undone, and the traceback is kept for staff
+    STUCK = "stuck", _("stuck")  # staff have to decide, for example after too many attempts; the locks stay
 
 
 IN_FLIGHT = frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING, JobStatus.UNDOING})
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.ERRORED})
 
-# Every legal move. `engine/` makes each by compare-and-set and refuses any other.
+# Every allowed transition. `engine/` performs them by compare-and-set, and refuses all others.
 MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),
     JobStatus.RUNNING: frozenset(
@@ -54,22 +54,22 @@ MOVES: dict[JobStatus, frozenset[JobStatus]] = {
         }
     ),
     JobStatus.STUCK: frozenset({JobStatus.QUEUED, JobStatus.UNDOING, JobStatus.FAILED}),
-    # Only of a child: its parent failed later, and takes back what its children did.
+    # Only for a child: its parent failed later and undoes the effects of its children.
     JobStatus.SUCCEEDED: frozenset({JobStatus.UNDOING}),
     **{status: frozenset() for status in ENDED - {JobStatus.SUCCEEDED}},
 }
 
 
 def statuses_before(status: JobStatus) -> list[JobStatus]:
-    """From where a job may move to a status."""
+    """Return the statuses from which a job may move to a status."""
     return [before for before, after in MOVES.items() if status in after]
 
 
 class JobQuerySet(TenantScopedQuerySet):
-    """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
+    """Jobs of tenants. A job without a tenant belongs to the platform, and only staff see it."""
 
     def for_display(self) -> Self:
-        """Add what an answer shows of jobs: their creator, steps, first children and progress. Three queries in all."""
+        """Fetch the rows that the serializers of jobs read: creator, steps, first children and progress. Three queries."""
         return (
             self.select_related("created_by")
             .prefetch_related(
@@ -81,14 +81,14 @@ class JobQuerySet(TenantScopedQuerySet):
 
 
 class Job(models.Model):
-    """One durable run of a command."""
+    """One run of a command, which survives crashes of workers."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(_("kind"), max_length=100)
     params = models.JSONField(_("parameters"), default=dict)
     # Results of steps that later steps need. Written with each step's record.
     data = models.JSONField(_("data"), default=dict)
-    # The name of the entity that it is about. The command's title goes before it, in the reader's language.
+    # The name of the job's entity. Readers see it after the command's title, which is translated.
     subject = models.CharField(_("subject"), max_length=300, blank=True, default="")
     parent = models.ForeignKey(
         "self",
@@ -102,22 +102,22 @@ class Job(models.Model):
     root = models.ForeignKey(
         "self", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("root")
     )
-    # The step of the parent that spawned it, and its place among the children of that step.
+    # The step of the parent that spawned it, and its position among the children of that step.
     parent_step = models.CharField(_("parent's step"), max_length=100, blank=True, default="", db_default="")
     position = models.PositiveIntegerField(_("position"), default=0, db_default=0)
-    # Waits for a sibling to end, because the number that run at once is limited.
+    # It waits for the end of a sibling, because the number of children that run at once is limited.
     held = models.BooleanField(_("held"), default=False, db_default=False)
-    # Is due, but its tenant holds its share of the worker's processes: see `fairness.py`.
+    # It is due, but its tenant holds its share of the worker's processes: see `fairness.py`.
     parked = models.BooleanField(_("parked"), default=False, db_default=False)
     # Its failure does not fail its parent.
     optional = models.BooleanField(_("optional"), default=False, db_default=False)
     # Its effects stay when its parent is undone.
     permanent = models.BooleanField(_("permanent"), default=False, db_default=False)
-    # The Celery queue of its own that its command has: "" for those that all jobs share.
+    # The command's own Celery queue; "" for the shared queues.
     queue = models.CharField(_("queue"), max_length=50, blank=True, default="", db_default="")
-    # How many of its children have not ended. Counted under this row's lock by each child's last write.
+    # The number of its children that have not ended. Each child's last write changes it under this row's lock.
     children_open = models.PositiveIntegerField(_("open children"), default=0, db_default=0)
-    # The errored job that this one tries again.
+    # The errored job that this one retries.
     retry_of = models.ForeignKey(
         "self",
         models.SET_NULL,
@@ -129,7 +129,7 @@ class Job(models.Model):
     )
 
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
-    # Claims since the last record. It fences: a worker that was thought dead writes under an older number.
+    # The number of claims since the last recorded step.
     attempt = models.PositiveIntegerField(_("attempt"), default=0)
     owner = models.CharField(pgettext_lazy("worker", "owner"), max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
@@ -160,14 +160,14 @@ class Job(models.Model):
     entity_type = models.CharField(_("entity type"), max_length=50, blank=True, default="")
     entity_id = models.CharField(_("entity id"), max_length=64, blank=True, default="")
 
-    # The final status that an undoing job is on its way to.
+    # The final status of a job that is being undone.
     ending = models.CharField(_("ending"), max_length=10, choices=JobStatus.choices, blank=True, default="")
     # Messages are written in the language of the person who started the job.
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
     outcome_code = models.CharField(_("outcome"), max_length=50, blank=True, default="")
     outcome_message = models.TextField(_("message"), blank=True, default="")
     traceback = models.TextField(_("traceback"), blank=True, default="")
-    # When staff have dealt with its error; until then it needs attention.
+    # The time at which staff marked the error as handled; until then it needs attention.
     attended_at = models.DateTimeField(_("attended"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
@@ -181,7 +181,7 @@ class Job(models.Model):
         verbose_name_plural = _("jobs")
         constraints = [
             models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="job_status_known"),
-            # An ended job has an end and no owner; one that has not ended has no end.
+            # An ended job has an end time and no owner; an unended job has no end time.
             models.CheckConstraint(
                 condition=(
                     Q(status__in=sorted(ENDED), ended_at__isnull=False, owner="")
@@ -199,7 +199,7 @@ class Job(models.Model):
             ),
         ]
         indexes = [
-            # For the sweep; ended jobs are not in it, however many there are.
+            # For the sweep. It does not contain ended jobs, which are by far the most.
             models.Index(
                 fields=["not_before"], name="job_in_flight", condition=Q(status__in=sorted(IN_FLIGHT))
             ),
@@ -211,12 +211,12 @@ class Job(models.Model):
                 name="job_in_trouble",
                 condition=Q(status=JobStatus.STUCK) | Q(status=JobStatus.ERRORED, attended_at__isnull=True),
             ),
-            # Most jobs have no parent and retry nothing; those are not in these two.
+            # Partial, because most jobs have no parent and retry no other job.
             models.Index(
                 fields=["parent", "position"], name="job_by_parent", condition=Q(parent__isnull=False)
             ),
             models.Index(fields=["retry_of"], name="job_by_retried", condition=Q(retry_of__isnull=False)),
-            # Jobs that wait for their tenant's share: few rows at any time.
+            # Jobs that wait for their tenant's share: always few rows.
             models.Index(
                 fields=["tenant", "queue", "created_at"], name="job_parked", condition=Q(parked=True)
             ),
@@ -227,7 +227,7 @@ class Job(models.Model):
 
     @property
     def has_ended(self) -> bool:
-        """Return whether nothing more will happen. A stuck job has not ended: a person decides."""
+        """Return whether the job is over. A stuck job has not ended, because staff decide how it continues."""
         return self.status in ENDED
 
     @property
@@ -244,8 +244,8 @@ class StepStatus(models.TextChoices):
     """The states of a step."""
 
     PENDING = "pending", _("pending")
-    RUNNING = "running", _("running")  # begun; it may have had its effect, whatever is recorded
-    WAITING = "waiting", _("waiting")  # begun, and waits for a time or for the cloud
+    RUNNING = "running", _("running")  # begun; it may have had its effect although no result is recorded
+    WAITING = "waiting", _("waiting")  # begun, and waits for a time or for an external object
     SUCCEEDED = "succeeded", _("succeeded")  # never run again
     FAILED = "failed", _("failed")
     UNDOING = "undoing", _("undoing")
@@ -254,19 +254,19 @@ class StepStatus(models.TextChoices):
 
 
 class Step(models.Model):
-    """A named part of a job. Its name is stable: a job may be resumed by a later release."""
+    """A named part of a job. The name is stable, because a later release may continue the job."""
 
-    # Found by `step_position_once`; an index of its own would be written for every step and read for none.
+    # No index: `step_position_once` serves the queries.
     job = models.ForeignKey(Job, models.CASCADE, related_name="steps", db_index=False)
     position = models.PositiveSmallIntegerField(_("position"))
     name = models.CharField(_("name"), max_length=100)
     status = models.CharField(
         _("status"), max_length=10, choices=StepStatus.choices, default=StepStatus.PENDING
     )
-    # Failed tries in a row: the back-off of a step depends on them.
+    # The number of successive failed tries, for the back-off.
     tries = models.PositiveIntegerField(_("tries"), default=0)
     progress = models.PositiveSmallIntegerField(_("progress"), default=0)
-    # How many children it has spawned, and how many of them may run at once.
+    # The number of children that it has spawned, and how many of them may run at once.
     children = models.PositiveIntegerField(_("children"), default=0, db_default=0)
     at_once = models.PositiveIntegerField(_("at once"), default=0, db_default=0)
     message = models.TextField(_("message"), blank=True, default="")
@@ -290,7 +290,7 @@ class Step(models.Model):
 
 
 class AsyncTask(models.Model):
-    """A watch: something that goes on outside, and that one step waits for. Polled in batches by `polling.py`."""
+    """A watch: the external object whose status one step waits for. `polling.py` polls watches in batches."""
 
     class Verdict(models.TextChoices):
         OPEN = "open", _("open")  # still polled
@@ -301,7 +301,7 @@ class AsyncTask(models.Model):
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="async_tasks")
     step_name = models.CharField(max_length=100)
-    # Whether it is the step's undo that waits.
+    # True when the undo of the step waits.
     undo = models.BooleanField(default=False, db_default=False)
     watcher = models.CharField(_("watcher"), max_length=50)
     scope = models.CharField(_("scope"), max_length=200)
@@ -345,9 +345,9 @@ class PollScope(models.Model):
     scope = models.CharField(max_length=200)
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
-    # The time for which a message was sent: see `dispatch.dispatch_poll`.
+    # The time for which a poll message was sent: see `dispatch.dispatch_poll`.
     rung_for = models.DateTimeField(null=True, blank=True)
-    # Failed rounds in a row: the cloud does not answer, and is polled less and less often.
+    # The number of successive failed rounds, for the back-off.
     failures = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -358,7 +358,7 @@ class PollScope(models.Model):
 
 
 class EntityLock(models.Model):
-    """The lock of an entity by a job. Freed by the job's last write."""
+    """The lock of an entity by a job. The job's last write deletes it."""
 
     key = models.CharField(_("key"), max_length=200, primary_key=True)
     job = models.ForeignKey(Job, models.CASCADE, related_name="locks")

@@ -1,4 +1,4 @@
-"""The job page: its steps, followed live until it has ended."""
+"""The page of a job: it shows the steps, and follows them until the job has ended."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ LINES_SHOWN = 50
 @login_required
 @require_GET
 def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Show a job with its steps; to its own script, only the part that changes."""
+    """Show a job with its steps; for the page's own script, only the part that changes."""
     scope = page_scope(request)
     job = get_object_or_404(JOBS.within(scope), pk=pk)
     template = "tasks/job.html" if request.htmx else "tasks/page.html"
     lines = list(job.lines.order_by("-pk")[:LINES_SHOWN])[::-1]
-    shown = {
+    context = {
         "job": JobSerializer(job).data,
         "has_ended": job.has_ended,
         "lines": lines,
         "may_cancel": scope.allows(Role.OPERATOR, Job),
     }
-    return render(request, template, shown)
+    return render(request, template, context)
 
 
 @login_required
 @require_POST
 def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Ask a job to stop and to undo what it did. An error is shown above the job, with the API's message."""
+    """Cancel a job. An error is shown above the job, with the API's message."""
     try:
         cancel_job(scope=page_scope(request), job_id=pk)
-    except DomainError as refused:
-        show_error(request, refused)
+    except DomainError as error:
+        show_error(request, error)
     return redirect("job-page", pk=pk)
 
 
@@ -57,7 +57,7 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def job_page_events(request: PageRequest, pk: UUID) -> StreamingHttpResponse:
-    """Stream the same events as the API, for the page: a browser cannot name a tenant in that request."""
+    """Stream the same events as the API, in the scope of the page: a browser cannot send the tenant in this request."""
     scope = page_scope(request)
     job = get_object_or_404(Job.objects.within(scope), pk=pk)
     return event_stream(request, job, ResponseAccess(request, scope))

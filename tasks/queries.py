@@ -1,7 +1,7 @@
-"""SQL that is written by hand: what the ORM cannot say in one statement, or says too slowly for every job.
+"""Handwritten SQL, for what the ORM cannot express in one statement, or is too slow at.
 
-Each function is one message to the database, and tells why the ORM does not do it. They take and return plain values and
-know no model, so that models may use them. Times are the database's own (`statement_timestamp()`), never a worker's.
+Each function sends one message to the database, and says why it does not use the ORM. They take and return plain values and
+import no model, so that models may use them. Times come from the database (`statement_timestamp()`), never from a worker.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from django.db import connection
 from django.db.models import Model
 from django.db.models.expressions import DatabaseDefault
 
-# A job's id and the queue that its command has, "" for none.
+# A job's id and its command's own queue, "" for none.
 JobAddress = tuple[UUID, str]
 
-# How far everything below a job is, as a share of the whole: each job's share is spread evenly over its steps, and the
-# share of a step that waits for children evenly over those. An annotation of a page of jobs, whatever is below them; the
-# ORM has no recursive queries.
+# The progress of a tree of jobs in percent: each job's share is divided evenly among its steps, and the share of a step that
+# waits for children evenly among those. One annotation computes it for a page of jobs; the ORM has no recursive queries.
 TREE_PROGRESS = """
 CASE WHEN tasks_job.children_open > 0 THEN (
     WITH RECURSIVE tree (id, part, has_ended) AS (
@@ -55,9 +54,9 @@ def fetch_now() -> datetime:
 def insert(*batches: Sequence[Model]) -> None:
     """Insert instances, each batch of one model, in one message to the database.
 
-    `bulk_create` sends a message for each model, and its compiler takes longer than the database does for the rows.
-    What the database sets by default is read back into the instances of the last batch alone, and automatic keys
-    into none: read the rows where they are needed.
+    `bulk_create` sends a message for each model, and its compiler takes longer than the database takes for the rows.
+    Database defaults are read back only into the instances of the last batch, and automatic keys into none: fetch the rows
+    again where these are needed.
     """
     batches = tuple(batch for batch in batches if batch)
     if not batches:
@@ -78,7 +77,7 @@ def insert(*batches: Sequence[Model]) -> None:
 
 @cache
 def _columns(model: type[Model]) -> tuple[str, list[Any], list[Any]]:
-    """Return how an INSERT begins, the fields that it gives values to, and those that the database may set by default."""
+    """Return the head of an INSERT, the fields that it writes, and those of them with a database default."""
     meta, quote = model._meta, connection.ops.quote_name  # noqa: SLF001 - documented API.
     fields = [field for field in meta.concrete_fields if not field.db_returning or field.has_db_default()]
     head = f"INSERT INTO {quote(meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) VALUES "  # noqa: S608
@@ -90,23 +89,23 @@ def _insert_statement(batch: Sequence[Model], values: list[Any]) -> str:
     head, fields, _defaults = _columns(type(batch[0]))
     rows = []
     for instance in batch:
-        marks = []
+        placeholders = []
         for field in fields:
             value = field.pre_save(instance, add=True)
             if isinstance(value, DatabaseDefault):
-                marks.append("DEFAULT")
+                placeholders.append("DEFAULT")
             else:
-                marks.append("%s")
+                placeholders.append("%s")
                 values.append(field.get_db_prep_save(value, connection))
-        rows.append(f"({', '.join(marks)})")
+        rows.append(f"({', '.join(placeholders)})")
     return head + ", ".join(rows)
 
 
 def insert_locks(job_ids: dict[str, UUID]) -> set[str]:
     """Insert the locks that are free, by key, each for its job; return their keys.
 
-    The order of the keys is the order of the insertion, so that two transactions never wait for each other.
-    `bulk_create(ignore_conflicts=True)` would not tell which locks are new.
+    The locks are inserted in the order of the keys, to prevent deadlocks between transactions.
+    `bulk_create(ignore_conflicts=True)` does not report which locks are new.
     """
     rows = _fetch(
         "INSERT INTO tasks_entitylock (key, job_id, created_at)"
@@ -124,13 +123,13 @@ def insert_locks(job_ids: dict[str, UUID]) -> set[str]:
 def claim_job(
     job_id: UUID, owner: str, *, lease: timedelta, early: timedelta, columns: str
 ) -> list[tuple[Any, ...]]:
-    """Claim a job that is due and unowned; return a row for each step, of the columns asked for, or none.
+    """Claim a job that is due and unowned; return a row with the given columns for each step, or no row.
 
-    Two statements in one message to the database, and so one transaction. Why they are two and not one: a statement
-    that had to wait for the row sees the row as it is then, but every other table as it was before the wait. Joined to
-    the claim, the steps could be from before the last record, and a finished one would run again. The second
-    statement begins when the row is ours, and nobody else writes its steps from then on.
-    The ORM would send two messages, and has no UPDATE that passes over a locked row.
+    It sends two statements in one message to the database, which is one transaction. A single statement would not be safe:
+    after a wait for the job's row it sees that row as it is now, but all other tables as they were before the wait. The
+    steps could be from before the last record, and a finished step would run again. The second statement begins after
+    the claim, when no other worker writes the steps any more.
+    The ORM would send two messages, and has no UPDATE that skips locked rows.
     """
     return _fetch(
         f"""
@@ -154,9 +153,9 @@ def claim_job(
 
 
 def end_job(values: dict[str, Any]) -> bool:
-    """Write a job's last row and its last step's, and delete its locks; return whether the job was still the owner's.
+    """Write the end of a job and of its last step, and delete its locks; return False if another worker owns the job.
 
-    One statement, because every click ends here: the ORM needs one for each of the three tables, and a transaction.
+    One statement, because every job ends here: the ORM needs a statement for each of the three tables, and a transaction.
     """
     row = _fetch_row(
         """
@@ -184,13 +183,13 @@ def end_job(values: dict[str, Any]) -> bool:
 
 
 def lock_job(job_id: UUID) -> None:
-    """Lock a job's row and read nothing of it: `select_for_update` would fetch it."""
+    """Lock a job's row without fetching it, as `select_for_update` would."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM tasks_job WHERE id = %s FOR UPDATE", [job_id])
 
 
 def cancel_descendants(job_id: UUID, cancellable: list[str]) -> list[JobAddress]:
-    """Ask everything below a job to stop; return the jobs that had not been asked yet.
+    """Request the cancellation of all descendants of a job; return those that had no such request yet.
 
     The ORM has no recursive queries. The rows are locked parents first: see `engine/children.py`.
     """
@@ -199,14 +198,14 @@ def cancel_descendants(job_id: UUID, cancellable: list[str]) -> list[JobAddress]
         WITH RECURSIVE below AS (
             SELECT id FROM tasks_job WHERE parent_id = %(job)s
             UNION ALL SELECT child.id FROM tasks_job AS child JOIN below ON child.parent_id = below.id
-        ), asked AS (
+        ), requested AS (
             SELECT id FROM tasks_job
             WHERE id IN (SELECT id FROM below) AND status = ANY(%(cancellable)s) AND cancel_requested_at IS NULL
             ORDER BY created_at, position FOR UPDATE
         )
         UPDATE tasks_job SET cancel_requested_at = statement_timestamp(), held = false,
             not_before = CASE WHEN owner = '' THEN statement_timestamp() ELSE not_before END
-        FROM asked WHERE tasks_job.id = asked.id RETURNING tasks_job.id, queue
+        FROM requested WHERE tasks_job.id = requested.id RETURNING tasks_job.id, queue
         """,
         {"job": job_id, "cancellable": cancellable},
     )
@@ -215,8 +214,8 @@ def cancel_descendants(job_id: UUID, cancellable: list[str]) -> list[JobAddress]
 def count_ended_child(parent_id: UUID, step_name: str) -> tuple[int, str, str]:
     """Count an ended child at its parent and at the step that spawned it; return (open children, ending, queue) of the parent.
 
-    The count must come back with the update that makes it, which the ORM cannot do for an expression; and the step's
-    progress is made of it in the same statement.
+    The UPDATE must return the new count, which the ORM cannot do for an expression. The same statement computes the step's
+    progress from it.
     """
     left, ending, queue = _fetch_row(
         """
@@ -236,9 +235,9 @@ def count_ended_child(parent_id: UUID, step_name: str) -> tuple[int, str, str]:
 
 
 def release_held_child(parent_id: UUID) -> list[JobAddress]:
-    """Make the next held child of a parent due, the last first when they are being undone; return it, if there is one.
+    """Make the next held child of a parent due; return it, or an empty list. Children that are being undone go last first.
 
-    Choosing and changing in one statement; the ORM needs two, and the row could change between them.
+    One statement selects and changes it; the ORM needs two, and the row could change between them.
     """
     return _fetch(
         """
@@ -255,9 +254,9 @@ def release_held_child(parent_id: UUID) -> list[JobAddress]:
 
 
 def wake_jobs(job_ids: Sequence[UUID], in_flight: list[str]) -> list[JobAddress]:
-    """Make those of some jobs due that nobody owns, locked parents first; return all of them.
+    """Make the unowned ones of some jobs due, and return all of these jobs. The rows are locked parents first.
 
-    The ORM has no UPDATE that locks in an order, and returns no rows of one.
+    The ORM has no UPDATE that locks in an order or returns rows.
     """
     return _fetch(
         """
@@ -274,9 +273,9 @@ def wake_jobs(job_ids: Sequence[UUID], in_flight: list[str]) -> list[JobAddress]
 def mark_overdue_jobs(
     in_flight: list[str], *, overdue: timedelta, again: timedelta, limit: int
 ) -> list[JobAddress]:
-    """Mark jobs that are overdue, and were not marked lately, as dispatched; return them, the longest overdue first.
+    """Mark overdue jobs as dispatched, unless that was done recently; return them.
 
-    One statement chooses and marks them, so two sweeps at once get different ones; the ORM returns no rows of an UPDATE.
+    One statement selects and marks them, so simultaneous sweeps get different jobs. The ORM has no UPDATE that returns rows.
     """
     return _fetch(
         """
@@ -299,7 +298,7 @@ def mark_overdue_jobs(
 
 
 def unpark_jobs(tenant_id: UUID | None, queue: str, limit: int) -> list[JobAddress]:
-    """Make the oldest parked jobs of a tenant's queue due; return them. As `mark_overdue_jobs`, one statement."""
+    """Make the oldest parked jobs of a tenant's queue due; return them. One statement, for the reasons of `mark_overdue_jobs`."""
     return _fetch(
         """
         UPDATE tasks_job SET parked = false, not_before = statement_timestamp() WHERE id IN (
@@ -315,7 +314,7 @@ def unpark_jobs(tenant_id: UUID | None, queue: str, limit: int) -> list[JobAddre
 
 
 def mark_poll_dispatched(watcher: str, scope: str, *, after: float) -> bool:
-    """Note that a scope is to be polled in `after` seconds; return False when that is noted for about then, or sooner.
+    """Store that a poll of a scope is dispatched for `after` seconds from now; return False when one is for about then, or sooner.
 
     The ORM's upsert has no condition on its update.
     """
@@ -331,9 +330,9 @@ def mark_poll_dispatched(watcher: str, scope: str, *, after: float) -> bool:
 
 
 def schedule_next_poll(task_ids: Iterable[int], *, first: float, longest: float) -> None:
-    """Put the next poll of open watches off: by twice `first` seconds, then by twice as long each time, up to `longest`.
+    """Schedule the next poll of open watches: after twice `first` seconds, doubled each time, up to `longest`.
 
-    A quarter of jitter keeps jobs from marching in step. The ORM has no interval of seconds that are computed in the row.
+    A jitter of a quarter prevents simultaneous polls. The ORM has no interval with a number of seconds that the row gives.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -355,9 +354,9 @@ def write_step_messages(task_ids: Iterable[int], message: str) -> None:
 
 
 def fetch_job_versions(job_id: UUID) -> tuple[Any, ...] | None:
-    """Return a job's status and the versions of the rows that its events are made of; None when it was deleted.
+    """Return a job's status and the versions of the rows that its events show; None when the job was deleted.
 
-    The version is PostgreSQL's own (`xmin`), which the ORM does not know: no column has to be kept for it.
+    The version is PostgreSQL's `xmin`, which the ORM does not offer, so no column is needed for it.
     """
     rows = _fetch(
         """

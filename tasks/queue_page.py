@@ -1,4 +1,4 @@
-"""The queue page in the admin: the same as `queue/` over REST, with the switches and the buttons."""
+"""The queue page in the admin: the data of the API's `queue/`, with buttons for schedules and jobs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ VIEW_SCHEDULES = "django_celery_beat.view_periodictask"
 SWITCH_SCHEDULES = "django_celery_beat.change_periodictask"
 
 
-def urls() -> list[Any]:
-    """Return the routes of the page and its buttons, below the jobs of the admin."""
+def queue_routes() -> list[Any]:
+    """Return the routes of the page and its buttons, below those of the jobs in the admin."""
     return [
         path("queue/", _require_permission(VIEW_JOBS, queue_page), name="queue"),
         path(
@@ -39,27 +39,27 @@ def urls() -> list[Any]:
             _require_permission(SWITCH_SCHEDULES, switch_schedule),
             name="queue-switch-schedule",
         ),
-        path("<uuid:pk>/decide/", _require_permission(DECIDE_PERMISSION, decide), name="job-decide"),
+        path("<uuid:pk>/decide/", _require_permission(DECIDE_PERMISSION, decide_job_page), name="job-decide"),
     ]
 
 
 def _require_permission(permission: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Wrap a page of the admin that needs a permission: the admin's own wrapper checks for staff alone."""
+    """Make a page of the admin require a permission: the admin's own wrapper only checks that the user is staff."""
 
     @wraps(page)
-    def refusing(request: HttpRequest, **names: Any) -> HttpResponse:
+    def checked_page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         if not has_staff_permission(request.user, permission):
             raise PermissionDenied
-        return page(request, **names)
+        return page(request, **kwargs)
 
-    return admin.site.admin_view(refusing)
+    return admin.site.admin_view(checked_page)
 
 
 @require_GET
 def queue_page(request: HttpRequest) -> HttpResponse:
-    """Show the whole queue page; to its own script, only the part that changes."""
+    """Show the queue page; for the page's own script, only the part that changes."""
     summary = queues.summarize_jobs()
-    shown = {
+    context = {
         **admin.site.each_context(request),
         "title": _("Queue"),
         "summary": SummarySerializer(summary).data,
@@ -72,13 +72,13 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "may_switch": has_staff_permission(request.user, SWITCH_SCHEDULES),
     }
     return render(
-        request, "tasks/queue.html" if request.headers.get("HX-Request") else "tasks/queue_page.html", shown
+        request, "tasks/queue.html" if request.headers.get("HX-Request") else "tasks/queue_page.html", context
     )
 
 
 @require_POST
 def switch_schedule(request: HttpRequest, pk: int) -> HttpResponse:
-    """Switch a schedule on or off."""
+    """Enable or disable a schedule."""
     enabled = request.POST.get("enabled") == "true"
     try:
         schedule = queues.change_schedule(schedule_id=pk, enabled=enabled)
@@ -90,8 +90,8 @@ def switch_schedule(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def decide(request: HttpRequest, pk: Any) -> HttpResponse:
-    """Do what a button of a job's page says: resume, end, retry or cancel it."""
+def decide_job_page(request: HttpRequest, pk: Any) -> HttpResponse:
+    """Resume, end, retry or cancel a job, as the button on its page says."""
     scope = Scope(cast("Any", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
     decision, reason = request.POST.get("decision", ""), request.POST.get("reason", "").strip()
     try:
@@ -106,8 +106,8 @@ def decide(request: HttpRequest, pk: Any) -> HttpResponse:
             job = decide_job(
                 scope=scope, job_id=pk, decision="end" if undo else decision, reason=reason, undo=undo
             )
-    except DomainError as refusal:
-        messages.error(request, refusal.detail)
+    except DomainError as error:
+        messages.error(request, error.detail)
         return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[pk]))
     messages.success(request, _("Done. Recorded in the task log."))
     return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[job.pk]))

@@ -46,24 +46,24 @@ class ScheduleSerializer(ReadOnlyModelSerializer[PeriodicTask]):
         ]
 
     def get_description(self, schedule: PeriodicTask) -> str:
-        """Return its purpose: of our own schedules in the reader's language, of others as it was entered."""
+        """Return the purpose of a schedule; for the portal's own schedules, in the reader's language."""
         return schedule_description(schedule.name) or schedule.description
 
     def get_every_seconds(self, schedule: PeriodicTask) -> float | None:
-        """Return its interval; None for one with a crontab."""
+        """Return the interval of a schedule; None for a schedule with a crontab."""
         return schedule.interval.schedule.run_every.total_seconds() if schedule.interval else None
 
     def get_crontab(self, schedule: PeriodicTask) -> str | None:
-        """Return its crontab as people write it; None for one with an interval."""
+        """Return the crontab of a schedule; None for a schedule with an interval."""
         return str(schedule.crontab) if schedule.crontab else None
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_next_run_at(self, schedule: PeriodicTask) -> datetime | None:
-        """Return when beat will send it next, as far as the row tells."""
+        """Return when beat will send the schedule next, according to its row."""
         return next_run_at(schedule)
 
     def get_late(self, schedule: PeriodicTask) -> bool:
-        """Return whether beat should have sent it long ago."""
+        """Return whether beat is late with the schedule."""
         return is_late(schedule)
 
 
@@ -88,13 +88,13 @@ class WorkerSerializer(serializers.Serializer[Any]):
 
 
 class WorkersSerializer(serializers.Serializer[Any]):
-    """The workers; `workers` is null while nobody can know, because the broker does not answer."""
+    """The workers. `workers` is null when they are unknown because the broker does not answer."""
 
     known = serializers.BooleanField()
     workers = WorkerSerializer(many=True, allow_null=True)
 
 
-class StandingSerializer(serializers.Serializer[Any]):
+class StatusCountSerializer(serializers.Serializer[Any]):
     """The jobs of one status, by age."""
 
     status = serializers.ChoiceField(choices=JobStatus.choices)
@@ -106,7 +106,7 @@ class StandingSerializer(serializers.Serializer[Any]):
 
 
 class TroubledJobSerializer(JobBriefSerializer):
-    """A job that a person has to look at, and what may be decided about it."""
+    """A job that needs attention, with the possible decisions."""
 
     message = serializers.CharField(source="outcome_message", read_only=True)
     decisions = serializers.SerializerMethodField()
@@ -120,7 +120,7 @@ class TroubledJobSerializer(JobBriefSerializer):
 
 
 class OverdueSerializer(JobBriefSerializer):
-    """The job that should have moved longest ago."""
+    """The job that is overdue for the longest time."""
 
     overdue_seconds = serializers.SerializerMethodField()
 
@@ -128,12 +128,12 @@ class OverdueSerializer(JobBriefSerializer):
         fields = [*JobBriefSerializer.Meta.fields, "overdue_seconds"]
 
     def get_overdue_seconds(self, job: Job) -> float:
-        """Return for how long, in seconds."""
+        """Return for how many seconds the job is overdue."""
         return round((timezone.now() - job.not_before).total_seconds(), 1)
 
 
 class QueueDepthSerializer(serializers.Serializer[Any]):
-    """A queue; null is unknown, because the broker or the workers do not answer."""
+    """A queue. A value is null when it is unknown because the broker or the workers do not answer."""
 
     name = serializers.CharField()
     messages = serializers.IntegerField(allow_null=True)
@@ -141,9 +141,9 @@ class QueueDepthSerializer(serializers.Serializer[Any]):
 
 
 class SummarySerializer(serializers.Serializer[Summary]):
-    """Jobs by status and age, what is late, what is in trouble, and the signs of life."""
+    """Jobs by status and age, overdue jobs, jobs in trouble, and the state of beat and the queues."""
 
-    by_status = StandingSerializer(many=True)
+    by_status = StatusCountSerializer(many=True)
     # The present statuses of the jobs that were submitted in the last hour.
     last_hour = serializers.DictField(child=serializers.IntegerField())
     overdue = serializers.IntegerField()
@@ -161,7 +161,7 @@ class SummarySerializer(serializers.Serializer[Summary]):
 
 
 def describe_queues(broker: BrokerStatus | None) -> list[dict[str, Any]]:
-    """Each queue with its depth and whether a worker reads it; None is unknown."""
+    """Return each queue with its depth and whether a worker reads it; None for unknown values."""
     return [
         {
             "name": name,

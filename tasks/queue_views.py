@@ -1,4 +1,4 @@
-"""The queue page over REST, for staff: schedules with their switch, workers, and the summary."""
+"""The queue page over REST, for staff: schedules, workers, and the summary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .queue_serializers import (
 
 class _StaffView(APIView):
     permission_classes: ClassVar[list[type[BasePermission]]] = [StaffPermission]  # type: ignore[misc]
-    # Whose "view" and "change" it takes.
+    # The model whose view and change permissions the caller needs.
     staff_model = "tasks.job"
 
 
@@ -47,7 +47,7 @@ class ScheduleView(_StaffView):
 
     @extend_schema(request=ScheduleChangeSerializer, responses=ScheduleSerializer)
     def patch(self, request: Request, pk: int) -> Response:
-        """Switch it on or off, or change its interval. The next deploy keeps that."""
+        """Enable or disable a schedule, or change its interval. The next deploy keeps the change."""
         body = ScheduleChangeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         try:
@@ -68,7 +68,7 @@ class WorkersView(_StaffView):
 
 
 class SummaryView(_StaffView):
-    """Jobs and queues at a observe_object."""
+    """A summary of jobs and queues."""
 
     @extend_schema(responses=SummarySerializer)
     def get(self, request: Request) -> Response:

@@ -1,8 +1,8 @@
-"""Data of the queue page: schedules, workers, depths, and jobs by status and age.
+"""Data of the queue page: schedules, workers, queue depths, and jobs by status and age.
 
-The database is asked directly.
-Workers and broker are asked by a thread of their own, and a page waits for it at most `PATIENCE_SECONDS`: a value that is not
-known in time is `None`, and shown as unknown. A dead broker costs a request a second, and lets none hang.
+The database is queried directly. A separate thread queries the broker and the workers, and a page waits for it at most
+`MAX_WAIT_SECONDS`: a value that is not known in time is None, and shown as unknown. So a dead broker delays a request by at
+most a second.
 """
 
 from __future__ import annotations
@@ -31,56 +31,59 @@ from .models import IN_FLIGHT, Job, JobStatus
 
 log = structlog.get_logger(__name__)
 
-# How long a page waits for workers and broker, how long their answer is fresh, and for how long it is better than none.
-PATIENCE_SECONDS = 0.8
+# How long a page waits for the broker; how long an answer is used without a new query; and how long it is used at all.
+MAX_WAIT_SECONDS = 0.8
 FRESH_SECONDS = 3.0
-GOOD_FOR_SECONDS = 15.0
-# Workers answer a broadcast within some milliseconds; one that has not after this is shown as offline.
+MAX_AGE_SECONDS = 15.0
+# Workers answer a broadcast within milliseconds. A worker that has not answered after this time is shown as offline.
 BROADCAST_SECONDS = 0.5
 
 Value = TypeVar("Value")
 
 
 class BackgroundProbe(Generic[Value]):
-    """A value that is asked for over the broker, by one thread at a time for all requests of a process.
+    """A value that one background thread fetches for all requests of a process.
 
-    Safe: the thread is the only writer of the answer, and there is never a second one, because it is started under the
-    guard and clears itself under it. A probe that hangs keeps later ones from starting, so a dead broker costs a process
-    one thread, not one a request.
+    Safe: there is never a second thread, because it is started and cleared under the lock, and only it writes the result.
+    While a probe hangs, no other starts, so a dead broker costs a process one thread, not one for each request.
     """
 
-    def __init__(self, ask: Callable[[], Value]) -> None:
-        self.ask = ask
-        self.guard = threading.Lock()
-        self.asking: threading.Event | None = None
-        self.seen: tuple[Value, float] | None = None
+    def __init__(self, fetch: Callable[[], Value]) -> None:
+        self.fetch = fetch
+        self.lock = threading.Lock()
+        self.pending: threading.Event | None = None
+        self.last_result: tuple[Value, float] | None = None
 
     def get(self) -> Value | None:
-        """Return the last value; None when there is none, or none that is new enough."""
-        seen = self.seen
-        if seen is not None and time.monotonic() - seen[1] < FRESH_SECONDS:
-            return seen[0]
-        with self.guard:
-            if self.asking is None:
-                self.asking = threading.Event()
+        """Return the last value, or None when it is missing or too old."""
+        last_result = self.last_result
+        if last_result is not None and time.monotonic() - last_result[1] < FRESH_SECONDS:
+            return last_result[0]
+        with self.lock:
+            if self.pending is None:
+                self.pending = threading.Event()
                 threading.Thread(
-                    target=self._probe, args=[self.asking], name="queue-look", daemon=True
+                    target=self._probe, args=[self.pending], name="queue-probe", daemon=True
                 ).start()
-            answered = self.asking
-        answered.wait(PATIENCE_SECONDS)
-        seen = self.seen
-        return seen[0] if seen is not None and time.monotonic() - seen[1] < GOOD_FOR_SECONDS else None
+            finished = self.pending
+        finished.wait(MAX_WAIT_SECONDS)
+        last_result = self.last_result
+        return (
+            last_result[0]
+            if last_result is not None and time.monotonic() - last_result[1] < MAX_AGE_SECONDS
+            else None
+        )
 
-    def _probe(self, answered: threading.Event) -> None:
+    def _probe(self, finished: threading.Event) -> None:
         try:
-            self.seen = self.ask(), time.monotonic()
-        except Exception as error:  # noqa: BLE001 - whatever ails the broker, the page shows "unknown".
-            self.seen = None
-            log.warning("queue_look_failed", error=str(error))
+            self.last_result = self.fetch(), time.monotonic()
+        except Exception as error:  # noqa: BLE001 - the broker may fail in many ways; the page shows "unknown".
+            self.last_result = None
+            log.warning("queue_probe_failed", error=str(error))
         finally:
-            with self.guard:
-                self.asking = None
-            answered.set()
+            with self.lock:
+                self.pending = None
+            finished.set()
 
 
 # --- Workers and depths ------------------------------------------------------------------------------------
@@ -88,8 +91,8 @@ class BackgroundProbe(Generic[Value]):
 
 def known_queues() -> list[str]:
     """Return every queue that the settings send messages to."""
-    routed = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
-    return sorted(routed | {settings.CELERY_TASK_DEFAULT_QUEUE})
+    routed_queues = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+    return sorted(routed_queues | {settings.CELERY_TASK_DEFAULT_QUEUE})
 
 
 @dataclass(frozen=True)
@@ -105,23 +108,20 @@ class BrokerStatus:
         return {queue for worker in self.workers for queue in worker["queues"]}
 
 
-def _ask_broker() -> BrokerStatus:
+def _fetch_broker_status() -> BrokerStatus:
     with current_app.connection_for_read() as connection:
         client: Any = connection.default_channel.client  # type: ignore[attr-defined] # the Redis channel's own client.
-        waiting = {queue: client.llen(queue) for queue in known_queues()}
+        depths = {queue: client.llen(queue) for queue in known_queues()}
     answers = current_app.control.broadcast("portal_report", reply=True, timeout=BROADCAST_SECONDS) or []
     reports = [{"name": name, **report} for answer in answers for name, report in answer.items()]
-    return BrokerStatus(waiting, sorted(reports, key=lambda report: report["name"]))
+    return BrokerStatus(depths, sorted(reports, key=lambda report: report["name"]))
 
 
-_broker = BackgroundProbe(_ask_broker)
+_broker = BackgroundProbe(_fetch_broker_status)
 
 
 def broker_status() -> BrokerStatus | None:
-    """Return the depth of each queue, and the workers that are online with their queues and active tasks.
-
-    None when that cannot be known.
-    """
+    """Return the depth of each queue and the online workers; None when the broker does not answer."""
     return _broker.get()
 
 
@@ -130,17 +130,17 @@ def broker_status() -> BrokerStatus | None:
 
 def list_schedules() -> list[PeriodicTask]:
     """Return every schedule of beat, with its interval or crontab."""
-    # This one is django-celery-beat's own: it asks for messages in Celery's name, and does none of our work.
-    ours = PeriodicTask.objects.exclude(name="celery.backend_cleanup")
-    return list(ours.select_related("interval", "crontab", "solar", "clocked").order_by("name"))
+    # django-celery-beat adds this schedule itself; it does nothing for the portal.
+    portal_schedules = PeriodicTask.objects.exclude(name="celery.backend_cleanup")
+    return list(portal_schedules.select_related("interval", "crontab", "solar", "clocked").order_by("name"))
 
 
 def change_schedule(
     *, schedule_id: int, enabled: bool | None = None, every_seconds: int | None = None
 ) -> PeriodicTask:
-    """Switch a schedule on or off, or give it another interval; beat hears of it within seconds.
+    """Enable or disable a schedule, or change its interval; beat applies it within seconds.
 
-    Raises `PeriodicTask.DoesNotExist`. Saved as a row, not by an update: the save tells beat.
+    Raises `PeriodicTask.DoesNotExist`. It calls `save()`, because an update of the queryset would not notify beat.
     """
     with transaction.atomic():
         schedule: PeriodicTask = PeriodicTask.objects.select_for_update().get(pk=schedule_id)
@@ -156,7 +156,7 @@ def change_schedule(
 
 
 def next_run_at(schedule: PeriodicTask) -> datetime | None:
-    """Return when beat will send it next, as far as the row tells: None when it is off or has never run."""
+    """Return when beat will send a schedule next, according to its row; None when it is disabled or has never run."""
     if not schedule.enabled or schedule.last_run_at is None:
         return None
     remaining: timedelta = schedule.schedule.remaining_estimate(schedule.last_run_at)
@@ -164,16 +164,16 @@ def next_run_at(schedule: PeriodicTask) -> datetime | None:
 
 
 def is_late(schedule: PeriodicTask) -> bool:
-    """Return whether it is on and was due twice since it ran: then beat does not run, or cannot keep up."""
+    """Return whether an enabled schedule was due twice since its last run: beat does not run, or cannot keep up."""
     if not schedule.enabled or schedule.last_run_at is None:
         return False
-    late: timedelta = timezone.now() - schedule.last_run_at
-    if late < -TOLERANCE:
-        # It counts from a time to come, and would not be due before that: beat repairs it as soon as it ticks.
+    delay: timedelta = timezone.now() - schedule.last_run_at
+    if delay < -TOLERANCE:
+        # Its last run is in the future, so it would not become due: beat repairs this when it runs.
         return True
     if schedule.interval is None:
         return False
-    return bool(late > 2 * schedule.interval.schedule.run_every + timedelta(seconds=10))
+    return bool(delay > 2 * schedule.interval.schedule.run_every + timedelta(seconds=10))
 
 
 # --- Jobs --------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ AGES = {
 
 @dataclass(frozen=True)
 class Summary:
-    """Jobs by status and age, and what is late or in trouble."""
+    """Jobs by status and age, jobs that are overdue or in trouble, and the state of beat, broker and workers."""
 
     by_status: list[dict[str, Any]]
     last_hour: dict[str, int]
@@ -200,20 +200,18 @@ class Summary:
     broker: BrokerStatus | None
 
 
-# The most jobs in trouble that a page shows; the count tells whether there are more.
+# The maximum number of jobs in trouble on a page; the count shows whether there are more.
 MAX_TROUBLED_SHOWN = 50
 
 
 def summarize_jobs() -> Summary:
-    """Summarize jobs and queues for operators, in a fixed number of queries, none of which reads jobs that ended long ago."""
+    """Return a summary of jobs and queues. It takes a fixed number of queries, and none reads jobs that ended long ago."""
     now = timezone.now()
-    counts = {name: Count("pk", filter=Q(created_at__gt=now - most)) for name, most in AGES.items()}
-    standing = Job.objects.filter(status__in=[*IN_FLIGHT, JobStatus.STUCK]).order_by()
-    by_status = list(
-        standing.values("status").annotate(count=Count("pk"), oldest=Min("created_at"), **counts)
-    )
+    counts = {name: Count("pk", filter=Q(created_at__gt=now - age)) for name, age in AGES.items()}
+    unended = Job.objects.filter(status__in=[*IN_FLIGHT, JobStatus.STUCK]).order_by()
+    by_status = list(unended.values("status").annotate(count=Count("pk"), oldest=Min("created_at"), **counts))
     recent = Job.objects.filter(created_at__gt=now - timedelta(hours=1), parent=None).order_by()
-    overdue = standing.filter(status__in=IN_FLIGHT, not_before__lt=Now() - OVERDUE).filter(is_unowned())
+    overdue = unended.filter(status__in=IN_FLIGHT, not_before__lt=Now() - OVERDUE).filter(is_unowned())
     troubled = troubled_jobs()
     return Summary(
         by_status=by_status,
@@ -229,14 +227,14 @@ def summarize_jobs() -> Summary:
 
 
 def troubled_jobs() -> Any:
-    """Return the jobs that need attention, the oldest first. An errored child is shown by its root, which is errored too."""
+    """Return the jobs that need attention, the oldest first. Errored children are left out, because their root is errored, too."""
     return Job.objects.filter(
         Q(status=JobStatus.STUCK) | Q(status=JobStatus.ERRORED, attended_at=None, parent=None)
     ).order_by("created_at")
 
 
 def seconds_since_beat() -> float | None:
-    """Return how long ago beat sent a task; None when it never did. Times that lie ahead do not count: see `count_schedules_ahead`."""
+    """Return how long ago beat sent a task; None when it never did. Times in the future do not count: see `count_schedules_ahead`."""
     now = database_now()
     sent = PeriodicTask.objects.filter(last_run_at__lte=now + TOLERANCE)
     at = sent.aggregate(latest=Max("last_run_at"))["latest"]
@@ -244,6 +242,6 @@ def seconds_since_beat() -> float | None:
 
 
 def count_schedules_ahead() -> int:
-    """Return how many schedules count from a time to come: the clock has been set back, and beat has not repaired them yet."""
+    """Return how many schedules have a last run in the future: the clock was set back, and beat has not repaired them yet."""
     ahead: int = PeriodicTask.objects.filter(enabled=True, last_run_at__gt=database_now() + TOLERANCE).count()
     return ahead

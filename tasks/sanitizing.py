@@ -1,7 +1,7 @@
-"""Sanitizing of what steps return and remember, so that the database can store it.
+"""Sanitizing of the results and the data of steps, so that the database can store them.
 
-Steps repeat what clouds, hosts and programs told them. PostgreSQL refuses NUL and halves of surrogate pairs in a text, and
-the driver a dictionary where a text belongs; a job whose outcome cannot be written would never end, and keep its locks.
+They contain texts from clouds, hosts and programs. PostgreSQL refuses NUL and lone surrogates in a text, and the driver
+refuses a dictionary instead of a text. A job whose outcome cannot be written would never end, and would keep its locks.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import json
 import re
 from typing import Any, TypeVar
 
-REFUSED = re.compile("[\x00\ud800-\udfff]")
-# As `json.dumps` writes them; a text that only looks so is sanitized in vain, and stays as it is.
-REFUSED_IN_JSON = re.compile(r"\\u(?:0000|d[89a-f][0-9a-f]{2})")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# The same characters as `json.dumps` writes them. A text that only looks like this is sanitized without an effect.
+UNSTORABLE_IN_JSON = re.compile(r"\\u(?:0000|d[89a-f][0-9a-f]{2})")
 AnyResult = TypeVar("AnyResult")
 
 
 def sanitize_text(value: object) -> str:
-    """Return any value as a text that the database takes. Never raises."""
+    """Return any value as a text that the database can store. Never raises."""
     if not isinstance(value, str):
         try:
             value = str(value)
-        except Exception:  # noqa: BLE001 - whatever it is, a job has to end with it.
+        except Exception:  # noqa: BLE001 - `__str__` may raise anything, and the job has to end.
             value = f"<{type(value).__name__}>"
-    return REFUSED.sub("\ufffd", value) if REFUSED.search(value) else value
+    return UNSTORABLE.sub("\ufffd", value) if UNSTORABLE.search(value) else value
 
 
 def sanitize_data(data: dict[str, Any]) -> None:
-    """Make a job's data fit for a JSON column; what is no JSON value becomes a text."""
+    """Convert a job's data in place, so that a JSON column can store it; other values become texts."""
     try:
         text = json.dumps(data)
     except (TypeError, ValueError, RecursionError):
         text = ""
-    if text and not REFUSED_IN_JSON.search(text) and "NaN" not in text and "Infinity" not in text:
+    if text and not UNSTORABLE_IN_JSON.search(text) and "NaN" not in text and "Infinity" not in text:
         return
     cleaned = {sanitize_text(key): _sanitize(value) for key, value in data.items()}
     data.clear()
@@ -41,7 +41,7 @@ def sanitize_data(data: dict[str, Any]) -> None:
 
 
 def sanitize_result(result: AnyResult) -> AnyResult:
-    """Return a step's result with texts where texts belong."""
+    """Return a step's result with `code` and `message` as texts that can be stored."""
     texts = {
         name: sanitize_text(getattr(result, name)) for name in ("code", "message") if hasattr(result, name)
     }

@@ -1,7 +1,6 @@
-"""Schedules, declared in code by the rooms and written to django-celery-beat's tables at deploy.
+"""Schedules, which the rooms declare in code and a deploy writes to django-celery-beat's tables.
 
-`manage.py write_schedules` creates them by name and never deletes one.
-What an operator changed since (interval, enabled) is kept.
+`manage.py write_schedules` creates them by name and never deletes one. Changes of operators (interval, enabled) are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _declared: dict[str, Schedule] = {}
 
 
 def declare_schedule(schedule: Schedule) -> None:
-    """Have a schedule written at the next deploy. Called from a room's `AppConfig.ready()`."""
+    """Declare a schedule, which the next deploy writes. Called from a room's `AppConfig.ready()`."""
     _declared[schedule.name] = schedule
 
 

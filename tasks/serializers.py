@@ -15,7 +15,7 @@ from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
 
 def describe_job(job: Job) -> str:
-    """Return what a job does, in the reader's language: the command's title and its subject."""
+    """Return the description of a job in the reader's language: the command's title and the subject."""
     title = command_title(job.kind)
     return f"{title}: {job.subject}" if job.subject else title
 
@@ -27,9 +27,9 @@ def job_progress(job: Job) -> int:
     """
     if job.status == JobStatus.SUCCEEDED:
         return 100
-    of_tree = getattr(job, "tree_progress", None)
-    if of_tree is not None:
-        return int(of_tree)
+    tree_progress = getattr(job, "tree_progress", None)
+    if tree_progress is not None:
+        return int(tree_progress)
     steps = list(job.steps.all())
     return sum(step.progress for step in steps) // len(steps) if steps else 0
 
@@ -62,14 +62,14 @@ class StepSerializer(ReadOnlyModelSerializer[Step]):
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):
-    """How a job ended: a stable code for programs, a message for people."""
+    """The outcome of a job: a stable code for programs, and a message for people."""
 
     code = serializers.CharField()
     message = serializers.CharField()
 
 
 class JobBriefSerializer(ReadOnlyModelSerializer[Job]):
-    """A job in a line: what another object says of the job that holds it."""
+    """A short form of a job, for lists and for objects that a job has locked."""
 
     status_display = serializers.CharField(source="get_status_display", read_only=True)
     description = serializers.SerializerMethodField()
@@ -83,7 +83,7 @@ class JobBriefSerializer(ReadOnlyModelSerializer[Job]):
 
 
 class JobSerializer(ReadOnlyModelSerializer[Job]):
-    """One durable run of a command, with its steps."""
+    """One run of a command, with its steps."""
 
     description = serializers.SerializerMethodField()
     status_display = serializers.CharField(source="get_status_display", read_only=True)
@@ -127,7 +127,7 @@ class JobSerializer(ReadOnlyModelSerializer[Job]):
     def get_steps(self, job: Job) -> Any:
         steps = list(job.steps.all())
         if job.status == JobStatus.RUNNING:
-            # A claim does not write its step (one statement a claim), so it is shown as running here.
+            # A claim does not write the step, to need only one statement, so the step is shown as running here.
             current = next(
                 (step for step in steps if step.status in {StepStatus.PENDING, StepStatus.WAITING}), None
             )
@@ -138,7 +138,7 @@ class JobSerializer(ReadOnlyModelSerializer[Job]):
 
     @extend_schema_field(JobBriefSerializer(many=True))
     def get_children(self, job: Job) -> Any:
-        """Return the first hundred; `jobs/?parent=<id>` lists all of them."""
+        """Return the first hundred children; `jobs/?parent=<id>` lists all of them."""
         return JobBriefSerializer(getattr(job, "first_children", []), many=True).data
 
     @extend_schema_field(OutcomeSerializer(allow_null=True))
@@ -152,7 +152,7 @@ class JobSerializer(ReadOnlyModelSerializer[Job]):
 
 
 class JobEventSerializer(serializers.Serializer[Any]):
-    """One server-sent event. `data` is JSON: a job, a line of its log, or (`end`) the status that it ended with."""
+    """One server-sent event. `data` is JSON: a job, a line of its log, or, for `end`, the job's last status."""
 
     event = serializers.ChoiceField(choices=["job", "line", "end"], required=False)
     data = serializers.CharField(required=False)  # type: ignore[assignment] # the name of the field in the stream.
@@ -161,7 +161,7 @@ class JobEventSerializer(serializers.Serializer[Any]):
 
 
 class AcceptedJobSerializer(serializers.Serializer[Any]):
-    """Accepted work, and where to follow it."""
+    """The job that carries out an accepted request."""
 
     job = JobSerializer()
 

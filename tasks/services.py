@@ -15,12 +15,12 @@ from . import engine
 from .models import ENDED, Job, JobStatus
 from .waiting import waiting_slot
 
-# What staff need to decide about jobs in trouble.
+# The permission that staff need for decisions about jobs in trouble.
 DECIDE_PERMISSION = "tasks.change_job"
 
 
 def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
-    """Cancel a job: it stops at its next step boundary and undoes what it did.
+    """Cancel a job: it stops at its next step boundary and undoes its effects.
 
     Raises `NotFoundError` when the scope does not show it, `DomainError` 403 `role_too_low` or 409 `not_cancellable`.
     """
@@ -46,10 +46,11 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
 
 
 def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:
-    """Resume, end or retry a job in trouble; return the job that goes on, ended or was created.
+    """Resume, end or retry a job in trouble; return the job that continues, has ended or was created.
 
-    Raises `NotFoundError` when the scope does not show it; `DomainError`: 403 `staff_only`, `permission_missing`; 409 `wrong_state` (with what is
-    allowed), `children_open`, `unknown_kind`, and on a retry whatever the command refuses (`busy`, ...).
+    Raises `NotFoundError` when the scope does not show it; `DomainError`: 403 `staff_only`, `permission_missing`; 409
+    `wrong_state` (with the allowed decisions), `children_open`, `unknown_kind`, and for a retry the refusals of the command
+    (`busy`, ...).
     """
     with transaction.atomic():
         job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
@@ -67,9 +68,9 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
 
 
 def wait_for_job(job: Job, seconds: float) -> Job:
-    """Wait until a job has ended or is stuck; return it, or return it as it is when the time is over.
+    """Wait until a job has ended or is stuck, at most for `seconds`; return the job.
 
-    Must be called outside of any transaction; each check is one small query.
+    Call it outside of any transaction. Each check is one small query.
     """
     if seconds <= 0:
         return job

@@ -1,4 +1,4 @@
-"""Celery tasks: at most a few lines each, and primary keys only."""
+"""Celery tasks: a few lines each, with primary keys as arguments."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -19,13 +19,13 @@ def advance(job_id: str) -> None:
 
 @shared_task(name="tasks.poll")
 def poll(watcher: str, scope: str) -> None:
-    """Poll what is watched in one scope."""
+    """Poll the watches of one scope."""
     polling.poll(watcher, scope)
 
 
 @shared_task(name="tasks.sweep", expires=30)
 def sweep() -> None:
-    """Dispatch again what should have moved."""
+    """Dispatch overdue jobs and polls again."""
     engine.sweep()
 
 
@@ -44,5 +44,5 @@ def prune() -> None:
         pass
 
 
-# Workers import this module, and with it what the queue page asks them for.
+# Workers import this module, which registers `portal_report`, too.
 __all__ = ["advance", "poll", "portal_report", "prune", "send_canary", "sweep"]

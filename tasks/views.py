@@ -8,7 +8,6 @@ from uuid import UUID
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -18,9 +17,9 @@ from api.idempotency import idempotent
 from api.pagination import LogPagination
 from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
-from tenants.scoping import require_staff_permission
+from tenants.scoping import Role, require_staff_permission
 
-from .command_views import job_response
+from .command_views import CommandView, job_response
 from .events import event_stream
 from .filters import JobFilter
 from .models import Job, JobLogLine
@@ -38,7 +37,7 @@ JOBS = Job.objects.for_display()
 
 
 class JobListView(ScopedView, ListAPIView[Job]):
-    """The jobs of one's tenant, newest first; `?parent=<id>` lists the children of one instead."""
+    """The jobs of the caller's tenant, the newest first; with `parent`, the children of that job instead."""
 
     queryset = JOBS.order_by("-created_at", "-id")
     serializer_class = JobSerializer
@@ -47,20 +46,20 @@ class JobListView(ScopedView, ListAPIView[Job]):
     ordering_fields = ["created_at", "ended_at", "kind", "status", "position"]
 
     def get_queryset(self) -> Any:
-        """Return the jobs that people started; children are listed by their parent."""
+        """Return the jobs without a parent, unless the request filters by `parent`."""
         jobs = super().get_queryset()
         return jobs if "parent" in self.request.query_params else jobs.filter(parent=None)
 
 
 class JobDetailView(ScopedView, RetrieveAPIView[Job]):
-    """One job with its steps, readable at any moment."""
+    """One job with its steps."""
 
     queryset = JOBS
     serializer_class = JobSerializer
 
 
 class JobCancelView(ScopedView):
-    """Ask a job to stop at its next step boundary and to undo what it did."""
+    """Cancel a job: it stops at the next step boundary and its effects are undone."""
 
     queryset = JOBS
     serializer_class = JobSerializer
@@ -74,14 +73,14 @@ class JobCancelView(ScopedView):
 
 
 class EventStreamRenderer(JSONRenderer):
-    """Lets a reader ask for `text/event-stream`. What is refused is a problem in JSON all the same."""
+    """Allows the media type `text/event-stream`. Errors are rendered as JSON."""
 
     media_type = "text/event-stream"
     format = "event-stream"
 
 
 class JobEventsView(ScopedView):
-    """Follow a job live, as server-sent events."""
+    """The changes of a job as server-sent events."""
 
     queryset = Job.objects.all()
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [EventStreamRenderer, JSONRenderer]  # type: ignore[misc]
@@ -92,54 +91,60 @@ class JobEventsView(ScopedView):
                 "Last-Event-ID",
                 int,
                 OpenApiParameter.HEADER,
-                description="The last line that was seen; a browser sends it by itself when it comes back.",
+                description="The id of the last line that the reader received; browsers send it when they reconnect.",
             )
         ],
         responses={(200, "text/event-stream"): JobEventSerializer},
     )
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
-        """Send `job` now and whenever it changes, `line` for each line of its log, and `end` when it has ended."""
+        """Send `job` now and after each change, `line` for each line of its log, and `end` when it has ended."""
         return event_stream(request, self.get_object(), ResponseAccess(request, self.scope))
 
 
-class _DecisionView(ScopedView):
+class _DecisionView(CommandView):
+    """A view for a decision of staff about a job in trouble."""
+
     queryset = JOBS
     serializer_class = JobSerializer
     decision: ClassVar[str]
     body_serializer: ClassVar[type[DecisionSerializer]] = DecisionSerializer
 
-    @idempotent
+    def require_access(self, role: Role) -> None:
+        """Raise 404 when the scope does not show the job, 403 when the caller may not decide."""
+        self.get_object()
+        require_staff_permission(self.scope.user, DECIDE_PERMISSION)
+
     def decide(self, request: Request, pk: UUID) -> Response:
-        """Check access, then the body, then the job's state; return 202 with the job that goes on."""
-        body = self.body_serializer(data=request.data)
-        if not body.is_valid():
-            self.get_object()
-            require_staff_permission(self.scope.user, DECIDE_PERMISSION)
-            raise ValidationError(body.errors)
-        job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **body.validated_data)
-        return job_response(JOBS.get(pk=job.pk), {})
+        """Check access, then the body, then the job's state; return 202 with the job that continues."""
+
+        def record() -> Response:
+            fields = self.validate_body(self.body_serializer(data=request.data), Role.ADMIN)
+            job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **fields)
+            return job_response(JOBS.get(pk=job.pk), {})
+
+        return self.run_command(request, record)
 
 
 class JobResumeView(_DecisionView):
-    """Let a stuck job go on from where it stopped. For staff with `tasks.change_job`."""
+    """Resume a stuck job. For staff with `tasks.change_job`."""
 
     decision = "resume"
 
     @extend_schema(request=DecisionSerializer, responses={202: AcceptedJobSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """Resume a stuck job, forward or back, with new tries and new time."""
+        """Resume a stuck job where it stopped, also during its undo, with new tries and a new deadline."""
         return self.decide(request, pk)
 
 
 class JobEndView(_DecisionView):
-    """End a stuck job, or note an errored one. For staff with `tasks.change_job`."""
+    """End a stuck job, or mark an errored one as handled. For staff with `tasks.change_job`."""
 
     decision = "end"
     body_serializer = EndSerializer
 
     @extend_schema(request=EndSerializer, responses={202: AcceptedJobSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """End a stuck job as failed and free its locks; with `undo`, take back first what it did."""
+        """End a stuck job as failed and free its locks; with `undo`, undo its effects first."""
         return self.decide(request, pk)
 
 
@@ -150,19 +155,19 @@ class JobRetryView(_DecisionView):
 
     @extend_schema(request=DecisionSerializer, responses={202: AcceptedJobSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """Try an errored job again, as a new job."""
+        """Submit the command of an errored job as a new job."""
         return self.decide(request, pk)
 
 
 class JobLinesView(ScopedView, ListAPIView[JobLogLine]):
-    """The log of a job: `?after=<id>` gives what was appended since."""
+    """The log of a job; `after` is the id of the last known line."""
 
     queryset = Job.objects.all()
     serializer_class = JobLogLineSerializer
     pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
-        """Return the lines of the job, if the scope shows it."""
+        """Return the lines of the job. Raises 404 when the scope does not show it."""
         jobs = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return JobLogLine.objects.none()

@@ -1,7 +1,7 @@
 """Slots for requests that wait for a job: each holds a thread of the web process, so their number is limited.
 
-One tenant gets half of them at most. Without a slot a request is answered at once: waiting is a convenience, and a request
-that only reads must never find every thread taken, by its own tenant or by another.
+One tenant gets at most half of them. A request without a slot is answered at once: waiting is only a convenience, and must
+never occupy all threads of a web process.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _waiting: Counter[UUID | None] = Counter()
 
 @contextmanager
 def waiting_slot(tenant_id: UUID | None) -> Iterator[bool]:
-    """Take a slot in which a request for a tenant's job (None: the platform's) may wait, until the block ends; yield whether there was one."""
-    most = settings.WAITING_REQUESTS_AT_MOST
+    """Hold a slot for a request that waits for a tenant's job (None: the platform's); yield False when none is free."""
+    limit = settings.WAITING_REQUESTS_AT_MOST
     with _lock:
-        may_wait = _waiting.total() < most and _waiting[tenant_id] < max(1, most // 2)
+        may_wait = _waiting.total() < limit and _waiting[tenant_id] < max(1, limit // 2)
         if may_wait:
             _waiting[tenant_id] += 1
     try:

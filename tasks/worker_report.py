@@ -10,14 +10,14 @@ from celery.worker.control import inspect_command
 
 @inspect_command()
 def portal_report(state: Any) -> dict[str, Any]:
-    """Return this worker's queues, tasks and uptime. Read from memory: it costs the worker nothing."""
+    """Return this worker's queues, numbers of tasks and uptime, all read from memory."""
     stats = state.consumer.controller.stats()
     active = len(worker_state.active_requests)
     return {
         "queues": sorted(queue.name for queue in state.consumer.task_consumer.queues),
         "concurrency": state.consumer.pool.num_processes,
         "active": active,
-        # Celery counts what is active among the reserved.
+        # Celery counts active requests as reserved, too.
         "reserved": len(worker_state.reserved_requests) - active,
         "done": sum(stats["total"].values()),
         "uptime_seconds": stats["uptime"],

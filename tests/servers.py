@@ -8,7 +8,7 @@ early that a conftest.py would come too late.
 - The tables are made once, in a database of which the workers' are copies, while these collect the tests: to migrate takes
   longer than most tests do. What starts servers of its own may load them from a file (`tests/tables.py`).
 - `DATABASE_URL` or `REDIS_URL` that are set already are used instead; that server is not started.
-- The servers end with the run, also if it is interrupted or killed: see `devserver/leash.py`.
+- The servers end with the run, also if it is interrupted or killed: see `devserver/die_with_parent.py`.
 """
 
 import atexit

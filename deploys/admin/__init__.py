@@ -1,4 +1,4 @@
-"""Services, versions, hosts and instances in the admin, checked as over REST; deployments to be read. Keys go in alone."""
+"""The admin of services, versions, hosts, instances and keys, with the checks of the API; deployments are read-only."""
 
 from .catalogue import MicroServiceAdmin, MicroServiceVersionAdmin
 from .deployments import DeploymentAdmin, DeploymentItemAdmin

@@ -25,28 +25,28 @@ from ..services.catalogue import (
     validate_version,
 )
 from ..services.folders import check_folder_free
-from .guarded_forms import BEING_DEPLOYED, OF_ANOTHER_TENANT, GuardedAdmin, GuardedForm, save_changed_fields
+from .guarded_forms import BEING_DEPLOYED, OTHER_TENANT, GuardedAdmin, GuardedForm, save_changed_fields
 
 
 class ServiceForm(GuardedForm[MicroService]):
-    """A service that its executor can deploy."""
+    """The form of a service. It refuses settings that the executor would refuse."""
 
     def clean(self) -> dict[str, Any]:
         """Return the entered data. Raises validation errors by field."""
-        entered = super().clean()
+        data = super().clean()
         if self.errors:
-            return entered
-        self.add_problems(validate_service(entered))
+            return data
+        self.add_problems(validate_service(data))
         if self.is_new:
-            return entered
+            return data
         if (
             DEPLOYMENT_FIELDS & set(self.changed_data)
             and self.instance.instances.filter(locked=True).exists()
         ):
             self.add_error(None, BEING_DEPLOYED)
-        if entered["information_system"].tenant_id != self.instance.information_system.tenant_id:
-            self.add_error("information_system", OF_ANOTHER_TENANT)
-        return entered
+        if data["information_system"].tenant_id != self.instance.information_system.tenant_id:
+            self.add_error("information_system", OTHER_TENANT)
+        return data
 
 
 @admin.register(MicroService)
@@ -63,7 +63,7 @@ class MicroServiceAdmin(GuardedAdmin[MicroService]):
     readonly_fields = ["last_number", "version", "created_at", "updated_at"]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Another version of the row, for those who hold its ETag."""
+        """Save the changes under a new version of the row, so that older ETags no longer match."""
         if not change:
             obj.save()
             return
@@ -73,44 +73,46 @@ class MicroServiceAdmin(GuardedAdmin[MicroService]):
         save_changed_fields(obj, form, "version", "updated_at")
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Services with their versions and ended deployments, as over REST; hosts that they are on protect them."""
+        """Return what a deletion removes: services with their versions and ended deployments. Instances protect them."""
         instances = MicroServiceInstance.objects.filter(service__in=objs).select_related("service", "host")
         deployments = Deployment.objects.filter(service__in=objs).select_related("service", "to_version")
         versions = MicroServiceVersion.objects.filter(service__in=objs)
-        kept_by = [*instances, *deployments.filter(ended_at=None)]
-        goes = {
+        protected = [*instances, *deployments.filter(ended_at=None)]
+        deleted_counts = {
             MicroService: len(objs),
             MicroServiceVersion: versions.count(),
             Deployment: deployments.count(),
         }
-        counts = {model._meta.verbose_name_plural: count for model, count in goes.items()}  # noqa: SLF001
+        counts = {model._meta.verbose_name_plural: count for model, count in deleted_counts.items()}  # noqa: SLF001
         missing = set()
-        if goes[MicroServiceVersion] and not request.user.has_perm("deploys.delete_microserviceversion"):
+        if deleted_counts[MicroServiceVersion] and not request.user.has_perm(
+            "deploys.delete_microserviceversion"
+        ):
             missing.add(MicroServiceVersion._meta.verbose_name)  # noqa: SLF001 - Django's documented API.
-        return [str(service) for service in objs], counts, missing, [str(row) for row in kept_by]
+        return [str(service) for service in objs], counts, missing, [str(row) for row in protected]
 
     def delete_model(self, request: HttpRequest, obj: MicroService) -> None:
-        """As over REST: the history of its deployments keeps the versions, so it goes first."""
+        """Delete a service with the same checks as over REST."""
         scope = Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
         remove_service(scope=scope, service_id=obj.pk, if_match=None)
 
 
 class VersionForm(GuardedForm[MicroServiceVersion]):
-    """A version; of one that was deployed, the sum stays."""
+    """The form of a version. The checksum of a deployed version cannot change."""
 
     def clean(self) -> dict[str, Any]:
         """Return the entered data. Raises validation errors by field."""
-        entered = super().clean()
+        data = super().clean()
         if self.errors:
-            return entered
-        self.add_problems(validate_version(entered))
+            return data
+        self.add_problems(validate_version(data))
         if not self.is_new:
             try:
-                check_version_change(self.instance, entered)
+                check_version_change(self.instance, data)
             except DomainError as error:
                 field = "build_status" if error.code == "wrong_state" else "sha256"
                 self.add_error(field, error.detail)
-        return entered
+        return data
 
 
 @admin.register(MicroServiceVersion)
@@ -129,7 +131,7 @@ class MicroServiceVersionAdmin(GuardedAdmin[MicroServiceVersion]):
         "built_at",
         "created_by",
         "created_at",
-        "seen",
+        "opened_hash",
     ]
     list_display = ["label", "service", "number", "build_status", "built_at", "created_by", "created_at"]
     list_filter = ["build_status", "service__information_system__tenant"]
@@ -138,22 +140,22 @@ class MicroServiceVersionAdmin(GuardedAdmin[MicroServiceVersion]):
     autocomplete_fields = ["service"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MicroServiceVersion]:
-        """With what a version calls itself by."""
+        """Return the versions with the rows that their `__str__` reads."""
         return super().get_queryset(request).select_related("service", "created_by")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Which service's it is, and under which label, is said once."""
-        told = ["number", "built_at", "created_by", "created_at"]
-        return told if obj is None else ["service", "label", *told]
+        """Return the readonly fields: the service and the label of a version cannot change."""
+        readonly = ["number", "built_at", "created_by", "created_at"]
+        return readonly if obj is None else ["service", "label", *readonly]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """A new one under the next number; one whose build has ended well, with when that was."""
+        """Create a version under the next number, or save the changes and the time of a successful build."""
         if not change:
             obj.created_by = request.user
             create_version(obj)
             return
-        told = []
+        columns = []
         if "build_status" in form.changed_data and obj.build_status == obj.BuildStatus.SUCCESS:
             obj.built_at = timezone.now()
-            told.append("built_at")
-        save_changed_fields(obj, form, *told)
+            columns.append("built_at")
+        save_changed_fields(obj, form, *columns)

@@ -1,4 +1,4 @@
-"""Deployments and what became of each instance. They are made by services, and read here."""
+"""Deployments and their items in the admin, read-only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..models import Deployment, DeploymentItem
 
 
 class DeploymentItemInline(ReadOnlyInline):
-    """The instances of a deployment."""
+    """The items of a deployment."""
 
     model = DeploymentItem
     fields = ["host_name", "batch", "result", "code", "message", "started_at", "ended_at"]
@@ -50,5 +50,5 @@ class DeploymentItemAdmin(ReadOnlyAdmin):
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeploymentItem]:
-        """With what a deployment calls itself by."""
+        """Return the items with the rows that the `__str__` of their deployment reads."""
         return super().get_queryset(request).select_related("deployment__service", "deployment__to_version")

@@ -20,21 +20,21 @@ from api.form_fields import WriteOnlyFieldsAdmin
 from api.form_keys import mark_refused
 
 BEING_DEPLOYED = _("A deployment is in progress. Wait for it to end.")
-OF_ANOTHER_TENANT = _("It is of another tenant.")
+OTHER_TENANT = _("It is of another tenant.")
 MODIFIED_BY_SOMEONE_ELSE = _("It has been changed since this page was opened. Open it again, and look first.")
-AnyRow = TypeVar("AnyRow", bound=models.Model)
+SomeModel = TypeVar("SomeModel", bound=models.Model)
 
 
-class GuardedForm(forms.ModelForm[AnyRow]):
+class GuardedForm(forms.ModelForm[SomeModel]):
     """A form that is refused when its fields have changed since it was opened."""
 
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    opened_hash = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.is_new:
             values = repr(sorted(self.initial.items()))
-            self.initial["seen"] = hashlib.sha256(values.encode()).hexdigest()
+            self.initial["opened_hash"] = hashlib.sha256(values.encode()).hexdigest()
 
     @property
     def is_new(self) -> bool:
@@ -43,44 +43,44 @@ class GuardedForm(forms.ModelForm[AnyRow]):
 
     def clean(self) -> dict[str, Any]:
         """Return the entered data. Raises validation errors by field."""
-        entered: dict[str, Any] = super().clean() or {}
-        if not self.is_new and entered.get("seen") != self.initial["seen"]:
+        data: dict[str, Any] = super().clean() or {}
+        if not self.is_new and data.get("opened_hash") != self.initial["opened_hash"]:
             self.add_error(None, MODIFIED_BY_SOMEONE_ELSE)
-        return entered
+        return data
 
     def add_problems(self, problems: dict[str, Any]) -> None:
-        """Take over what a service finds wrong: texts by field, or texts by a name within the field."""
-        for name, found in problems.items():
-            if isinstance(found, dict):
-                lines = [f"{inside}: {text}" for inside, texts in found.items() for text in texts]
+        """Add the errors that a service found: texts by field, or by a name within the field."""
+        for name, problem in problems.items():
+            if isinstance(problem, dict):
+                errors = [f"{inner}: {text}" for inner, texts in problem.items() for text in texts]
             else:
-                lines = [str(text) for text in found]
-            if lines:
-                self.add_error(name, lines)
+                errors = [str(text) for text in problem]
+            if errors:
+                self.add_error(name, errors)
 
 
-class GuardedAdmin(WriteOnlyFieldsAdmin[AnyRow]):
+class GuardedAdmin(WriteOnlyFieldsAdmin[SomeModel]):
     """An admin that locks a row from the check to the save, one row at a time: no bulk changes or deletions.
 
-    What is refused in spite of the form's checks, because somebody was quicker, is a message and no error page.
+    A change that is refused in spite of the form's checks, after a simultaneous change, shows a message, not an error page.
     """
 
     actions = None
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> AnyRow | None:
-        """A row, locked when it is about to be changed: a deployment then begins before the check or after the save."""
-        found = super().get_object(request, object_id, from_field)
-        # The page of the history opens no transaction.
-        if found is None or request.method != "POST" or not connection.in_atomic_block:
-            return found
+    ) -> SomeModel | None:
+        """Return a row; lock it before a change, so that no deployment starts between the check and the save."""
+        row = super().get_object(request, object_id, from_field)
+        # The history page opens no transaction, so it cannot lock.
+        if row is None or request.method != "POST" or not connection.in_atomic_block:
+            return row
         rows = self.model._default_manager.select_for_update(of=("self",), no_key=True)  # noqa: SLF001
         try:
-            found.refresh_from_db(from_queryset=rows)
+            row.refresh_from_db(from_queryset=rows)
         except ObjectDoesNotExist:
             return None
-        return found
+        return row
 
     def changeform_view(
         self,
@@ -89,23 +89,25 @@ class GuardedAdmin(WriteOnlyFieldsAdmin[AnyRow]):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        """The form of a row."""
+        """Show the form of a row, or save it."""
         view = super().changeform_view
-        return self._message_on_error(request, lambda: view(request, object_id, form_url, extra_context))
+        return self._run_with_error_message(
+            request, lambda: view(request, object_id, form_url, extra_context)
+        )
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """The question before a row is deleted."""
+        """Show the confirmation of a deletion, or delete the row."""
         view = super().delete_view
-        return self._message_on_error(request, lambda: view(request, object_id, extra_context))
+        return self._run_with_error_message(request, lambda: view(request, object_id, extra_context))
 
-    def _message_on_error(
+    def _run_with_error_message(
         self, request: HttpRequest, view: Callable[[], HttpResponseBase]
     ) -> HttpResponseBase:
         """Return the view's response; a domain error becomes a message, and its transaction is rolled back."""
         try:
             return view()
-        except DomainError as refused:
-            reason = refused.detail
+        except DomainError as domain_error:
+            reason = domain_error.detail
         except DatabaseError as error:
             refusal = database_refusal(error)
             if request.method != "POST" or refusal is None or refusal.status >= 500:

@@ -1,4 +1,4 @@
-"""Hosts, the keys to them, and what is on them."""
+"""Hosts, deploy keys and instances."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from ..models import DeployKey, Host, MicroService, MicroServiceInstance
 from ..services.folders import check_folder_free
 from ..services.hosts import validate_address
 from ..services.keys import validate_key
-from .guarded_forms import BEING_DEPLOYED, OF_ANOTHER_TENANT, GuardedAdmin, GuardedForm, save_changed_fields
+from .guarded_forms import BEING_DEPLOYED, OTHER_TENANT, GuardedAdmin, GuardedForm, save_changed_fields
 
 
 class HostForm(GuardedForm[Host]):
-    """A host where the portal may go."""
+    """The form of a host. Its address must be one that the portal may connect to."""
 
     def clean(self) -> dict[str, Any]:
         """Return the entered data. Raises validation errors by field."""
-        entered = super().clean()
+        data = super().clean()
         if self.errors:
-            return entered
-        self.add_problems({"ip": validate_address(entered["ip"])})
-        tenant, vm = entered.get("tenant") or self.instance.tenant, entered.get("vm")
+            return data
+        self.add_problems({"ip": validate_address(data["ip"])})
+        tenant, vm = data.get("tenant") or self.instance.tenant, data.get("vm")
         if vm is not None and vm.information_system.tenant_id != tenant.pk:
-            self.add_error("vm", OF_ANOTHER_TENANT)
-        # Django leaves a constraint unchecked when one of its fields is not in the form, as the tenant of a host that is there.
-        named = Host.objects.filter(tenant=tenant, hostname=entered["hostname"])
+            self.add_error("vm", OTHER_TENANT)
+        # Django does not check a constraint when the form lacks one of its fields, as it lacks the tenant of an existing host.
+        named = Host.objects.filter(tenant=tenant, hostname=data["hostname"])
         if named.exclude(pk=self.instance.pk).exists():
             message = _("The tenant has a host called '%(name)s' already.")
-            self.add_error("hostname", message % {"name": entered["hostname"]})
+            self.add_error("hostname", message % {"name": data["hostname"]})
         if self.instance.instances.filter(locked=True).exists():
             self.add_error(None, BEING_DEPLOYED)
-        return entered
+        return data
 
 
 @admin.register(Host)
@@ -51,12 +51,12 @@ class HostAdmin(GuardedAdmin[Host]):
     autocomplete_fields = ["tenant", "vm"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Whose it is, is said once: services of that tenant run on it."""
-        told = ["version", "created_at", "updated_at"]
-        return told if obj is None else ["tenant", *told]
+        """Return the readonly fields: the tenant of a host cannot change, because services of the tenant run on it."""
+        readonly = ["version", "created_at", "updated_at"]
+        return readonly if obj is None else ["tenant", *readonly]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Another version of the row, for those who hold its ETag."""
+        """Save the changes under a new version of the row, so that older ETags no longer match."""
         if change:
             obj.version = F("version") + 1
             save_changed_fields(obj, form, "version", "updated_at")
@@ -65,9 +65,9 @@ class HostAdmin(GuardedAdmin[Host]):
 
 
 class DeployKeyForm(forms.ModelForm[DeployKey]):
-    """A key that is written and never shown."""
+    """The form of a deploy key, which can be set and is never shown."""
 
-    # Not `private_key`: under that name the row gives the key itself, and Django shows what a row gives.
+    # Not `private_key`: the model has a method of that name, and Django would show the value.
     new_private_key = forms.CharField(
         label=_("private key"),
         strip=False,
@@ -82,14 +82,14 @@ class DeployKeyForm(forms.ModelForm[DeployKey]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A form that comes back with an error must not send the key back with it.
+        # A form that is shown again with an error must not contain the key.
         self.fields["new_private_key"].widget.format_value = lambda _value: ""
 
     def clean_new_private_key(self) -> str:
-        """One that can be used."""
+        """Return the key. Raises a validation error for an invalid key."""
         text: str = self.cleaned_data["new_private_key"].replace("\r\n", "\n")
-        if wrong := validate_key(text):
-            raise forms.ValidationError(wrong)
+        if errors := validate_key(text):
+            raise forms.ValidationError(errors)
         return text
 
 
@@ -106,35 +106,35 @@ class DeployKeyAdmin(GuardedAdmin[DeployKey]):
     autocomplete_fields = ["tenant"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """The tenant is chosen once."""
+        """Return the readonly fields: the tenant of a key cannot change."""
         return ["updated_by", "updated_at"] if obj is None else ["tenant", "updated_by", "updated_at"]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Encrypted, with who has set it."""
+        """Save the encrypted key and the user who set it."""
         obj.set_private_key(form.cleaned_data["new_private_key"])
         obj.updated_by = request.user
         obj.save()
 
 
 class InstanceForm(GuardedForm[MicroServiceInstance]):
-    """A version of the service, on a host of the same tenant; what a deployment holds stays as it is."""
+    """The form of an instance: a version of the service, on a host of the same tenant. A locked instance cannot change."""
 
     def clean(self) -> dict[str, Any]:
         """Return the entered data. Raises validation errors by field."""
-        entered = super().clean()
+        data = super().clean()
         if self.instance.locked:
             self.add_error(None, BEING_DEPLOYED)
-        service, host, version = (entered.get(name) for name in ("service", "host", "version"))
+        service, host, version = (data.get(name) for name in ("service", "host", "version"))
         if service and host and host.tenant_id != service.information_system.tenant_id:
-            self.add_error("host", OF_ANOTHER_TENANT)
+            self.add_error("host", OTHER_TENANT)
         if service and version and version.service_id != service.pk:
             self.add_error("version", _("It is of another service."))
-        return entered
+        return data
 
 
 @admin.register(MicroServiceInstance)
 class MicroServiceInstanceAdmin(GuardedAdmin[MicroServiceInstance]):
-    """Instances. Which version runs is changed by deployments alone."""
+    """Instances. Only deployments change their version."""
 
     form = InstanceForm
     list_display = [
@@ -154,21 +154,21 @@ class MicroServiceInstanceAdmin(GuardedAdmin[MicroServiceInstance]):
     autocomplete_fields = ["service", "version", "host"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Return the fixed fields: where an instance stands is entered once."""
-        told = ["status", "locked", "locked_by", "updated_by", "created_at", "updated_at"]
-        return told if obj is None else ["service", "version", "host", *told]
+        """Return the readonly fields: service, version and host cannot change here."""
+        readonly = ["status", "locked", "locked_by", "updated_by", "created_at", "updated_at"]
+        return readonly if obj is None else ["service", "version", "host", *readonly]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Not while a deployment holds it."""
+        """Return whether the user may delete the instance: not while a deployment has locked it."""
         return super().has_delete_permission(request, obj) and not (obj is not None and obj.locked)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """With who has changed it."""
+        """Save the changes and the user who made them."""
         obj.updated_by = request.user
         if change:
             save_changed_fields(obj, form, "updated_by", "updated_at")
             return
-        # Its folder stays what it is until the instance is there.
+        # Locked, so that the folder of the service cannot change before the instance is saved.
         MicroService.objects.select_for_update(no_key=True).get(pk=obj.service_id)
         check_folder_free(obj.service, [obj.host_id])
         obj.save()

@@ -35,8 +35,8 @@ def deployment_items(deployment_id: str) -> QuerySet[DeploymentItem]:
 class DeployServiceCommand(Command):
     """Carry out a deployment. It succeeds when every instance runs the version.
 
-    Its instances are held by their own rows (`locked`), each until its own part has ended; what the engine locks, until
-    all has, are their VMs. Whatever ends it frees what it still holds.
+    Each instance is locked by its own row (`locked`) until its item has ended. The engine locks the VMs of the hosts until
+    the whole deployment has ended. The end of the job, for whatever reason, unlocks the remaining instances.
     """
 
     deployment_id: str
@@ -60,15 +60,15 @@ class DeployServiceCommand(Command):
     @cached_property
     def vms(self) -> set[UUID]:
         """Return the ids of the VMs of its hosts."""
-        on_vms = deployment_items(self.deployment_id).exclude(instance__host__vm=None)
-        return set(on_vms.values_list("instance__host__vm_id", flat=True))
+        items_on_vms = deployment_items(self.deployment_id).exclude(instance__host__vm=None)
+        return set(items_on_vms.values_list("instance__host__vm_id", flat=True))
 
     def locks(self) -> list[str]:
-        """The VMs: nobody restarts or removes one meanwhile."""
+        """Return the locks of the VMs, so that none is restarted or removed during the deployment."""
         return [lock_key(vm) for vm in self.vms]
 
     def entity(self) -> Entity:
-        """The deployment."""
+        """Return the deployment."""
         deployment = self.deployment
         return Entity(
             "deployment", self.deployment_id, f"{deployment.service.name} {deployment.to_version.label}"
@@ -84,42 +84,44 @@ class DeployServiceCommand(Command):
 
     @step(title=gettext_lazy("Check results"))
     def check_results(self) -> Result:
-        """Fail when some have not got the version, in their own words."""
+        """Fail when an instance does not run the version, with the messages of the first failures."""
         items = deployment_items(self.deployment_id)
-        missing = items.exclude(result=DeploymentItem.Result.SUCCEEDED)
-        failed = list(missing.filter(result__in=_FAILED_RESULTS).order_by("batch", "pk"))
-        not_begun = missing.count() - len(failed)
-        if not failed and not not_begun:
+        unsuccessful = items.exclude(result=DeploymentItem.Result.SUCCEEDED)
+        failed = list(unsuccessful.filter(result__in=_FAILED_RESULTS).order_by("batch", "pk"))
+        not_started = unsuccessful.count() - len(failed)
+        if not failed and not not_started:
             return Done()
-        said = "; ".join(
+        messages = "; ".join(
             f"{item.host_name}: {item.message or item.get_result_display()}" for item in failed[:3]
         )
         return Failed(
             (failed[0].code if failed else "") or "failed",
             _("%(failed)s failed, %(not_begun)s not started. %(said)s")
-            % {"failed": len(failed), "not_begun": not_begun, "said": said},
+            % {"failed": len(failed), "not_begun": not_started, "said": messages},
         )
 
     def on_success(self) -> None:
-        """It is over."""
+        """Record the end of the deployment."""
         self._end_deployment(_("Not started."))
 
     def on_failure(self, failure: Failure) -> None:
-        """It is over; what was not begun is as it was before."""
+        """Record the end of the deployment, and unlock the instances that it did not start with."""
         cancelled = failure.code == "cancelled"
         self._end_deployment(
             _("Canceled before it started.") if cancelled else _("Stopped: failure limit reached.")
         )
 
     def _end_deployment(self, reason: str) -> None:
-        """Release what never started, in the transaction that ends the job: no instance stays locked."""
+        """Unlock the instances whose items have not ended, in the transaction that ends the job."""
         items = deployment_items(self.deployment_id).filter(
             result__in=[DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING],
         )
         for item in items.select_related("deployment"):
-            begun = item.result == DeploymentItem.Result.RUNNING
+            was_started = item.result == DeploymentItem.Result.RUNNING
             unlock_instance(
-                item, MicroServiceInstance.Status.UNKNOWN if begun else item.from_status, item.from_version_id
+                item,
+                MicroServiceInstance.Status.UNKNOWN if was_started else item.from_status,
+                item.from_version_id,
             )
         items.update(result=DeploymentItem.Result.SKIPPED, message=reason[:4000], ended_at=Now())
         Deployment.objects.filter(pk=self.deployment_id).update(ended_at=Now())
@@ -145,12 +147,12 @@ class DeployBatchCommand(Command):
     }
 
     def entity(self) -> Entity:
-        """The batch, counted as people do."""
+        """Return the deployment, with the number of the batch counted from 1."""
         return Entity("deployment", self.deployment_id, str(self.number + 1))
 
     @step(title=gettext_lazy("Wait between batches"), deadline=minutes(24 * 60))
     def pause(self) -> Result:
-        """Give those who watch the last batch time to cancel."""
+        """Wait, so that operators can check the last batch and cancel."""
         seconds = self._strategy().get("pause", 0)
         if self.number == 0 or not seconds or self.data.get("paused") or self._has_too_many_failures():
             return Done()
@@ -170,7 +172,7 @@ class DeployBatchCommand(Command):
 
     @step(title=gettext_lazy("Check results"))
     def check_results(self) -> Result:
-        """Say how many have not got the version; the deployment decides what that means."""
+        """Report how many instances failed. A batch never fails by that: the deployment checks the results."""
         children = self.children_of("deploy_instances")
         failed = [child for child in children if child.status != JobStatus.SUCCEEDED]
         return Done(_("%(count)s instances failed.") % {"count": len(failed)} if failed else "")

@@ -38,9 +38,9 @@ from ..executors.untrusted_text import clean_text
 from ..models import DeployKey, DeploymentItem, MicroServiceInstance, MicroServiceVersion
 
 MAX_HEALTH_SECONDS = 60
-# What is said is written down so often, not line by line.
+# The interval at which new log lines are written to the database.
 FLUSH_SECONDS = 1.0
-# In characters. An executor bounds what it says of one try; several tries are written one after another.
+# In characters. An executor limits the log of one try; the logs of several tries are appended to each other.
 MAX_LOG_LENGTH = 2 * LOG_CHARACTERS
 
 
@@ -48,7 +48,7 @@ def find_executor(name: str) -> Executor:
     """Return a service's executor with the operator's options. Raises `UnknownExecutorError`."""
     options: dict[str, dict[str, object]] = {
         "ansible": {"seconds": settings.DEPLOY_SECONDS, "allow_local": settings.ALLOW_LOCAL_HOSTS},
-        # Twice this and twice the longest health check, when a version is put back, fit into DEPLOY_SECONDS.
+        # With a revert, the program and the health check run twice; both have to fit into DEPLOY_SECONDS.
         "command": {
             "programs": settings.DEPLOY_PROGRAMS,
             "seconds": max(5.0, settings.DEPLOY_SECONDS / 2 - MAX_HEALTH_SECONDS),
@@ -63,8 +63,8 @@ def find_executor(name: str) -> Executor:
 class DeployInstanceCommand(Command):
     """Deploy a version to one host, and the previous version when that fails and automatic revert is on.
 
-    Safe to repeat: a host that runs the version already is success, and one that was left half-way is taken up. The
-    instance is unlocked in the transaction that ends this, however it ends.
+    Safe to repeat: a host that already runs the version is a success, and a half-done deployment is continued. The
+    instance is unlocked in the transaction that ends the job, for whatever reason.
     """
 
     item_id: int
@@ -87,7 +87,7 @@ class DeployInstanceCommand(Command):
         return items.get(pk=self.item_id)
 
     def entity(self) -> Entity:
-        """The instance."""
+        """Return the instance."""
         return Entity("instance", str(self.item.instance_id), self.item.host_name)
 
     @step(title=gettext_lazy("Deploy version to host"))
@@ -110,7 +110,7 @@ class DeployInstanceCommand(Command):
         except ExecutorError as error:
             outcome = Outcome(error.code, error.message)
         except SystemExit as error:
-            # It would end this worker, and the job would go from one worker to the next.
+            # SystemExit would end this worker, and then each worker that claims the job next.
             raise RuntimeError("The executor tried to end its process.") from error
         finally:
             log.flush()
@@ -121,7 +121,7 @@ class DeployInstanceCommand(Command):
     def holds_job(self, log: _LogBuffer) -> bool:
         """Return whether this worker still owns the job: a worker whose lease ran out must not go on beside its successor.
 
-        Asked twice a second in this thread, so it is also when what was said is written down.
+        The executor calls it twice a second in this thread, so it also writes the log to the database.
         """
         log.flush_if_due()
         try:
@@ -166,24 +166,24 @@ class DeployInstanceCommand(Command):
             health=health,
             settings=service.executor_settings,
             previous=_to_release(item.from_version) if item.from_version.is_built else None,
-            put_back=bool(item.deployment.strategy.get("auto_revert", True)),
+            auto_revert=bool(item.deployment.strategy.get("auto_revert", True)),
         )
 
     def on_success(self) -> None:
-        """The version runs there."""
+        """Record that the version runs on the host."""
         self._write_result(DeploymentItem.Result.SUCCEEDED)
 
     def on_failure(self, failure: Failure) -> None:
-        """Record the version that the executor has found running; unknown when it never got that far."""
+        """Record the failure, and the version that the executor reported as running."""
         outcome = self.data.get("outcome")
-        was_put_back = outcome is not None and outcome[2] == self.item.from_version.label
-        begun = DeploymentItem.objects.filter(pk=self.item_id, started_at__isnull=False).exists()
+        was_reverted = outcome is not None and outcome[2] == self.item.from_version.label
+        was_started = DeploymentItem.objects.filter(pk=self.item_id, started_at__isnull=False).exists()
         if outcome is not None and outcome[0] == Code.OK:
-            # Cancelled when it was through: what is done is done.
+            # The job was cancelled after the executor had succeeded.
             self._write_result(DeploymentItem.Result.SUCCEEDED)
-        elif not begun:
+        elif not was_started:
             self._write_result(DeploymentItem.Result.SKIPPED, failure)
-        elif was_put_back:
+        elif was_reverted:
             self._write_result(DeploymentItem.Result.REVERTED, failure)
         else:
             self._write_result(DeploymentItem.Result.FAILED, failure)
@@ -215,8 +215,10 @@ class DeployInstanceCommand(Command):
 
 def unlock_instance(item: DeploymentItem, status: str, version_id: UUID) -> None:
     """Unlock an item's instance in the caller's transaction, if its deployment still holds it."""
-    held = MicroServiceInstance.objects.filter(history=item, locked_by=item.deployment_id)
-    held.update(status=status, version_id=version_id, locked=False, locked_by=None, updated_at=Now())
+    locked_instance = MicroServiceInstance.objects.filter(history=item, locked_by=item.deployment_id)
+    locked_instance.update(
+        status=status, version_id=version_id, locked=False, locked_by=None, updated_at=Now()
+    )
 
 
 def _to_release(version: MicroServiceVersion) -> Release:
@@ -224,27 +226,27 @@ def _to_release(version: MicroServiceVersion) -> Release:
 
 
 class _LogBuffer:
-    """The log of one host, written to its row once a second, cleaned and bounded."""
+    """The log of one host: cleaned, bounded, and written to its item once a second."""
 
-    def __init__(self, item_id: int, begun: str) -> None:
-        self.item_id, self.text = item_id, begun
-        self.written = time.monotonic()
-        self.is_new = bool(begun)
+    def __init__(self, item_id: int, text: str) -> None:
+        self.item_id, self.text = item_id, text
+        self.flushed_at = time.monotonic()
+        self.has_new_lines = bool(text)
 
     def append(self, line: str) -> None:
         """Append a line, which the executor has masked."""
         if len(self.text) < MAX_LOG_LENGTH:
             self.text += clean_text(line, LINE_CHARACTERS) + "\n"
-            self.is_new = True
+            self.has_new_lines = True
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
         """Write the new lines, if the last write is long enough ago."""
-        if self.is_new and time.monotonic() - self.written > FLUSH_SECONDS:
+        if self.has_new_lines and time.monotonic() - self.flushed_at > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write the new lines."""
-        if self.is_new:
+        if self.has_new_lines:
             DeploymentItem.objects.filter(pk=self.item_id).update(log=self.text)
-            self.written, self.is_new = time.monotonic(), False
+            self.flushed_at, self.has_new_lines = time.monotonic(), False

@@ -14,10 +14,10 @@ from .contract import Code, ExecutorError
 
 
 def check_host_address(ip: str, *, allow_local: bool, port: int | None = None) -> None:
-    """Refuse the portal's own machine and servers, and metadata services, which a tenant could name as its host.
+    """Refuse the portal's own machine and servers, and metadata services, which a tenant could enter as its host.
 
-    A host is entered as an address, never as a name, so what is judged is what is connected to.
-    `allow_local` lets through what is on this machine or link. Raises `ExecutorError` (address_refused).
+    A host is entered as an address, never as a name, so the checked address is the one that is connected to.
+    `allow_local` permits addresses of this machine and its links. Raises `ExecutorError` (address_refused).
     """
     policy = replace(host_policy(), allow_local=allow_local)
     try:

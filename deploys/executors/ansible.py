@@ -1,15 +1,17 @@
-"""The executor `ansible`: a playbook puts the version on hosts over SSH.
+"""The executor `ansible`: run a playbook that deploys a version to a host over SSH.
 
-Each host has a run of Ansible of its own, because each host of a deployment is a job of its own: what one host does to
-its run touches no other, and a job that is taken up again repeats one host. Starting Ansible costs more than a second of
-processor time for each.
+Each host of a deployment has its own job and its own run of Ansible: a host that disturbs its run disturbs no other, and
+a job that is repeated repeats one host. Each start of Ansible costs more than a second of processor time.
 
-What a tenant wrote reaches Ansible as `!unsafe` text: a template in it would be evaluated on the portal's machine.
+Text from a tenant reaches Ansible as `!unsafe`: otherwise a template in it would be evaluated on the portal's machine.
 
-What a host answers is data, and ranks below ours. Its facts become no variables (`inject_facts_as_vars`); ours are extra
-variables, which nothing outranks; how it is connected to stands in the inventory, which no module's answer can change;
-how much it may print is bounded (`bounded_ssh.py`); and the portal's own questions are asked by an action that reads them
-from a file of the portal's (`playbooks/action/wait_healthy.py`).
+The answers of a host are untrusted, and must not change what the portal does:
+
+1. Facts of a host do not become variables (`inject_facts_as_vars`).
+2. The portal's variables are extra variables, which have the highest precedence in Ansible.
+3. The connection settings are in the inventory, which the answer of a module cannot change.
+4. The size of the output is bounded (`bounded_ssh.py`).
+5. The health checks of the portal read their parameters from a file of the portal (`playbooks/action/wait_healthy.py`).
 """
 
 from __future__ import annotations
@@ -44,23 +46,23 @@ from .registry import register
 
 HERE = Path(__file__).resolve().parent
 PLAYBOOKS = HERE.parent / "playbooks"
-SHIPPED = {"deploy": str(PLAYBOOKS / "deploy.yml")}
-# In characters: a socket's path has room for 108, of which ssh needs some.
-LONGEST_FOLDER = 70
-# In the inventory: a host that is called "all" or "localhost" would mean something to Ansible.
+SHIPPED_PLAYBOOKS = {"deploy": str(PLAYBOOKS / "deploy.yml")}
+# In characters. The path of a Unix socket has at most 108, and ssh appends the name of its control socket.
+MAX_FOLDER_LENGTH = 70
+# The host's name in the inventory. Its own name could be "all" or "localhost", which Ansible treats specially.
 HOST = "host"
 PYTHON_ON_HOSTS = "/usr/bin/python3"
-UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@\\-]{0,200}")
+UNIT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@\\-]{0,200}")
 ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}")
-# What is left out could not be written into a file as it is.
+# Without control characters, line separators and surrogates, which would not survive in a YAML file.
 PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]{1,4000}")
-CONFIGURATION = """\
+CONFIGURATION_TEMPLATE = """\
 [defaults]
 host_key_checking = True
 gathering = explicit
-# A host answers with facts of any name, also those of our variables.
+# A host can answer with facts of any name, also with names of the portal's variables.
 inject_facts_as_vars = False
-# A program on a host may print in any encoding, and has succeeded all the same.
+# A program on a host may print in any encoding; that does not make it fail.
 module_strict_utf8_response = False
 library = {playbooks}/library
 action_plugins = {playbooks}/action
@@ -69,7 +71,7 @@ local_tmp = {folder}/tmp
 remote_tmp = ~/.ansible/tmp
 retry_files_enabled = False
 timeout = {timeout}
-# Every millisecond, as it would be, costs a tenth of a processor while hosts are waited for.
+# The default of one millisecond takes a tenth of a processor while Ansible waits for hosts.
 internal_poll_interval = 0.02
 [connection]
 pipelining = True
@@ -84,11 +86,11 @@ transfer_method = piped
 
 @register
 class AnsibleExecutor(Executor):
-    """Runs a playbook through ansible-runner. Its options are the operator's.
+    """Runs a playbook through ansible-runner. The operator of the portal sets its options.
 
-    `seconds` bound a whole call, `fetch_seconds` and `restart_seconds` single tasks of the shipped playbook.
-    `playbooks` are those that services may name beside the shipped one: a playbook may run programs on the portal's
-    machine, so that only operators name files.
+    `seconds` limits a whole call; `fetch_seconds` and `restart_seconds` limit single tasks of the shipped playbook.
+    `playbooks` maps names that services may use to files. Only the operator names files, because a playbook can run
+    programs on the portal's machine.
     """
 
     name = "ansible"
@@ -106,12 +108,12 @@ class AnsibleExecutor(Executor):
         self.seconds = seconds
         self.fetch_seconds = fetch_seconds
         self.restart_seconds = restart_seconds
-        self.playbooks = {**SHIPPED, **(playbooks or {})}
+        self.playbooks = {**SHIPPED_PLAYBOOKS, **(playbooks or {})}
         self.allow_local = allow_local
 
     def check_settings(self, settings: Settings) -> dict[str, str | Promise]:
-        """See `Executor`. A service is restarted by its `unit` or by its `restart_command`."""
-        return _wrong_settings(settings, self.playbooks)
+        """Return the errors of a service's settings. The shipped playbook needs a `unit` or a `restart_command`."""
+        return _find_setting_errors(settings, self.playbooks)
 
     def deploy(
         self, order: Order, on_line: OnLine, *, should_continue: Callable[[], bool] = lambda: True
@@ -119,15 +121,15 @@ class AnsibleExecutor(Executor):
         """Run the service's playbook for the order's host."""
         try:
             self._check_addresses(order)
-            if wrong := self.check_settings(order.settings):
-                field, message = next(iter(wrong.items()))
+            if errors := self.check_settings(order.settings):
+                field, message = next(iter(errors.items()))
                 raise ExecutorError(Code.FAILED, f"{field}: {message}")
         except ExecutorError as error:
             return Outcome(error.code, error.message, changed=False)
         return self._run(order, on_line, should_continue)
 
     def _check_addresses(self, order: Order) -> None:
-        """Refuse to connect where no host may be: for SSH, and for the health check if the portal itself makes it."""
+        """Refuse forbidden addresses for SSH, and for the health check if the portal itself sends it."""
         ports = [order.target.ssh_port]
         if order.health is not None and order.settings.get("health_from") == "portal":
             ports.append(order.health.port)
@@ -146,7 +148,7 @@ class AnsibleExecutor(Executor):
                     [*program, self.playbooks[order.settings.get("playbook", "deploy")]],
                     progress.read,
                     seconds=self.seconds,
-                    environment=ssh.environment(folder)
+                    environment=ssh.build_environment(folder)
                     | {
                         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
                         "ANSIBLE_HOME": str(folder / "home"),
@@ -165,11 +167,11 @@ class AnsibleExecutor(Executor):
     def _write_files(self, folder: Path, order: Order) -> None:
         """Write the files of a run into its own folder."""
         options = ["-o", "ControlMaster=auto", "-o", "ControlPersist=30s"]
-        if len(str(folder)) > LONGEST_FOLDER:
-            # Slower, a new connection for each task; but Ansible refuses a path that is too long for a socket.
+        if len(str(folder)) > MAX_FOLDER_LENGTH:
+            # Without multiplexing, each task opens a new connection. Ansible would refuse the long socket path.
             options = []
         options += ["-F", "none", *(part for option in ssh.OPTIONS for part in ("-o", option))]
-        text = CONFIGURATION.format(
+        text = CONFIGURATION_TEMPLATE.format(
             here=HERE,
             playbooks=PLAYBOOKS,
             folder=folder,
@@ -178,16 +180,18 @@ class AnsibleExecutor(Executor):
         )
         (folder / "ansible.cfg").write_text(text)
         ssh.write_credentials(folder / HOST, order.target, order.credentials)
-        check = _check_of(order)
+        check = _build_health_check(order)
         from_portal = order.settings.get("health_from") == "portal"
         checks = {HOST: None if check is None else {**check, "from_portal": from_portal}}
-        connection = self._connection(folder / HOST, order)
-        (folder / "hosts.yml").write_text("all: " + unsafe_yaml({"hosts": {HOST: connection}}))
-        (folder / "variables.yml").write_text(extra_variables({HOST: self._variables(HOST, order)}))
+        connection = self._connection_variables(folder / HOST, order)
+        (folder / "hosts.yml").write_text("all: " + dump_unsafe_yaml({"hosts": {HOST: connection}}))
+        (folder / "variables.yml").write_text(
+            render_extra_variables({HOST: self._playbook_variables(HOST, order)})
+        )
         (folder / "checks.json").write_text(json.dumps(checks))
 
-    def _connection(self, folder: Path, order: Order) -> dict[str, Any]:
-        """How a host is connected to."""
+    def _connection_variables(self, folder: Path, order: Order) -> dict[str, Any]:
+        """Return the inventory variables with which Ansible connects to the host."""
         target = order.target
         return {
             "ansible_connection": "ssh",
@@ -199,7 +203,7 @@ class AnsibleExecutor(Executor):
             "ansible_ssh_common_args": shlex.join(["-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]),
         }
 
-    def _variables(self, host: str, order: Order) -> dict[str, Any]:
+    def _playbook_variables(self, host: str, order: Order) -> dict[str, Any]:
         """Return the variables of a playbook for one host; docs/deploys-executors.md lists them for operators."""
         target, settings = order.target, order.settings
         return {
@@ -213,18 +217,18 @@ class AnsibleExecutor(Executor):
             "portal_fetch_seconds": self.fetch_seconds,
             "portal_restart_seconds": self.restart_seconds,
             "portal_keep": settings.get("keep", 3),
-            "portal_put_back": order.put_back,
+            "portal_put_back": order.auto_revert,
             "portal_unit": settings.get("unit", ""),
             "portal_unit_scope": settings.get("unit_scope", "system"),
             "portal_become": settings.get("become", False),
             "portal_restart_command": settings.get("restart_command", []),
             "portal_health_from": "localhost" if settings.get("health_from") == "portal" else host,
-            "portal_health": _check_of(order),
+            "portal_health": _build_health_check(order),
         }
 
 
-def _check_of(order: Order) -> dict[str, Any] | None:
-    """Return the health check of an order, and where its settings run it from."""
+def _build_health_check(order: Order) -> dict[str, Any] | None:
+    """Return the parameters of an order's health check, with the address as seen from where it runs; None without one."""
     health, settings = order.health, order.settings
     if health is None:
         return None
@@ -241,47 +245,47 @@ def _check_of(order: Order) -> dict[str, Any] | None:
     }
 
 
-def extra_variables(variables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return each host's variables as extra ones, which nothing that a host answers outranks.
+def render_extra_variables(variables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the YAML of extra variables, which have precedence over everything that a host answers.
 
-    Extra variables are the same for all hosts, so each is looked up by the host's name in the inventory, which is ours.
+    Extra variables are the same for all hosts, so each one looks its value up by the host's name in the inventory.
     """
-    names = sorted({name for of_host in variables.values() for name in of_host})
-    looked_up = (
+    names = sorted({name for host_variables in variables.values() for name in host_variables})
+    lookups = (
         f"{name}: {json.dumps('{{ portal_variables[inventory_hostname].' + name + ' }}')}" for name in names
     )
-    return "\n".join(["portal_variables: " + unsafe_yaml(variables), *looked_up]) + "\n"
+    return "\n".join(["portal_variables: " + dump_unsafe_yaml(variables), *lookups]) + "\n"
 
 
-def unsafe_yaml(value: Any) -> str:
-    """A value as YAML, every text in it marked as one that Ansible must not evaluate."""
+def dump_unsafe_yaml(value: Any) -> str:
+    """Return a value as YAML, with every text marked so that Ansible does not evaluate it as a template."""
     if isinstance(value, str):
         # Ansible reads `!unsafe ""` as null.
         return ("!unsafe " if value else "") + json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):
-        pairs = (f"{json.dumps(key)}: {unsafe_yaml(item)}" for key, item in value.items())
+        pairs = (f"{json.dumps(key)}: {dump_unsafe_yaml(item)}" for key, item in value.items())
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(unsafe_yaml, value)) + "]"
+        return "[" + ", ".join(map(dump_unsafe_yaml, value)) + "]"
     return json.dumps(value)
 
 
-def _wrong_settings(settings: Settings, playbooks: Mapping[str, str]) -> dict[str, str | Promise]:
+def _find_setting_errors(settings: Settings, playbooks: Mapping[str, str]) -> dict[str, str | Promise]:
     unit, command = settings.get("unit", ""), settings.get("restart_command", [])
     keep = settings.get("keep", 3)
-    good: dict[str, tuple[bool, str | Promise]] = {
+    rules: dict[str, tuple[bool, str | Promise]] = {
         "playbook": (
             settings.get("playbook", "deploy") in list(playbooks),
             _("The playbooks are: %(names)s.") % {"names": ", ".join(sorted(playbooks))},
         ),
-        "unit": (unit == "" or _is(UNIT, unit), _("Enter a valid systemd unit name.")),
+        "unit": (unit == "" or _matches(UNIT_NAME, unit), _("Enter a valid systemd unit name.")),
         "unit_scope": (
             settings.get("unit_scope", "system") in ["system", "user"],
             _("Enter system or user."),
         ),
         "become": (isinstance(settings.get("become", False), bool), _("It is true or false.")),
         "restart_command": (
-            isinstance(command, list) and all(_is(PRINTABLE, part) for part in command),
+            isinstance(command, list) and all(_matches(PRINTABLE, part) for part in command),
             _("Enter a list: the program and its arguments."),
         ),
         "keep": (
@@ -293,21 +297,21 @@ def _wrong_settings(settings: Settings, playbooks: Mapping[str, str]) -> dict[st
             _("Enter host or portal."),
         ),
         "health_ip": (
-            _is(ADDRESS, settings.get("health_ip", "127.0.0.1")),
+            _matches(ADDRESS, settings.get("health_ip", "127.0.0.1")),
             _("Enter a valid IP address."),
         ),
         "python": (
-            _is(FOLDER, settings.get("python", PYTHON_ON_HOSTS)),
+            _matches(FOLDER, settings.get("python", PYTHON_ON_HOSTS)),
             _("Enter the absolute path of a program."),
         ),
     }
-    wrong = {field: message for field, (fine, message) in good.items() if not fine}
-    for field in sorted(set(settings) - set(good)):
-        wrong[field] = _("Unknown setting.")
+    errors = {field: message for field, (is_valid, message) in rules.items() if not is_valid}
+    for field in sorted(set(settings) - set(rules)):
+        errors[field] = _("Unknown setting.")
     if settings.get("playbook", "deploy") == "deploy" and not unit and not command:
-        wrong.setdefault("unit", _("A service needs a unit or a restart_command."))
-    return wrong
+        errors.setdefault("unit", _("A service needs a unit or a restart_command."))
+    return errors
 
 
-def _is(pattern: re.Pattern[str], value: Any) -> bool:
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -1,7 +1,7 @@
-"""What the events of an Ansible run mean for its host.
+"""Derive the outcome of a deployment from the events of an Ansible run.
 
-Hosts decide what most of these events hold, and can even have Ansible print what looks like one: nothing in them is of the
-type that it should be until it was looked at.
+The host decides what most of these events contain, and can make Ansible print a line that looks like an event. So every
+value is checked for its type before it is used.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .contract import Code, OnLine, Order, Outcome
 from .masked_log import MaskedLog
 from .untrusted_text import clean_ends, clean_label, clean_text
 
-FULL_DISK = ("No space left on device", "Disk quota exceeded")
-FAILED = {"runner_on_failed", "runner_on_unreachable"}
-# What only the portal itself can know.
-OURS = {Code.OK, Code.CANCELLED, Code.ADDRESS_REFUSED}
+DISK_FULL_TEXTS = ("No space left on device", "Disk quota exceeded")
+FAILED_EVENTS = {"runner_on_failed", "runner_on_unreachable"}
+# Codes that only the portal may set; a host that answers with one of them is not believed.
+PORTAL_ONLY_CODES = {Code.OK, Code.CANCELLED, Code.ADDRESS_REFUSED}
 MESSAGE_CHARACTERS = 2_000
 OUTPUT_CHARACTERS = 200_000
-KEPT_TEXTS = 20
+MAX_KEPT_TEXTS = 20
 
 
 class _HostProgress:
@@ -35,59 +35,60 @@ class _HostProgress:
         self.log = MaskedLog(on_line, order.secrets())
         self.changed = False
         self.running: str | None = None
-        self.settled = False
-        # The first trouble names the code; what went wrong while putting back is only told.
+        self.knows_running = False
+        # The first failure sets the code; failures of the automatic revert only add to the message.
         self.code: Code | None = None
-        # What a playbook said with `set_fact` before it failed.
-        self.announced: object = None
-        self.said: list[str] = []
+        # The code that a playbook set with `set_fact` before a task failed.
+        self.announced_code: object = None
+        self.messages: list[str] = []
 
-    def take(self, kind: str, event: Mapping[str, Any]) -> None:
+    def handle_event(self, kind: str, event: Mapping[str, Any]) -> None:
         """Handle one event."""
         if kind == "runner_on_start":
             return
-        task, result = clean_text(event.get("task"), 200), _mapping(event.get("result"))
+        task, result = clean_text(event.get("task"), 200), _as_mapping(event.get("result"))
         changed = result.get("changed") is True
         self.changed |= changed
         if "portal_running" in result:
             self.running = clean_label(result["portal_running"])
-            self.settled = True
-        failed = kind in FAILED and event.get("ignored") is not True
-        if kind not in FAILED:
-            self.announced = result.get("portal_code", self.announced)
-        outcome = "failed" if kind in FAILED else "changed" if changed else "ok"
-        self.log.add(f"{task}: {outcome}{_details(result) if kind in FAILED else ''}")
+            self.knows_running = True
+        failed = kind in FAILED_EVENTS and event.get("ignored") is not True
+        if kind not in FAILED_EVENTS:
+            self.announced_code = result.get("portal_code", self.announced_code)
+        outcome = "failed" if kind in FAILED_EVENTS else "changed" if changed else "ok"
+        self.log.add(f"{task}: {outcome}{_format_details(result) if kind in FAILED_EVENTS else ''}")
         for output in ("stdout", "stderr"):
             self.log.add(clean_text(result.get(output), OUTPUT_CHARACTERS))
         if failed:
             if kind == "runner_on_unreachable":
                 self.running = None
-            self.code = self.code or _code_of(kind, result, self.announced)
-            self.said.append(f"{task}{_details(result)}")
+            self.code = self.code or _classify_failure(kind, result, self.announced_code)
+            self.messages.append(f"{task}{_format_details(result)}")
 
-    def outcome(self, *, over: bool, stopped: Code | None) -> Outcome:
-        """How it ended, when the whole run is `over` for this host or was `stopped`.
+    def outcome(self, *, succeeded: bool, stopped: Code | None) -> Outcome:
+        """Return the outcome of a run that has `succeeded` or was `stopped`.
 
-        `over` is what Ansible counted at its end: tasks that failed and were rescued are no failure then.
+        `succeeded` comes from Ansible's statistics at the end of the run: a task that failed and was rescued does not
+        count as a failure there.
         """
-        done = self.settled and self.running == self.order.release.label
-        # A run that was stopped is no news for hosts that were through.
-        ended = self.code or (Code.OK if done and stopped else stopped or Code.FAILED)
-        code = Code.OK if over else ended
-        running = self.order.release.label if code is Code.OK and not self.settled else self.running
-        words = [] if code is Code.OK else self.said
-        message = self.log.mask(" ".join([f"{code.label}.", *words]))[:MESSAGE_CHARACTERS]
+        done = self.knows_running and self.running == self.order.release.label
+        # A run that was stopped after it had settled the release has succeeded all the same.
+        failure_code = self.code or (Code.OK if done and stopped else stopped or Code.FAILED)
+        code = Code.OK if succeeded else failure_code
+        running = self.order.release.label if code is Code.OK and not self.knows_running else self.running
+        messages = [] if code is Code.OK else self.messages
+        message = self.log.mask(" ".join([f"{code.label}.", *messages]))[:MESSAGE_CHARACTERS]
         return Outcome(code, message, running, self.changed, self.log.lines())
 
 
 class Progress:
-    """Read the output of `ansible_run.py`."""
+    """A reader of the output of `ansible_run.py`."""
 
     def __init__(self, host: str, order: Order, on_line: OnLine) -> None:
-        self._name = host
+        self._host_name = host
         self._host = _HostProgress(order, on_line)
         self._stats: dict[str, list[object]] | None = None
-        self._texts: deque[str] = deque(maxlen=KEPT_TEXTS)
+        self._texts: deque[str] = deque(maxlen=MAX_KEPT_TEXTS)
 
     def read(self, line: str) -> None:
         """Handle one line. Never raises, whatever the line holds."""
@@ -101,55 +102,56 @@ class Progress:
         elif kind == "text":
             self._texts.append(clean_text(event.get("text"), MESSAGE_CHARACTERS))
         elif kind == "playbook_on_stats":
-            stats = _mapping(event.get("stats"))
+            stats = _as_mapping(event.get("stats"))
             self._stats = {name: hosts for name, hosts in stats.items() if isinstance(hosts, list)}
-        elif event.get("host") == self._name:
-            self._host.take(kind, event)
+        elif event.get("host") == self._host_name:
+            self._host.handle_event(kind, event)
 
     def outcome(self, stopped: Code | None) -> Outcome:
         """Return the outcome of the run, which ended by itself or was `stopped`."""
         host = self._host
-        over = self._counted("ok") and not (self._counted("failures") or self._counted("dark"))
-        if not over and stopped is None and not host.said:
-            host.said.append(self._reason())
-            host.log.add("\n".join([host.said[-1], *self._texts]))
-        return host.outcome(over=over, stopped=stopped)
+        failed = self._has_statistic("failures") or self._has_statistic("dark")
+        succeeded = self._has_statistic("ok") and not failed
+        if not succeeded and stopped is None and not host.messages:
+            host.messages.append(self._explain_missing_failure())
+            host.log.add("\n".join([host.messages[-1], *self._texts]))
+        return host.outcome(succeeded=succeeded, stopped=stopped)
 
-    def _counted(self, name: str) -> bool:
-        return self._name in (self._stats or {}).get(name, [])
+    def _has_statistic(self, name: str) -> bool:
+        return self._host_name in (self._stats or {}).get(name, [])
 
-    def _reason(self) -> str:
-        """Why a host has not succeeded although no task of it has failed."""
+    def _explain_missing_failure(self) -> str:
+        """Return why the run did not succeed although no task failed."""
         last = " ".join(self._texts)[-500:]
         if self._stats is None:
             return _("Ansible ended before the playbook did. %(last)s") % {"last": last}
-        if self._counted("skipped"):
+        if self._has_statistic("skipped"):
             return _("Every task of the playbook was skipped on this host: nothing was done.")
         return _("The playbook has no task for this host: nothing was done. %(last)s") % {"last": last}
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _details(result: Mapping[str, Any]) -> str:
-    words = clean_ends(result.get("msg"), MESSAGE_CHARACTERS // 2).strip()
+def _format_details(result: Mapping[str, Any]) -> str:
+    text = clean_ends(result.get("msg"), MESSAGE_CHARACTERS // 2).strip()
     code = result.get("rc")
     if code and isinstance(code, int):
         errors = clean_text(result.get("stderr") or result.get("module_stderr"), OUTPUT_CHARACTERS)
-        words += f" (exit code {code}) {errors[-500:]}"
-    return f": {words}" if words else ""
+        text += f" (exit code {code}) {errors[-500:]}"
+    return f": {text}" if text else ""
 
 
-def _code_of(kind: str, result: Mapping[str, Any], announced: object) -> Code:
+def _classify_failure(kind: str, result: Mapping[str, Any], announced_code: object) -> Code:
     texts = (result.get("msg"), result.get("stderr"), result.get("module_stderr"))
     text = " ".join(clean_text(part, OUTPUT_CHARACTERS) for part in texts)
     if kind == "runner_on_unreachable":
-        return ssh.meaning_of(text)
-    for said in (result.get("portal_code"), announced):
-        if isinstance(said, str) and said in Code.values and said not in OURS:
-            return Code(said)
+        return ssh.classify_error(text)
+    for code in (result.get("portal_code"), announced_code):
+        if isinstance(code, str) and code in Code.values and code not in PORTAL_ONLY_CODES:
+            return Code(code)
     if result.get("timedout"):
         return Code.TIMED_OUT
-    # Ansible's own modules have no better word for it.
-    return Code.DISK_FULL if any(words in text for words in FULL_DISK) else Code.FAILED
+    # Ansible's own modules report a full disk only in their text.
+    return Code.DISK_FULL if any(phrase in text for phrase in DISK_FULL_TEXTS) else Code.FAILED

@@ -1,13 +1,13 @@
-"""Run a playbook with ansible-runner and print what happens, one JSON object a line.
+"""Run a playbook with ansible-runner and print its events, one JSON object in each line.
 
 Run as a script: `python -I ansible_run.py FOLDER PLAYBOOK`, by `ansible.py`, under `subreaper.py`.
 
-A program of its own, and not a call in the worker:
+It is a separate program and not a call in the worker, for these reasons:
 
-1. ansible-runner forks with `pty.fork`, which can deadlock in a process with threads, and workers have some.
-2. It waits for signals in the main thread, and Celery has its own handlers there.
-3. When it is told to end, it kills Ansible's process group; Ansible's workers are in sessions of their own since
-   ansible-core 2.18 and would go on. `subreaper.py` ends those.
+1. ansible-runner forks with `pty.fork`, which can deadlock in a process with threads, and workers have threads.
+2. It handles signals in the main thread, where Celery has its own handlers.
+3. When it is stopped, it kills Ansible's process group. Since ansible-core 2.18, Ansible's workers have their own sessions
+   and would go on; `subreaper.py` kills them.
 
 It imports nothing of the portal.
 """
@@ -24,7 +24,7 @@ from typing import Any
 
 from ansible_runner import Runner, RunnerConfig
 
-# What the portal reads of a task's result; anything else stays here.
+# The values of a task's result that the portal reads. All others are dropped.
 RESULT_KEYS = (
     "msg",
     "module_stderr",
@@ -36,10 +36,11 @@ RESULT_KEYS = (
     "portal_code",
     "portal_running",
 )
-# In characters, of one text of a result: the portal keeps less. What is longer loses its middle, because the end tells why.
-LONGEST_TEXT = 100_000
-STATS = ("ok", "failures", "dark", "skipped", "rescued", "ignored", "processed")
-EVENTS = {
+# In characters, for each text of a result; the portal keeps less. A longer text loses its middle, because its end usually
+# explains a failure.
+MAX_TEXT_LENGTH = 100_000
+STATISTICS = ("ok", "failures", "dark", "skipped", "rescued", "ignored", "processed")
+REPORTED_EVENTS = {
     "runner_on_start",
     "runner_on_ok",
     "runner_on_failed",
@@ -50,91 +51,91 @@ TEXT_EVENTS = ("verbose", "error", "warning", "deprecated", "system_warning")
 UUID = re.compile(r"[0-9a-f-]{36}")
 
 
-def bounded(value: Any) -> Any:
-    """Return a value of a result as what the portal reads: a truth, a number that it can hold, or a text of bounded length."""
+def bound_value(value: Any) -> Any:
+    """Return a value of a result as a boolean, a 32-bit integer, None, or a text of bounded length."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value if abs(value) < 2**31 else None
     text = value if isinstance(value, str) else json.dumps(value, default=repr)
-    if len(text) <= LONGEST_TEXT:
+    if len(text) <= MAX_TEXT_LENGTH:
         return text
-    return f"{text[: LONGEST_TEXT // 4]}\n...\n{text[-LONGEST_TEXT // 4 * 3 :]}"
+    return f"{text[: MAX_TEXT_LENGTH // 4]}\n...\n{text[-MAX_TEXT_LENGTH // 4 * 3 :]}"
 
 
-def mapping(value: Any) -> dict[str, Any]:
-    """Return a value if it is a mapping, and an empty one if it is not: a host's answer may be anything."""
+def as_mapping(value: Any) -> dict[str, Any]:
+    """Return a value that is a mapping, or an empty mapping instead of any other value: a host may answer anything."""
     return value if isinstance(value, dict) else {}
 
 
-def tell(fact: dict[str, Any]) -> None:
-    """Print one fact at once."""
-    sys.stdout.write(json.dumps(fact) + "\n")
+def print_event(event: dict[str, Any]) -> None:
+    """Print an event as one line of JSON."""
+    sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
 
 
 class FileRunner(Runner):  # type: ignore[misc]
-    """Takes events from the files that Ansible's own plugin writes, and never from what is printed.
+    """A runner that reads events from the files of Ansible's plugin, and never from the output.
 
-    ansible-runner finds events in the output, where a host can have anything printed that it likes (a warning repeats its
-    words): it could speak for other hosts, and for Ansible. So what is printed only names a file, and is a text otherwise.
+    ansible-runner itself parses events from the output, and a host can influence the output (a warning repeats its text):
+    it could forge events. So the output only names the file of an event, and is otherwise treated as text.
     """
 
     def event_callback(self, event_data: Any) -> None:
-        """Tell what the portal wants to know of an event."""
-        printed = mapping(event_data)
-        name = printed.get("uuid")
+        """Print the part of an event that the portal reads."""
+        printed_event = as_mapping(event_data)
+        name = printed_event.get("uuid")
         if isinstance(name, str) and UUID.fullmatch(name):
             file = Path(self.config.artifact_dir) / "job_events" / f"{name}-partial.json"
             try:
-                event = mapping(json.loads(file.read_text(encoding="utf-8")))
+                event = as_mapping(json.loads(file.read_text(encoding="utf-8")))
                 file.unlink()
             except (OSError, ValueError):
                 event = {}
-            if event.get("event") in EVENTS:
-                tell(what_is_told_of(event))
+            if event.get("event") in REPORTED_EVENTS:
+                print_event(summarize_event(event))
                 return
-        if printed.get("event") in TEXT_EVENTS:
-            tell({"event": "text", "text": bounded(printed.get("stdout"))})
+        if printed_event.get("event") in TEXT_EVENTS:
+            print_event({"event": "text", "text": bound_value(printed_event.get("stdout"))})
 
 
-def what_is_told_of(event: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of an event that the portal reads. A host decides what a result holds, and of which type it is."""
-    data = mapping(event.get("event_data"))
-    result = mapping(data.get("res"))
-    facts = mapping(result.get("ansible_facts"))
-    kept = {key: bounded(result[key]) for key in RESULT_KEYS if key in result}
-    kept |= {key: bounded(facts[key]) for key in ("portal_code", "portal_running") if key in facts}
+def summarize_event(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of an event that the portal reads. The host decides the values of a result and their types."""
+    data = as_mapping(event.get("event_data"))
+    result = as_mapping(data.get("res"))
+    facts = as_mapping(result.get("ansible_facts"))
+    values = {key: bound_value(result[key]) for key in RESULT_KEYS if key in result}
+    values |= {key: bound_value(facts[key]) for key in ("portal_code", "portal_running") if key in facts}
     is_stats = event["event"] == "playbook_on_stats"
     return {
         "event": event["event"],
-        "host": bounded(data.get("host")),
-        "task": bounded(data.get("task")),
+        "host": bound_value(data.get("host")),
+        "task": bound_value(data.get("task")),
         "ignored": bool(data.get("ignore_errors")),
-        "result": kept,
-        "stats": {name: list(mapping(data.get(name))) for name in STATS} if is_stats else {},
+        "result": values,
+        "stats": {name: list(as_mapping(data.get(name))) for name in STATISTICS} if is_stats else {},
     }
 
 
 def main() -> int:
-    """Run the playbook; the exit code is ansible-playbook's."""
+    """Run the playbook and return the exit code of ansible-playbook."""
     folder, playbook = sys.argv[1:3]
     config = RunnerConfig(
         private_data_dir=folder,
         inventory=f"{folder}/hosts.yml",
         playbook=playbook,
-        # Extra variables rank above whatever a host answers.
+        # Extra variables have precedence over everything that a host answers.
         cmdline=shlex.join(["--extra-vars", f"@{folder}/variables.yml"]),
         ident="run",
         quiet=True,
         settings={"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True},
     )
     config.prepare()
-    # The one beside this Python, whatever else is in the PATH; under a keeper of its own, because its session is not
-    # this one's: should this program and the outer keeper be killed, nobody else would end it.
+    # The `ansible-playbook` beside this Python, not the one in the PATH. It has its own session, so it gets its own
+    # subreaper: if this program and the outer subreaper were killed, nothing else would end it.
     program = [str(Path(sys.executable).with_name("ansible-playbook")), *config.command[1:]]
-    keeper = str(Path(__file__).with_name("subreaper.py"))
-    config.command = [sys.executable, "-I", "-S", keeper, "--parent", str(os.getpid()), "--", *program]
+    subreaper = str(Path(__file__).with_name("subreaper.py"))
+    config.command = [sys.executable, "-I", "-S", subreaper, "--parent", str(os.getpid()), "--", *program]
     _status, code = FileRunner(config).run()
     return int(code or 0)
 

@@ -1,8 +1,8 @@
-"""The executor `command`: a program on the portal's machine does it, for tests and for hosts without SSH.
+"""The executor `command`: run a program on the portal's machine, for tests and for hosts without SSH.
 
-The program is the operator's, named in the settings of the installation; a service chooses one by its name. It gets the
-order as JSON on standard input and in `PORTAL_*` variables, and tells by its exit code how it went (`EXIT_CODES`).
-Its output becomes log lines; a line `running=<label>` says which version runs afterwards.
+The operator configures the programs in the settings of the installation, and a service selects one by its name. A program
+gets the order as JSON on standard input and in `PORTAL_*` variables, and reports its result by its exit code (`EXIT_CODES`).
+Its output becomes log lines; a line `running=<label>` names the version that runs afterwards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .process import ProcessCancelledError, ProcessTimedOutError, run_program
 from .registry import register
 from .untrusted_text import clean_label
 
-# What a program says by its exit code; any other one is `failed`.
+# The meaning of a program's exit code; any other code is `failed`.
 EXIT_CODES = {
     0: Code.OK,
     10: Code.UNREACHABLE,
@@ -47,16 +47,15 @@ EXIT_CODES = {
     19: Code.ARTIFACT_UNAVAILABLE,
     20: Code.ARTIFACT_BAD,
 }
-RUNNING = "running="
+RUNNING_PREFIX = "running="
 
 
 @register
 class CommandExecutor(Executor):
     """Runs a configured program once for each order.
 
-    `programs` are the operator's, by name, each a list of program and arguments. `seconds` bound one run of one.
-    Health checks are made from here, unless a service says that its program
-    makes them (`health_by: program`).
+    `programs` maps names to lists of a program and its arguments. `seconds` limits one run of a program.
+    The portal checks the health itself, unless the settings of a service say that its program does (`health_by: program`).
     """
 
     name = "command"
@@ -74,50 +73,50 @@ class CommandExecutor(Executor):
         self.allow_local = allow_local
 
     def check_settings(self, settings: Settings) -> dict[str, str | Promise]:
-        """See `Executor`."""
-        wrong: dict[str, str | Promise] = {}
+        """Return the errors of a service's settings by field."""
+        errors: dict[str, str | Promise] = {}
         for field in sorted(set(settings) - {"program", "health_by"}):
-            wrong[field] = _("Unknown setting.")
+            errors[field] = _("Unknown setting.")
         if not (isinstance(settings.get("program"), str) and settings["program"] in self.programs):
             names = ", ".join(sorted(self.programs)) or "-"
-            wrong["program"] = _("The programs are: %(names)s.") % {"names": names}
+            errors["program"] = _("The programs are: %(names)s.") % {"names": names}
         if settings.get("health_by", "portal") not in ["portal", "program"]:
-            wrong["health_by"] = _("Enter portal or program.")
-        return wrong
+            errors["health_by"] = _("Enter portal or program.")
+        return errors
 
     def deploy(
         self, order: Order, on_line: OnLine, *, should_continue: Callable[[], bool] = lambda: True
     ) -> Outcome:
         """Run the service's program, and check the service's health; on failure, run it again for the previous version."""
         log = MaskedLog(on_line, order.secrets())
-        if wrong := self.check_settings(order.settings):
-            field, message = next(iter(wrong.items()))
+        if errors := self.check_settings(order.settings):
+            field, message = next(iter(errors.items()))
             return Outcome(Code.FAILED, f"{field}: {message}", changed=False)
         try:
-            if self._asks_itself(order) and order.health:
+            if self._checks_health_itself(order) and order.health:
                 check_host_address(order.target.ip, port=order.health.port, allow_local=self.allow_local)
         except ExecutorError as error:
             return Outcome(error.code, error.message, changed=False)
-        code, running = self._put(order, order.release, log, should_continue)
+        code, running = self._deploy_release(order, order.release, log, should_continue)
         last = next(iter(reversed(log.lines())), "")
-        if code is not Code.OK and code is not Code.CANCELLED and order.put_back and order.previous:
+        if code is not Code.OK and code is not Code.CANCELLED and order.auto_revert and order.previous:
             log.add(f"Putting back {order.previous.label}.")
-            back, running = self._put(order, order.previous, log, should_continue)
-            if back is not Code.OK:
+            revert_code, running = self._deploy_release(order, order.previous, log, should_continue)
+            if revert_code is not Code.OK:
                 running = None
         message = str(code.label) + ("" if code is Code.OK else f". {last}")
         return Outcome(code, message, running, lines=log.lines())
 
-    def _put(
+    def _deploy_release(
         self, order: Order, release: Release, log: MaskedLog, should_continue: Callable[[], bool]
     ) -> tuple[Code, str | None]:
-        code, running = self._run(order, release, log, should_continue)
+        code, running = self._run_program(order, release, log, should_continue)
         if code is not Code.OK:
             return code, running
         running = release.label if running is None else running
-        if self._asks_itself(order) and order.health:
+        if self._checks_health_itself(order) and order.health:
             check = order.health
-            watched = health.watch(
+            result = health.wait_until_healthy(
                 order.target.ip,
                 check.port,
                 path=check.path,
@@ -128,24 +127,24 @@ class CommandExecutor(Executor):
                 contains=check.contains.replace("{version}", release.label),
                 should_continue=should_continue,
             )
-            if watched.code != Code.OK:
-                log.add(f"Health check: {watched.last}.")
-                return Code(watched.code), None
+            if result.code != Code.OK:
+                log.add(f"Health check: {result.last_error}.")
+                return Code(result.code), None
         return Code.OK, running
 
-    def _run(
+    def _run_program(
         self, order: Order, release: Release, log: MaskedLog, should_continue: Callable[[], bool]
     ) -> tuple[Code, str | None]:
-        """Run the program once: what it says, and which version runs if it says that."""
+        """Run the program once; return its code, and the version that runs if its output names one."""
         running: str | None = None
 
         def read(line: str) -> None:
             nonlocal running
-            if line.startswith(RUNNING):
-                running = clean_label(line.removeprefix(RUNNING).strip())
+            if line.startswith(RUNNING_PREFIX):
+                running = clean_label(line.removeprefix(RUNNING_PREFIX).strip())
             log.add(line)
 
-        values = arguments(order, release)
+        values = build_program_input(order, release)
         variables = {
             f"PORTAL_{key.upper()}": str(value) for key, value in values.items() if value is not None
         }
@@ -154,7 +153,7 @@ class CommandExecutor(Executor):
                 self.programs[order.settings["program"]],
                 read,
                 seconds=self.seconds,
-                # The portal's own variables hold its passwords.
+                # The program does not inherit the portal's environment, which contains its passwords.
                 environment={"PATH": os.pathsep.join(os.get_exec_path()), "LANG": "C.UTF-8", **variables},
                 stdin=json.dumps(values),
                 leave_daemons=True,
@@ -170,15 +169,15 @@ class CommandExecutor(Executor):
             log.add(f"The program's exit code is {code}.")
         return EXIT_CODES.get(code, Code.FAILED), running
 
-    def _asks_itself(self, order: Order) -> bool:
+    def _checks_health_itself(self, order: Order) -> bool:
         return order.health is not None and order.settings.get("health_by", "portal") == "portal"
 
 
-def arguments(order: Order, release: Release) -> dict[str, Any]:
-    """Return what the program is told. It gets no private key: a program that needs one has its own."""
+def build_program_input(order: Order, release: Release) -> dict[str, Any]:
+    """Return the program's input. It contains no private key: a program that needs one has its own."""
     target, check = order.target, order.health
     return {
-        # Programs of operators read it; there is no other action.
+        # Always the same; programs of operators may read it.
         "action": "deploy",
         "host": target.name,
         "ip": target.ip,

@@ -1,7 +1,7 @@
-"""The contract of executors: an order in, an outcome out.
+"""The contract of executors: an executor gets an order and returns an outcome.
 
-Nothing here knows Django's models, so that executors can be run and tested alone. What comes from tenants is checked
-when it is put into these classes: names, paths and addresses end up in commands on hosts.
+Nothing here uses Django's models, so executors can be run and tested alone. These classes validate the values of tenants,
+because names, paths and addresses become parts of commands on hosts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .untrusted_text import clean_label, clean_text
 
-# What stands in a path, in a unit's name and in a log line: no slash, no blank, and no dot in front.
+# Names become parts of paths, unit names and log lines, so they have no slash and no blank, and no dot in front.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,127}")
 USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
 FOLDER = re.compile(r"/[A-Za-z0-9_./+~-]{1,500}")
@@ -32,7 +32,7 @@ OnLine = Callable[[str], None]
 
 
 class Code(TextChoices):
-    """How it ended. The words are stable: rows, the API and programs of operators hold them."""
+    """The result of a deployment to a host. The values are stable: the database, the API and operators' programs use them."""
 
     OK = "ok", _("Running")
     UNREACHABLE = "unreachable", _("Host unreachable")
@@ -52,7 +52,7 @@ class Code(TextChoices):
 
 
 class ExecutorError(Exception):
-    """A question that a host or a program did not answer. `code` is one of `Code`; the text holds no secret."""
+    """An order that cannot be carried out. `code` is one of `Code`; the message contains no secret."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(code, message)
@@ -65,10 +65,10 @@ class ExecutorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One service on one host. `name` tells the targets of one call apart. Raises ValueError in words.
+    """One service on one host. Raises ValueError for an invalid value.
 
-    `ip` is an address, never a name: what was checked is then what is connected to.
-    `folder` belongs to the service alone; releases live in it.
+    `ip` is an address, never a name, so the checked address is the one that is connected to.
+    `folder` belongs to this service alone and contains its releases.
     """
 
     name: str
@@ -80,30 +80,30 @@ class Target:
     ssh_port: int = 22
 
     def __post_init__(self) -> None:
-        _check(NAME, self.name, "host name")
-        _check(NAME, self.service, "service name")
-        _check(USER, self.user, "user")
-        _check(FOLDER, self.folder, "folder")
+        _require_match(NAME, self.name, "host name")
+        _require_match(NAME, self.service, "service name")
+        _require_match(USER, self.user, "user")
+        _require_match(FOLDER, self.folder, "folder")
         if ".." in self.folder.split("/"):
             raise ValueError(f"The folder {self.folder!r} leads upwards.")
         ipaddress.ip_address(self.ip)
-        _check_port(self.ssh_port)
-        _check_port(self.service_port)
+        _require_port(self.ssh_port)
+        _require_port(self.service_port)
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version: its label, and where its .tar.gz is. The URL may hold a signature, so that repr does not show it."""
+    """A version: its label, and the address of its .tar.gz. `repr` leaves the URL out, because it may contain a signature."""
 
     label: str
     artifact_url: str = field(repr=False)
     sha256: str
 
     def __post_init__(self) -> None:
-        _check(NAME, self.label, "version label")
-        _check(re.compile(r"[0-9a-f]{64}"), self.sha256, "SHA-256 sum")
+        _require_match(NAME, self.label, "version label")
+        _require_match(re.compile(r"[0-9a-f]{64}"), self.sha256, "SHA-256 sum")
         parts = urlsplit(self.artifact_url)
-        # To ask for a port that is none raises ValueError as well.
+        # `parts.port` raises ValueError for an invalid port.
         is_web = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
         if not is_web or not self.artifact_url.isprintable() or " " in self.artifact_url:
             raise ValueError("An artifact's address is http or https, with a host.")
@@ -111,10 +111,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """When a version counts as up: `in_a_row` good answers, `interval` seconds apart, within `seconds`.
+    """A health check: a version is healthy after `in_a_row` good responses, `interval` seconds apart, within `seconds`.
 
-    `contains` is text that the answer must hold; `{version}` in it stands for the label. It is what tells the new
-    version from an old process that was never ended and still answers.
+    `contains` is text that the response must contain; `{version}` in it stands for the label. It distinguishes the new
+    version from an old process that did not end and still answers.
     """
 
     path: str = "/"
@@ -126,18 +126,18 @@ class HealthCheck:
     contains: str = ""
 
     def __post_init__(self) -> None:
-        # A line break or a blank would let a tenant write headers of its own into the portal's request.
-        _check(re.compile(r"/[!-~]{0,500}"), self.path, "health path")
-        _check_port(self.port)
+        # With a line break or a blank, a tenant could add headers to the portal's request.
+        _require_match(re.compile(r"/[!-~]{0,500}"), self.path, "health path")
+        _require_port(self.port)
         if self.in_a_row < 1 or self.seconds <= 0 or self.interval <= 0:
-            raise ValueError("A health check needs at least one good answer, and time for it.")
+            raise ValueError("A health check needs at least one good response, and time for it.")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How the portal proves itself to a host, and the host to the portal.
+    """The portal's private key for a host, and the host keys that the portal trusts.
 
-    `known_hosts` is what `ssh-keyscan` prints, or bare public keys of the host, one a line.
+    `known_hosts` has the format of `ssh-keyscan`, or contains bare public keys of the host, one in each line.
     """
 
     private_key: str = field(default="", repr=False)
@@ -146,11 +146,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One piece of work: this release on this target.
+    """An order to deploy a release to a target.
 
     `previous` is the release that runs there as far as the portal knows; an executor that keeps releases on the host
-    asks the host instead. With `put_back`, a failure leaves the host on what ran before.
-    `settings` are the service's own for its executor (`Executor.check_settings`).
+    reads it from the host instead. With `auto_revert`, a failure restores the previous release.
+    `settings` are the service's settings for its executor (`Executor.check_settings`).
     """
 
     target: Target
@@ -159,7 +159,7 @@ class Order:
     health: HealthCheck | None = None
     settings: Settings = field(default_factory=dict)
     previous: Release | None = None
-    put_back: bool = True
+    auto_revert: bool = True
 
     def secrets(self) -> list[str]:
         """Return the secrets that no log line may hold."""
@@ -171,13 +171,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one order ended.
+    """The outcome of an order.
 
-    `running` is the label of the version that runs afterwards: "" when none does, None when nobody knows.
-    `changed` is False when the host ran the version before. `lines` are masked and bounded.
+    `running` is the label of the version that runs afterwards: "" when none runs, None when it is unknown.
+    `changed` is False when the host already ran the version. `lines` are masked and bounded.
 
-    Every executor's word passes here, and much of it comes from hosts: what is of another type, too long, or cannot be
-    stored is made fit, so that no answer can keep a job from ending.
+    Many of these values come from hosts. A value of another type, too long, or impossible to store is converted here, so
+    that no answer of a host can prevent a job from ending.
     """
 
     code: Code
@@ -203,7 +203,7 @@ class Outcome:
 
 
 class Executor(ABC):
-    """A way to put versions on hosts. One instance serves all threads of a process."""
+    """A way to deploy versions to hosts. All threads of a process share one instance."""
 
     name: ClassVar[str]
     label: ClassVar[str | Promise]
@@ -216,12 +216,12 @@ class Executor(ABC):
         *,
         should_continue: Callable[[], bool] = lambda: True,
     ) -> Outcome:
-        """Carry out an order and return its outcome, whatever happened.
+        """Carry out an order and return its outcome, also after a failure.
 
-        Safe to repeat: a host that runs the version already is success, and a half-done deployment is taken up.
-        `on_line` gets each line as soon as it is there. `should_continue` is called about twice a second; when it returns
-        False, or an exception such as Celery's soft time limit arrives, every process of the deployment is killed.
-        Returns within the executor's `seconds` and a few more.
+        Safe to repeat: a host that already runs the version is a success, and a half-done deployment is continued.
+        `on_line` gets each log line at once. `should_continue` is called about twice a second; when it returns False, or
+        when an exception such as Celery's soft time limit arrives, every process of the deployment is killed.
+        Returns a few seconds after the executor's `seconds` at the latest.
         """
 
     @abstractmethod
@@ -229,11 +229,11 @@ class Executor(ABC):
         """Return the errors of a service's settings by field; empty when they are valid."""
 
 
-def _check(pattern: re.Pattern[str], text: str, what: str) -> None:
+def _require_match(pattern: re.Pattern[str], text: str, what: str) -> None:
     if not pattern.fullmatch(text):
         raise ValueError(f"This is no {what}: {text[:100]!r}.")
 
 
-def _check_port(port: int) -> None:
+def _require_port(port: int) -> None:
     if not 1 <= port <= 65535:
         raise ValueError(f"This is no port: {port}.")

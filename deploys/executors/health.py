@@ -1,11 +1,11 @@
 """Health checks over HTTP: repeat a request until the service is healthy or the time is over.
 
-The same file runs in two places: in the portal, and on a host, where Ansible carries it (the module `wait_healthy`).
-So it needs the standard library alone, and no Python newer than 3.8.
+The same file runs in two places: in the portal, and on a host, where Ansible copies it (the module `wait_healthy`).
+So it uses only the standard library, and runs on Python 3.8.
 
-A request goes to an address, never to a name, and no redirect is followed: a service cannot send the portal elsewhere.
-Whoever calls it from the portal checks the address and the port first (`addresses.check_host_address`); they are connected to as they
-are, so nothing can change between the check and the connection.
+A request goes to an address, never to a name, and redirects are not followed: a service cannot send the portal elsewhere.
+Callers in the portal check the address and the port first (`addresses.check_host_address`). Because no name is resolved
+after that, the checked address is the one that is connected to.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# One request, from the connection to the last byte that is read, in seconds.
+# In seconds: one request, from the connection to the last byte that is read.
 REQUEST_SECONDS = 3.0
-ANSWER_BYTES = 65_536
+MAX_RESPONSE_BYTES = 65_536
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |$)")
 
 
 @dataclass(frozen=True)
-class Watched:
-    """The result of a check: `code` is ok, unhealthy, flapping or cancelled; `last` describes the last failed request."""
+class HealthResult:
+    """The result of a check: `code` is ok, unhealthy, flapping or cancelled; `last_error` describes the last failed request."""
 
     code: str
-    last: str
-    asked: int
-    good: int
+    last_error: str
+    requests: int
+    good_requests: int
 
 
-def ask(
+def request_once(
     ip: str,
     port: int,
     path: str,
@@ -41,52 +41,51 @@ def ask(
     contains: str = "",
     seconds: float = REQUEST_SECONDS,
 ) -> str:
-    """Ask once. The empty text when the answer is good, or else what is wrong with it. Never longer than `seconds`.
+    """Send one request and return the error, or "" for a good response. Takes at most `seconds`.
 
-    Written on a socket, because the time limits of HTTP libraries are for each read: a service that sends a byte now
-    and then would hold a worker for ever.
+    It uses a socket, because HTTP libraries limit the time of each read: a service that sends a byte now and then would
+    block a worker for ever.
     """
     deadline = time.monotonic() + seconds
     host = f"[{ip}]" if ":" in ip else ip
     request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: portal-health\r\nAccept: */*\r\n"
-    answer = b""
+    response = b""
     try:
         with socket.create_connection((ip, port), timeout=seconds) as connection:
             connection.sendall((request + "Connection: close\r\n\r\n").encode("ascii"))
-            while len(answer) < ANSWER_BYTES and (contains or b"\r\n" not in answer):
+            while len(response) < MAX_RESPONSE_BYTES and (contains or b"\r\n" not in response):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    # However little comes at a time, and however often.
                     raise socket.timeout  # noqa: UP041 - it is another class before Python 3.10.
                 connection.settimeout(left)
-                data = connection.recv(ANSWER_BYTES - len(answer))
+                data = connection.recv(MAX_RESPONSE_BYTES - len(response))
                 if not data:
                     break
-                answer += data
-                if contains and contains.encode() in answer:
+                response += data
+                if contains and contains.encode() in response:
                     break
     except socket.timeout:  # noqa: UP041 - it is another class before Python 3.10.
-        # A connection that stays open although we asked to close it: what has come is what there is.
-        if b"\r\n" not in answer:
+        # The server may keep the connection open in spite of `Connection: close`. The received part is judged.
+        if b"\r\n" not in response:
             return "no answer in time"
     except OSError as error:
         return f"no connection: {error.strerror or error}"
-    return _trouble_with(answer, expected_status, contains)
+    return _find_response_error(response, expected_status, contains)
 
 
-def _trouble_with(answer: bytes, expected_status: int, contains: str) -> str:
-    match = STATUS_LINE.match(answer.split(b"\r\n", 1)[0])
+def _find_response_error(response: bytes, expected_status: int, contains: str) -> str:
+    match = STATUS_LINE.match(response.split(b"\r\n", 1)[0])
     if match is None:
         return "the answer is not HTTP"
     status = int(match.group(1))
     if status != expected_status:
         return f"status {status} instead of {expected_status}"
-    if contains and contains.encode() not in answer:
+    if contains and contains.encode() not in response:
         return "the answer does not hold the expected text"
     return ""
 
 
-def watch(
+def wait_until_healthy(
     ip: str,
     port: int,
     *,
@@ -97,18 +96,18 @@ def watch(
     interval: float = 1.0,
     contains: str = "",
     should_continue: Callable[[], bool] = lambda: True,
-) -> Watched:
-    """Ask until `in_a_row` answers running are good, or `seconds` are over, or `should_continue` says no (cancelled).
+) -> HealthResult:
+    """Repeat the request until `in_a_row` successive responses are good, `seconds` are over, or `should_continue` is False.
 
-    A service that was good and then was not is `flapping` when the time is over, one that never was is `unhealthy`.
+    At the end of the time, a service that was good and then failed is `flapping`; one that was never good is `unhealthy`.
     """
     deadline = time.monotonic() + seconds
-    asked = good = row = drops = 0
-    last = ""
-    while row < in_a_row:
+    requests = good_requests = good_in_a_row = drop_count = 0
+    last_error = ""
+    while good_in_a_row < in_a_row:
         if not should_continue():
-            return Watched("cancelled", "it was stopped", asked, good)
-        trouble = ask(
+            return HealthResult("cancelled", "it was stopped", requests, good_requests)
+        error = request_once(
             ip,
             port,
             path,
@@ -116,17 +115,17 @@ def watch(
             contains=contains,
             seconds=min(REQUEST_SECONDS, seconds),
         )
-        asked += 1
-        if trouble:
-            drops += row > 0
-            row = 0
-            last = trouble
+        requests += 1
+        if error:
+            drop_count += good_in_a_row > 0
+            good_in_a_row = 0
+            last_error = error
         else:
-            good += 1
-            row += 1
-        if row < in_a_row:
+            good_requests += 1
+            good_in_a_row += 1
+        if good_in_a_row < in_a_row:
             if time.monotonic() + interval >= deadline:
-                code = "flapping" if drops else "unhealthy"
-                return Watched(code, last or "it came up too late", asked, good)
+                code = "flapping" if drop_count else "unhealthy"
+                return HealthResult(code, last_error or "it came up too late", requests, good_requests)
             time.sleep(interval)
-    return Watched("ok", "", asked, good)
+    return HealthResult("ok", "", requests, good_requests)

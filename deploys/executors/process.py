@@ -1,4 +1,4 @@
-"""Run a local program under `subreaper.py`: its output line by line, a time limit, and nothing left of it."""
+"""Run a local program under `subreaper.py`: pass its output on by line, limit its time, and leave no process behind."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import IO
 
 from .untrusted_text import decode_output
 
-KEEPER = Path(__file__).with_name("subreaper.py")
-# How often the time limit and `should_continue` are looked at, in seconds.
-GLANCE = 0.5
+SUBREAPER = Path(__file__).with_name("subreaper.py")
+# In seconds: the interval at which the time limit and `should_continue` are checked.
+POLL_SECONDS = 0.5
 READ_BYTES = 65_536
-# A line may be one event of Ansible with a whole file's text in it; more than this is cut.
-LINE_BYTES = 4_000_000
+# A line may be an event of Ansible that contains the text of a whole file. A longer line is cut.
+MAX_LINE_BYTES = 4_000_000
 
 
 class ProcessTimedOutError(Exception):
@@ -29,7 +29,7 @@ class ProcessTimedOutError(Exception):
 
 
 class ProcessCancelledError(Exception):
-    """`should_continue` said no; the program was killed with all that it had started."""
+    """`should_continue` returned False; the program was killed with all that it had started."""
 
 
 def run_program(
@@ -44,25 +44,25 @@ def run_program(
     leave_daemons: bool = False,
     should_continue: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Run a program in `folder` and return its exit code, 127 when there is no such program.
+    """Run a program in `folder` and return its exit code; 127 when there is no such program.
 
-    `remove` is a folder that is gone when this returns, and also when this process is killed meanwhile.
-    With `leave_daemons`, what the program has put into the background stays when it ends well in time.
+    The folder `remove` is deleted before this returns, and also when this process is killed.
+    With `leave_daemons`, the program's background processes go on when it ends by itself in time.
     Safe in a daemonic process (Celery's prefork) and beside threads: it is an ordinary `subprocess`, without code
-    between fork and exec. The thread that calls it stays until the end, as the kernel's death signal needs it to.
-    Raises `ProcessTimedOutError`, `ProcessCancelledError`.
+    between fork and exec. The calling thread must live until the end, because the kernel sends the death signal when
+    the thread ends. Raises `ProcessTimedOutError`, `ProcessCancelledError`.
     """
-    keeper = [sys.executable, "-I", "-S", str(KEEPER), "--parent", str(os.getpid())]
-    keeper += ["--leave"] if leave_daemons else []
-    keeper += ["--remove", str(remove)] if remove else []
+    subreaper = [sys.executable, "-I", "-S", str(SUBREAPER), "--parent", str(os.getpid())]
+    subreaper += ["--leave"] if leave_daemons else []
+    subreaper += ["--remove", str(remove)] if remove else []
     deadline = time.monotonic() + seconds
-    with tempfile.TemporaryFile() as given:
-        # A file and no pipe: a program that never reads would hold up whoever writes.
-        given.write(stdin.encode())
-        given.seek(0)
+    with tempfile.TemporaryFile() as stdin_file:
+        # A file instead of a pipe: a program that does not read its input would block the writer of a pipe.
+        stdin_file.write(stdin.encode())
+        stdin_file.seek(0)
         process = subprocess.Popen(  # noqa: S603 - the program is the operator's own.
-            [*keeper, "--", *program],
-            stdin=given,
+            [*subreaper, "--", *program],
+            stdin=stdin_file,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(environment),
@@ -71,46 +71,48 @@ def run_program(
         )
     assert process.stdout is not None
     try:
-        _read(process, process.stdout, on_line, deadline, should_continue)
+        _read_output(process, process.stdout, on_line, deadline, should_continue)
         return process.wait()
     finally:
-        # Whatever interrupts us, Celery's soft time limit included.
-        _end(process)
+        # After any exception, also Celery's soft time limit.
+        _terminate(process)
         process.stdout.close()
 
 
-def _read(
+def _read_output(
     process: subprocess.Popen[bytes],
     output: IO[bytes],
     on_line: Callable[[str], None],
     deadline: float,
     should_continue: Callable[[], bool],
 ) -> None:
-    """Read to the end of the output, or of the program: a daemon that it left may hold the pipe open for ever."""
+    """Read until the output or the program ends: a daemon of the program may hold the pipe open for ever."""
     os.set_blocking(output.fileno(), False)
-    rest = b""
+    unfinished_line = b""
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
         while True:
-            over = process.poll() is not None
-            ready = selector.select(0 if over else max(0.0, min(GLANCE, deadline - time.monotonic())))
+            has_ended = process.poll() is not None
+            ready = selector.select(
+                0 if has_ended else max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))
+            )
             if ready:
                 data = output.read(READ_BYTES)
-                *lines, rest = (rest + (data or b"")).split(b"\n")
-                rest = rest[:LINE_BYTES]
+                *lines, unfinished_line = (unfinished_line + (data or b"")).split(b"\n")
+                unfinished_line = unfinished_line[:MAX_LINE_BYTES]
                 for line in lines:
-                    on_line(decode_output(line[:LINE_BYTES]))
-            if over if not ready else not data:
+                    on_line(decode_output(line[:MAX_LINE_BYTES]))
+            if has_ended if not ready else not data:
                 break
             if time.monotonic() >= deadline:
                 raise ProcessTimedOutError
             if not should_continue():
                 raise ProcessCancelledError
-    if rest:
-        on_line(decode_output(rest))
+    if unfinished_line:
+        on_line(decode_output(unfinished_line))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _terminate(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGTERM)

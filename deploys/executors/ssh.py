@@ -1,4 +1,4 @@
-"""SSH: options, trusted keys, and the meaning of its errors."""
+"""SSH: client options, files with credentials, and the classification of errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from .contract import Code, Credentials, Target
 
 CONNECT_SECONDS = 10
-# No user's configuration, no agent, no password, no forwarding: what is in the order is all that counts.
+# No user's configuration, no agent, no password, no forwarding: only the credentials of the order are used.
 OPTIONS = (
     "BatchMode=yes",
     "IdentitiesOnly=yes",
@@ -28,8 +28,8 @@ OPTIONS = (
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
 )
-# ssh's exit code is 255 for all of its own troubles, so that only its text tells them apart. It is never translated.
-MEANINGS = (
+# ssh exits with 255 for all errors of its own, so only the text distinguishes them. ssh does not translate it.
+ERROR_CODES = (
     ("Host key verification failed", Code.UNKNOWN_HOST_KEY),
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", Code.UNKNOWN_HOST_KEY),
     ("Permission denied", Code.KEY_REFUSED),
@@ -37,13 +37,13 @@ MEANINGS = (
 )
 
 
-def meaning_of(text: str) -> Code:
+def classify_error(text: str) -> Code:
     """Return the code of an SSH error; a host that disconnects, refuses or does not answer is unreachable."""
-    return next((code for words, code in MEANINGS if words in text), Code.UNREACHABLE)
+    return next((code for phrase, code in ERROR_CODES if phrase in text), Code.UNREACHABLE)
 
 
-def environment(home: Path) -> dict[str, str]:
-    """A clean environment for programs that go to hosts: no agent's socket, nothing of the portal's own."""
+def build_environment(home: Path) -> dict[str, str]:
+    """Return an environment for programs that connect to hosts: without an agent's socket and the portal's secrets."""
     return {
         "PATH": os.pathsep.join(os.get_exec_path()),
         "HOME": str(home),
@@ -53,14 +53,14 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def write_credentials(folder: Path, target: Target, credentials: Credentials) -> None:
-    """Write `key` and `known_hosts` into a folder of this target's own, readable for us alone."""
+    """Write the files `key` and `known_hosts` into a folder for this target that only this user can read."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    _write(folder / "key", credentials.private_key.strip() + "\n")
-    _write(folder / "known_hosts", known_hosts(target, credentials.known_hosts))
+    _write_private_file(folder / "key", credentials.private_key.strip() + "\n")
+    _write_private_file(folder / "known_hosts", format_known_hosts(target, credentials.known_hosts))
 
 
-def known_hosts(target: Target, text: str) -> str:
-    """Lines for a known_hosts file: bare public keys are given the target's address, others stay as they are."""
+def format_known_hosts(target: Target, text: str) -> str:
+    """Return the content of a known_hosts file: bare public keys get the target's address, other lines stay unchanged."""
     host = target.ip if target.ssh_port == 22 else f"[{target.ip}]:{target.ssh_port}"
     lines = []
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -70,14 +70,14 @@ def known_hosts(target: Target, text: str) -> str:
 
 
 def check_private_key(text: str) -> None:
-    """Raise ValueError, without the key, unless the text is a private key without a passphrase."""
+    """Raise ValueError unless the text is a private key without a passphrase. The error does not contain the text."""
     try:
         load_ssh_private_key((text.strip() + "\n").encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError("This is no private key in OpenSSH's format, or it has a passphrase.") from None
 
 
-def _write(path: Path, text: str) -> None:
+def _write_private_file(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

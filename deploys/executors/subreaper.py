@@ -1,17 +1,17 @@
-"""Run a program so that nothing of it outlives its end, a timeout, or the worker that asked for it.
+"""Run a program, and kill all of its descendants when it ends, times out, or loses the worker that started it.
 
 Run as a script: `python subreaper.py --parent PID [--leave] [--remove FOLDER] -- program arguments`.
 
-The kernel sends SIGTERM here when the worker is gone, even if the worker was killed with -9 (see
-`devserver/leash.py`). This process adopts what its descendants leave behind (PR_SET_CHILD_SUBREAPER), so it can
-end all of them: Ansible's workers and ssh's masters go into sessions of their own, where no signal to a process group
-reaches them, and would go on deploying.
+The kernel sends SIGTERM to this process when the worker ends, even if the worker was killed with SIGKILL (see
+`devserver/die_with_parent.py`). This process adopts orphaned descendants (PR_SET_CHILD_SUBREAPER), so it can kill all of them:
+Ansible's workers and ssh's master processes have their own sessions, so a signal to a process group does not reach them,
+and they would go on deploying.
 Caveats:
 
-1. Killed with -9 itself, it can end nothing; its child alone is then killed by the kernel (PR_SET_PDEATHSIG).
-2. What runs on the remote host at that moment goes on there, to the end of its one step.
+1. If this process itself is killed with SIGKILL, the kernel kills its child only (PR_SET_PDEATHSIG).
+2. A command that runs on the remote host at that time goes on until it ends.
 
-It imports nothing of the portal, because it is started once for every host.
+It imports nothing of the portal, because it starts once for every host and must start fast.
 """
 
 import ctypes
@@ -21,13 +21,13 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
-# As a shell says it.
+WATCHED_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+# The exit code that a shell uses.
 NOT_FOUND = 127
 
 
-def start(program: list[str], libc: ctypes.CDLL) -> int:
-    """Start the program; it dies with this process."""
+def start_program(program: list[str], libc: ctypes.CDLL) -> int:
+    """Start the program and return its process id. The kernel kills it when this process ends."""
     me = os.getpid()
     child = os.fork()
     if child:
@@ -46,7 +46,7 @@ def start(program: list[str], libc: ctypes.CDLL) -> int:
 def wait_for(child: int) -> int | None:
     """Return the child's exit code, or None when this process is told to stop. Reaps orphans meanwhile."""
     while True:
-        if signal.sigwait(WATCHED) != signal.SIGCHLD:
+        if signal.sigwait(WATCHED_SIGNALS) != signal.SIGCHLD:
             return None
         while True:
             try:
@@ -59,7 +59,7 @@ def wait_for(child: int) -> int | None:
                 break
 
 
-def own_children() -> list[int]:
+def list_children() -> list[int]:
     """Return the processes whose parent is this one."""
     found = []
     for entry in os.listdir("/proc"):  # noqa: PTH208 - pathlib costs half of this program's start.
@@ -73,10 +73,10 @@ def own_children() -> list[int]:
     return found
 
 
-def end_everything() -> None:
-    """Kill children until there are none: children of a killed child become ours."""
+def kill_descendants() -> None:
+    """Kill children until there are none: the children of a killed child become children of this process."""
     while True:
-        for child in own_children():
+        for child in list_children():
             os.kill(child, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
@@ -85,7 +85,7 @@ def end_everything() -> None:
 
 
 def main() -> int:
-    """Run the program to its end, and give its exit code; 128 and the signal's number when a signal ended it."""
+    """Run the program and return its exit code, or 128 plus the number of the signal that ended it."""
     arguments = sys.argv[1:]
     program = arguments[arguments.index("--") + 1 :]
     options = arguments[: arguments.index("--")]
@@ -93,13 +93,13 @@ def main() -> int:
     folder = options[options.index("--remove") + 1] if "--remove" in options else ""
 
     libc = ctypes.CDLL(None, use_errno=True)
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # The worker may have died before we could ask to be told.
-    code = wait_for(start(program, libc)) if os.getppid() == parent else None
+    # The worker may have ended before the death signal was set.
+    code = wait_for(start_program(program, libc)) if os.getppid() == parent else None
     if code is None or "--leave" not in options:
-        end_everything()
+        kill_descendants()
     if folder:
         import shutil  # noqa: PLC0415 - it costs a third of this program's start, and most runs need none of it.
 
@@ -110,5 +110,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Without Python's own cleaning up, which has nothing to do here: this runs once for every host.
+    # `_exit` skips the interpreter's cleanup, which takes time and has nothing to do here.
     os._exit(main())

@@ -15,9 +15,11 @@ from tenants.scoping import TenantScopedQuerySet
 
 from ..executors.contract import FOLDER, NAME
 
-# The same as the executors refuse, so that no row exists that cannot be deployed.
-is_a_name = RegexValidator(rf"^{NAME.pattern}\Z", _("Letters, digits and _ . + ~ -, and no dot in front."))
-is_a_folder = RegexValidator(rf"^{FOLDER.pattern}\Z", _("An absolute path of plain characters."))
+# The same patterns as those of the executors, so that every row can be deployed.
+validate_name = RegexValidator(
+    rf"^{NAME.pattern}\Z", _("Letters, digits and _ . + ~ -, and no dot in front.")
+)
+validate_folder = RegexValidator(rf"^{FOLDER.pattern}\Z", _("An absolute path of plain characters."))
 
 
 class ServiceQuerySet(TenantScopedQuerySet):
@@ -33,18 +35,18 @@ class MicroService(models.Model):
     information_system = models.ForeignKey(
         InformationSystem, models.PROTECT, related_name="services", verbose_name=_("information system")
     )
-    name = models.CharField(_("name"), max_length=100, validators=[is_a_name])
+    name = models.CharField(_("name"), max_length=100, validators=[validate_name])
     language = models.CharField(_("language"), max_length=50, blank=True, default="")
     description = models.TextField(_("description"), blank=True, default="", max_length=2000)
     repository = models.CharField(_("repository"), max_length=500, blank=True, default="")
     folder = models.CharField(
         _("install path"),
         max_length=500,
-        validators=[is_a_folder],
+        validators=[validate_folder],
         help_text=_("Used by this service only; its releases are stored there."),
     )
     port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1), MaxValueValidator(65535)])
-    # When a version counts as up. Without a path, it does as soon as its restart has succeeded.
+    # The health check. Without a path, a version counts as healthy as soon as its restart has succeeded.
     health_path = models.CharField(_("health path"), max_length=500, blank=True, default="")
     health_port = models.PositiveIntegerField(
         _("health port"),
@@ -115,12 +117,12 @@ class MicroServiceVersion(models.Model):
     service = models.ForeignKey(
         MicroService, models.CASCADE, related_name="versions", verbose_name=_("service")
     )
-    label = models.CharField(_("version"), max_length=128, validators=[is_a_name])
+    label = models.CharField(_("version"), max_length=128, validators=[validate_name])
     number = models.PositiveIntegerField(_("number"), editable=False)
     build_status = models.CharField(
         _("build status"), max_length=10, choices=BuildStatus.choices, default=BuildStatus.PENDING
     )
-    # May hold a signature, so it is shown to nobody who may not deploy.
+    # It may contain a signature, so it is shown only to users who may deploy.
     artifact_url = models.CharField(_("artifact"), max_length=2000, blank=True, default="")
     sha256 = models.CharField(
         _("SHA-256 sum"),

@@ -1,4 +1,4 @@
-"""Deployments: an upgrade or a revert of instances, what became of each, and what was said meanwhile."""
+"""Deployments: upgrades and reverts of instances, with the result and the log of each instance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DeploymentQuerySet(TenantScopedQuerySet):
 
 
 class Deployment(models.Model):
-    """One upgrade or revert: of what, to which version, how, and by whom."""
+    """One upgrade or revert of a service's instances."""
 
     class Action(models.TextChoices):
         UPGRADE = "upgrade", _("upgrade")
@@ -87,7 +87,7 @@ class DeploymentItem(models.Model):
     )
     host_name = models.CharField(_("host"), max_length=200)
     batch = models.PositiveIntegerField(_("batch"))
-    # Exactly what ran when it was asked for, and what is put back.
+    # The version that ran when the deployment was submitted; a revert restores it.
     from_version = models.ForeignKey(
         MicroServiceVersion, models.PROTECT, related_name="+", verbose_name=_("from")
     )

@@ -1,4 +1,4 @@
-"""Where services run: hosts, how the portal gets onto them, and which service is on which."""
+"""Hosts, the SSH keys with which the portal connects to them, and the instances of services on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import Tenant
 from tenants.scoping import TenantScopedQuerySet
 
 from ..executors.contract import USER
-from .catalogue import MicroService, MicroServiceVersion, is_a_name
+from .catalogue import MicroService, MicroServiceVersion, validate_name
 
 
 class HostQuerySet(TenantScopedQuerySet):
@@ -26,11 +26,11 @@ class HostQuerySet(TenantScopedQuerySet):
 
 
 class Host(models.Model):
-    """A machine that services run on; of a VM of the portal's, `vm` says which."""
+    """A machine that services run on. `vm` is its VM, if the portal manages it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="hosts", verbose_name=_("tenant"))
-    hostname = models.CharField(_("host name"), max_length=128, validators=[is_a_name])
+    hostname = models.CharField(_("host name"), max_length=128, validators=[validate_name])
     ip = models.GenericIPAddressField(_("IP address"))
     ssh_port = models.PositiveIntegerField(
         _("SSH port"), default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
@@ -41,7 +41,7 @@ class Host(models.Model):
         default="deploy",
         validators=[RegexValidator(rf"^{USER.pattern}\Z", _("This is no user's name."))],
     )
-    # What `ssh-keyscan` prints: another key than these is refused, or anybody could stand in for the host.
+    # The host's public keys in the format of `ssh-keyscan`. Other keys are refused, to prevent an impersonation.
     known_hosts = models.TextField(_("host keys"), blank=True, default="", max_length=10000)
     vm = models.ForeignKey(
         "vms.VirtualMachine",
@@ -70,7 +70,7 @@ class Host(models.Model):
 
 
 class DeployKey(models.Model):
-    """The SSH key with which the portal gets onto a tenant's hosts, kept encrypted and shown to nobody."""
+    """The SSH key with which the portal connects to a tenant's hosts. It is stored encrypted and never shown."""
 
     tenant = models.OneToOneField(
         Tenant, models.CASCADE, primary_key=True, related_name="deploy_key", verbose_name=_("tenant")
@@ -91,11 +91,11 @@ class DeployKey(models.Model):
         return str(self.tenant)
 
     def set_private_key(self, text: str) -> None:
-        """Encrypt and keep it; the caller saves."""
+        """Encrypt a key and set it. The caller saves the row."""
         self.encrypted_private_key = encrypt(text)
 
     def private_key(self) -> str:
-        """The key. Raises `UnreadableSecretError`."""
+        """Return the decrypted key. Raises `UnreadableSecretError`."""
         return decrypt(self.encrypted_private_key)
 
 
@@ -106,7 +106,7 @@ class InstanceQuerySet(TenantScopedQuerySet):
 
 
 class MicroServiceInstance(models.Model):
-    """A service on a host, in one version. A deployment that is to change it holds it: `locked`, by `locked_by`."""
+    """A service on a host, in one version. A deployment that changes it sets `locked`, and `locked_by` to itself."""
 
     class Status(models.TextChoices):
         RUNNING = "running", _("running")
@@ -120,7 +120,7 @@ class MicroServiceInstance(models.Model):
     service = models.ForeignKey(
         MicroService, models.PROTECT, related_name="instances", verbose_name=_("service")
     )
-    # Protected: what runs somewhere must be there to be put back.
+    # Protected: a revert needs the version that runs.
     version = models.ForeignKey(
         MicroServiceVersion, models.PROTECT, related_name="instances", verbose_name=_("version")
     )

@@ -24,7 +24,7 @@ class BatchPause:
 def find_pause(deployment: Any) -> BatchPause | None:
     """Return the current pause of a deployment, or None. One query while it is in progress, none after its end.
 
-    Who has cancelled waits for no batch any more.
+    A cancelled deployment has no pause, because it starts no further batch.
     """
     job = deployment.job
     if deployment.ended_at is not None or job is None or job.has_ended or job.cancel_requested_at:

@@ -19,8 +19,8 @@ from ..services.deployments import MAX_HOSTS, MAX_PAUSE
 # A number of hosts, or a share of them.
 BATCH = re.compile(r"([1-9][0-9]{0,2}|1000|([1-9][0-9]?|100)%)\Z", re.ASCII)
 WHOLE_NUMBER = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
-# What `which` says: every host that is free, in one field, or those that are ticked, each in a field of its own.
-FREE, TICKED = "free", "ticked"
+# The values of `which`: all available hosts, or the selected ones, each in its own field.
+AVAILABLE, SELECTED = "free", "ticked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +33,31 @@ class ChangeForm:
     pause: str = "0"
     max_failures: str = "0"
     auto_revert: bool = True
-    which: str = FREE
+    which: str = AVAILABLE
 
     @classmethod
     def propose(cls, candidates: Sequence[Candidate], failed: Collection[UUID]) -> Self:
         """Return the proposed form: the version that ran before, or the newest that did not fail, on every available host.
 
-        The candidates come newest first. When all that are enabled have failed, it is the newest all the same.
+        The candidates are sorted from the newest. If all enabled ones have failed, the newest is proposed.
         """
         enabled = [one for one in candidates if one.enabled]
-        liked = [one for one in enabled if one.default]
-        liked += [one for one in enabled if one.version.pk not in failed]
-        proposed = next(iter(liked + enabled), None)
+        preferred = [one for one in enabled if one.default]
+        preferred += [one for one in enabled if one.version.pk not in failed]
+        proposed = next(iter(preferred + enabled), None)
         return cls(dest_version=str(proposed.version.pk) if proposed else "", hosts=frozenset())
 
     @classmethod
-    def from_post(cls, form: QueryDict) -> Self:
+    def from_post(cls, post: QueryDict) -> Self:
         """Return the submitted form."""
         return cls(
-            dest_version=form.get("dest_version", ""),
-            hosts=frozenset(form.getlist("hosts")),
-            batch=form.get("batch", "").strip(),
-            pause=form.get("pause", "").strip(),
-            max_failures=form.get("max_failures", "").strip(),
-            auto_revert=form.get("auto_revert") == "true",
-            which=form.get("which", ""),
+            dest_version=post.get("dest_version", ""),
+            hosts=frozenset(post.getlist("hosts")),
+            batch=post.get("batch", "").strip(),
+            pause=post.get("pause", "").strip(),
+            max_failures=post.get("max_failures", "").strip(),
+            auto_revert=post.get("auto_revert") == "true",
+            which=post.get("which", ""),
         )
 
     def to_params(self, candidates: Sequence[Candidate], *, dry_run: bool) -> DeployParams:
@@ -69,10 +69,10 @@ class ChangeForm:
         hosts = self._hosts(errors)
         if not BATCH.match(self.batch):
             errors["batch"] = [_("A number of at least 1, or a share such as 25%.")]
-        for name, most in (("pause", MAX_PAUSE), ("max_failures", MAX_HOSTS)):
+        for name, maximum in (("pause", MAX_PAUSE), ("max_failures", MAX_HOSTS)):
             text = str(getattr(self, name))
-            if not WHOLE_NUMBER.match(text) or int(text) > most:
-                errors[name] = [_("A whole number from 0 to %(most)s.") % {"most": most}]
+            if not WHOLE_NUMBER.match(text) or int(text) > maximum:
+                errors[name] = [_("A whole number from 0 to %(most)s.") % {"most": maximum}]
         if errors or dest is None:
             raise InvalidFieldsError(errors)
         strategy = Strategy(
@@ -81,16 +81,16 @@ class ChangeForm:
             max_failures=int(self.max_failures),
             auto_revert=self.auto_revert,
         )
-        # Of those that are free, one that is taken at this moment is left out, as those are that were taken before.
+        # With all available hosts, one that becomes unavailable at the same time is left out, too.
         mode: Literal["all", "valid"] = "valid" if hosts == "all" else "all"
         return DeployParams(dest_version=dest, hosts=hosts, strategy=strategy, mode=mode, dry_run=dry_run)
 
     def _hosts(self, errors: dict[str, list[str]]) -> Literal["all"] | list[UUID]:
         """Return the selected hosts. Rejects an ambiguous selection: it could deploy to too many."""
         hosts = _parse_ids(self.hosts)
-        if self.which == FREE and hosts:
+        if self.which == AVAILABLE and hosts:
             errors["hosts"] = [_("Select either all available hosts or individual hosts, not both.")]
-        elif self.which == FREE:
+        elif self.which == AVAILABLE:
             return "all"
         elif not hosts:
             errors["hosts"] = [_("Select at least one host.")]

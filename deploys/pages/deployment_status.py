@@ -14,7 +14,7 @@ from tasks.models import JobStatus
 from ..models import Deployment, DeploymentItem
 
 _RESULT = DeploymentItem.Result
-# The classes of the badges; `running` is an instance that runs, so what is under way has one of its own.
+# The CSS class for the badge of a deployment under way; the class `running` belongs to instances that run.
 UNDER_WAY = "underway"
 
 
@@ -38,10 +38,10 @@ class DeploymentStatus:
 
 def annotate_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
     """Annotate deployments with everything that `summarize_deployment` reads, in one query."""
-    going_on = (_RESULT.WAITING, _RESULT.RUNNING)
+    unfinished_results = (_RESULT.WAITING, _RESULT.RUNNING)
     return deployments.select_related("service", "from_version", "to_version", "operator", "job").annotate(
         count_all=Count("items"),
-        count_ended=Count("items", filter=~Q(items__result__in=going_on)),
+        count_ended=Count("items", filter=~Q(items__result__in=unfinished_results)),
         count_succeeded=Count("items", filter=Q(items__result=_RESULT.SUCCEEDED)),
         count_not_begun=Count("items", filter=Q(items__result=_RESULT.SKIPPED)),
     )
@@ -50,7 +50,7 @@ def annotate_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
 def summarize_deployment(deployment: Any) -> DeploymentStatus:
     """Return the status of a deployment from `annotate_counts`.
 
-    It is over with its job, too: when that was ended by hand, nobody is left who would write the end of the deployment.
+    A deployment is also over when its job has ended: a job that staff ended by hand may not have recorded the end.
     """
     job = deployment.job
     is_over = deployment.ended_at is not None or (job is not None and job.has_ended)

@@ -29,14 +29,14 @@ from ..models import Deployment, DeploymentItem, MicroService, MicroServiceInsta
 from ..services import retry
 from .batch_pauses import find_pause
 from .deployment_status import UNDER_WAY, annotate_counts, summarize_deployment
-from .version_change import report_excluded
+from .version_change import report_excluded_hosts
 
 PAGE_SIZE = 50
 ITEMS_AT_ONCE = 100
 SERVICES_OFFERED = 500
-# htmx swaps such an answer in, and asks no more.
+# htmx shows a response with this status and stops polling.
 STOP_POLLING = 286
-_GOING_ON = (DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING)
+UNFINISHED_RESULTS = (DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING)
 
 
 @login_required
@@ -50,8 +50,8 @@ def deployment_page(request: PageRequest) -> HttpResponse:
     filters = {"service": _parse_id(request.GET.get("service", "")), "running": request.GET.get("running")}
     deployments = _apply_filters(Deployment.objects.within(scope), filters)
     if instance is not None:
-        mine = DeploymentItem.objects.filter(instance=instance)
-        deployments = deployments.filter(pk__in=mine.values("deployment"))
+        instance_items = DeploymentItem.objects.filter(instance=instance)
+        deployments = deployments.filter(pk__in=instance_items.values("deployment"))
     page = Paginator(annotate_counts(deployments).order_by("-created_at", "id"), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
@@ -63,7 +63,7 @@ def deployment_page(request: PageRequest) -> HttpResponse:
         "page": page,
         "rows": rows,
         "services": services[:SERVICES_OFFERED],
-        "wish": filters,
+        "filters": filters,
         "of_instance": instance,
         "query": urlencode(
             {
@@ -89,16 +89,16 @@ def _find_instance(scope: Scope, text: str) -> MicroServiceInstance | None:
     if not (pk := _parse_id(text)):
         return None
     instances = MicroServiceInstance.objects.within(scope).select_related("service", "host", "version")
-    found: MicroServiceInstance = get_object_or_404(instances, pk=pk)
-    return found
+    instance: MicroServiceInstance = get_object_or_404(instances, pk=pk)
+    return instance
 
 
 def _attach_items(instance: MicroServiceInstance, deployments: Sequence[Any]) -> None:
     """Attach the instance's item to each deployment, in one query."""
     items = DeploymentItem.objects.filter(instance=instance, deployment__in=deployments).defer("log")
-    parts = {item.deployment_id: item for item in items.select_related("from_version")}
+    items_by_deployment = {item.deployment_id: item for item in items.select_related("from_version")}
     for deployment in deployments:
-        item = parts[deployment.pk]
+        item = items_by_deployment[deployment.pk]
         deployment.part = {"item": item, "status": _badge_class(item), "code": _failure_label(item)}
 
 
@@ -118,11 +118,11 @@ def deployment_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     deployment = get_object_or_404(annotate_counts(Deployment.objects.within(scope)), pk=pk)
     template = "deploys/deployment_live.html" if request.htmx else "deploys/deployment.html"
-    return render(request, template, _context(request, scope, deployment))
+    return render(request, template, _build_context(request, scope, deployment))
 
 
-def _context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, Any]:
-    # The deployment was read first: of one that had ended then, no item is still under way below.
+def _build_context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, Any]:
+    # The deployment was read before its items, so an ended deployment never shows an item under way.
     outcome = summarize_deployment(deployment)
     items = DeploymentItem.objects.filter(deployment=deployment).select_related("from_version").defer("log")
     page = Paginator(items.order_by("batch", "pk"), ITEMS_AT_ONCE).get_page(request.GET.get("page"))
@@ -158,11 +158,11 @@ def _failure_label(item: DeploymentItem) -> str:
 def item_log_part(request: PageRequest, pk: UUID, item_pk: int) -> HttpResponse:
     """Show the log of one instance: first with the polling element, then (`?text`) the text alone.
 
-    Only the text is put anew, so that whoever reads it keeps his place; with the end of the item the asking ends.
+    Polling replaces only the text, so that readers keep their scroll position. It ends when the item has ended.
     """
     deployments = Deployment.objects.within(page_scope(request))
     item = get_object_or_404(DeploymentItem, pk=item_pk, deployment__in=deployments.filter(pk=pk))
-    is_over = item.result not in _GOING_ON
+    is_over = item.result not in UNFINISHED_RESULTS
     text_alone = "text" in request.GET
     context = {"item": item, "is_over": is_over, "text_alone": text_alone}
     status = STOP_POLLING if text_alone and is_over else 200
@@ -184,8 +184,8 @@ def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
         else:
             cancel_job(scope=scope, job_id=deployment.job_id)
             messages.success(request, _("Canceling the deployment. No further batch will start."))
-    except DomainError as refused:
-        show_error(request, refused)
+    except DomainError as refusal:
+        show_error(request, refusal)
     return redirect("deployment-detail-page", pk)
 
 
@@ -195,8 +195,8 @@ def retry_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Retry the failed instances, and show the new deployment."""
     try:
         plan = retry(scope=page_scope(request), deployment_id=pk)
-    except DomainError as refused:
-        show_error(request, refused)
+    except DomainError as refusal:
+        show_error(request, refusal)
         return redirect("deployment-detail-page", pk)
-    report_excluded(request, plan)
+    report_excluded_hosts(request, plan)
     return redirect("deployment-detail-page", plan.deployment.pk)

@@ -23,14 +23,14 @@ class LastFailure:
 
 def find_last_failures(versions: Iterable[MicroServiceVersion]) -> dict[UUID, LastFailure]:
     """Return the failures of versions whose last deployment failed on a host, in one query."""
-    last = (
+    last_deployments = (
         Deployment.objects.filter(to_version__in=[version.pk for version in versions])
         .order_by("to_version_id", "-created_at", "id")
         .distinct("to_version_id")
         .values("pk")
     )
-    counted = (
-        Deployment.objects.filter(pk__in=last)
+    failed_deployments = (
+        Deployment.objects.filter(pk__in=last_deployments)
         .order_by()
         .annotate(
             count_failed=Count("items", filter=Q(items__result__in=_FAILED_RESULTS)), count_all=Count("items")
@@ -38,6 +38,8 @@ def find_last_failures(versions: Iterable[MicroServiceVersion]) -> dict[UUID, La
         .filter(count_failed__gt=0)
     )
     return {
-        version: LastFailure(failed, every)
-        for version, failed, every in counted.values_list("to_version", "count_failed", "count_all")
+        version: LastFailure(failed, total)
+        for version, failed, total in failed_deployments.values_list(
+            "to_version", "count_failed", "count_all"
+        )
     }

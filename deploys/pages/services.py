@@ -59,13 +59,13 @@ def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
     """Return the rows of the list with a fixed number of queries."""
     ids = [service.pk for service in services]
     running: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    counted = (
+    instance_counts = (
         MicroServiceInstance.objects.filter(service__in=ids)
         .order_by("-version__number")
         .values("service", "version__label")
         .annotate(count=Count("pk"))
     )
-    for one in counted:
+    for one in instance_counts:
         running[one["service"]].append(one)
     newest = {
         version.service_id: version
@@ -73,13 +73,15 @@ def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
         .order_by("service_id", "-number")
         .distinct("service_id")
     }
-    last = (
+    last_deployments = (
         Deployment.objects.filter(service__in=ids)
         .order_by("service_id", "-created_at", "id")
         .distinct("service_id")
         .values("pk")
     )
-    deployments = {one.service_id: one for one in annotate_counts(Deployment.objects.filter(pk__in=last))}
+    deployments = {
+        one.service_id: one for one in annotate_counts(Deployment.objects.filter(pk__in=last_deployments))
+    }
     rows = []
     for service in services:
         deployment = deployments.get(service.pk)
@@ -106,7 +108,9 @@ def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     versions = _list_versions(service)
     instances = _filter_instances(service, filters)
     page = Paginator(instances, PAGE_SIZE).get_page(request.GET.get("page"))
-    last = annotate_counts(Deployment.objects.filter(service=service)).order_by("-created_at", "id")
+    last_deployments = annotate_counts(Deployment.objects.filter(service=service)).order_by(
+        "-created_at", "id"
+    )
     context = {
         "scope": scope,
         "service": service,
@@ -116,9 +120,9 @@ def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "page": page,
         "instances": page.object_list,
         "instance_count": sum(version.running for version in versions),
-        "deployments": [(one, summarize_deployment(one)) for one in last[:DEPLOYMENTS_SHOWN]],
+        "deployments": [(one, summarize_deployment(one)) for one in last_deployments[:DEPLOYMENTS_SHOWN]],
         "statuses": MicroServiceInstance.Status.choices,
-        "wish": filters,
+        "filters": filters,
         "query": urlencode({name: value for name, value in filters.items() if value}),
         "changes": any(version.held for version in versions),
         "may_control": scope.allows(Role.OPERATOR, Deployment),
@@ -131,7 +135,7 @@ def _list_versions(service: MicroService) -> list[Any]:
     versions = MicroServiceVersion.objects.filter(service=service)
     newest = versions.order_by("-number").values("pk")[:VERSIONS_SHOWN]
     built = versions.filter(build_status=_BUILT).aggregate(lowest=Min("number"), highest=Max("number"))
-    shown = list(
+    listed_versions = list(
         versions.filter(Q(pk__in=newest) | Q(instances__isnull=False))
         .annotate(
             running=Count("instances", distinct=True),
@@ -139,10 +143,10 @@ def _list_versions(service: MicroService) -> list[Any]:
         )
         .order_by("-number")
     )
-    for version in shown:
+    for version in listed_versions:
         version.can_upgrade = built["highest"] is not None and version.number < built["highest"]
         version.can_revert = built["lowest"] is not None and version.number > built["lowest"]
-    return shown
+    return listed_versions
 
 
 def _parse_filters(sent: QueryDict) -> dict[str, str]:

@@ -30,43 +30,43 @@ from tenants.scoping import Role, Scope
 from ..models import Deployment, MicroServiceInstance, MicroServiceVersion
 from ..services import Candidate, Plan, deploy, find_version, list_candidates
 from ..services.deployments import MAX_HOSTS, MAX_PAUSE, Action
-from .change_form import FREE, TICKED, ChangeForm
+from .change_form import AVAILABLE, SELECTED, ChangeForm
 from .last_failures import find_last_failures
 
-# Beside which field a refusal stands that the service gives no field for.
-FIELD_OF = {
+# The form field at which an error is shown, for errors that the service raises without a field.
+FIELDS_BY_ERROR_CODE = {
     "not_built": "dest_version",
     "wrong_side": "dest_version",
     "locked": "hosts",
     "under_maintenance": "hosts",
 }
-FIELDS = ("dest_version", "hosts", "batch", "pause", "max_failures", "strategy")
-EXCLUDED_SHOWN = 5
+FORM_FIELDS = ("dest_version", "hosts", "batch", "pause", "max_failures", "strategy")
+MAX_EXCLUDED_SHOWN = 5
 
 
 def report_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
     """Make a page report a form with too many fields, for which Django answers a bare 400.
 
-    Django finds that out when it looks for the form's token, before any view. So this looks first, and the token is
-    asked for inside: what carries anything out is as protected as ever.
+    Django parses the form when it checks the CSRF token, before any view. So this wrapper parses the form first, and
+    checks the token inside: the page itself is as protected as any other.
     """
     protected = csrf_protect(page)
 
     @csrf_exempt
     @wraps(page)
-    def answer(request: PageRequest, *args: Any, **named: Any) -> HttpResponseBase:
+    def handle_request(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             _sent = request.POST
         except TooManyFieldsSent:
-            shown = {"most": settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}
+            values = {"most": settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}
             text = _(
                 "Nothing was deployed: more than %(most)s hosts were selected. Select all available hosts, or fewer."
             )
-            messages.error(request, text % shown)
+            messages.error(request, text % values)
             return redirect(request.get_full_path())
-        return run_form_once(request, lambda: protected(request, *args, **named))
+        return run_form_once(request, lambda: protected(request, *args, **kwargs))
 
-    return answer
+    return handle_request
 
 
 @report_too_many_fields
@@ -74,39 +74,39 @@ def report_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., H
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_version_page(request: PageRequest, pk: UUID, version_pk: UUID, action: str) -> HttpResponse:
-    """Show the form; on POST, deploy (or say what would be done), or show all that is wrong with what was entered.
+    """Show the form; on POST, start the deployment, or show its plan (`dry_run`), or show the form with all errors.
 
-    Who may only read sees it without its buttons; what he posts all the same, the service refuses.
+    Viewers see the form without its buttons, and the service refuses their requests.
     """
     if action not in Deployment.Action.values:
         raise Http404
     scope, action = page_scope(request), cast("Action", action)
     current = find_version(scope, pk, version_pk)
-    choices = list_candidates(scope=scope, service_id=pk, version_id=version_pk, action=action)
+    candidates = list_candidates(scope=scope, service_id=pk, version_id=version_pk, action=action)
     if request.method != "POST":
-        return _render_form(request, scope, current, action, choices)
-    entered = ChangeForm.from_post(request.POST)
+        return _render_form(request, scope, current, action, candidates)
+    form = ChangeForm.from_post(request.POST)
     try:
         scope.require(Role.OPERATOR, Deployment)
-        params = entered.to_params(choices, dry_run="dry_run" in request.POST)
+        params = form.to_params(candidates, dry_run="dry_run" in request.POST)
         plan = deploy(scope=scope, service_id=pk, version_id=version_pk, action=action, params=params)
-    except DomainError as refused:
-        return _render_form(request, scope, current, action, choices, entered=entered, refused=refused)
+    except DomainError as refusal:
+        return _render_form(request, scope, current, action, candidates, form=form, refusal=refusal)
     if params.dry_run:
-        return _render_form(request, scope, current, action, choices, entered=entered, plan=plan)
-    report_excluded(request, plan)
+        return _render_form(request, scope, current, action, candidates, form=form, plan=plan)
+    report_excluded_hosts(request, plan)
     return redirect("deployment-detail-page", plan.deployment.pk)
 
 
-def report_excluded(request: PageRequest, plan: Plan) -> None:
-    """Name the hosts that were not available: an operator who selected all may have counted on one that was just taken."""
+def report_excluded_hosts(request: PageRequest, plan: Plan) -> None:
+    """Show a message that names the excluded hosts: one of "all available hosts" may have become unavailable."""
     if not plan.left_out:
         return
-    named = " ".join(one["detail"] for one in plan.left_out[:EXCLUDED_SHOWN])
+    details = " ".join(one["detail"] for one in plan.left_out[:MAX_EXCLUDED_SHOWN])
     count = len(plan.left_out)
     text = ngettext("%(count)s host was left out: %(why)s", "%(count)s hosts were left out: %(why)s", count)
     messages.warning(
-        request, text % {"count": count, "why": named + (" …" if count > EXCLUDED_SHOWN else "")}
+        request, text % {"count": count, "why": details + (" …" if count > MAX_EXCLUDED_SHOWN else "")}
     )
 
 
@@ -115,54 +115,54 @@ def _render_form(
     scope: Scope,
     current: MicroServiceVersion,
     action: Action,
-    choices: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     *,
-    entered: ChangeForm | None = None,
-    refused: DomainError | None = None,
+    form: ChangeForm | None = None,
+    refusal: DomainError | None = None,
     plan: Plan | None = None,
 ) -> HttpResponse:
-    """The form. Its hosts are read now, so that after a refusal it says who holds them."""
+    """Render the form. The hosts are read again, so that after an error they show which deployment holds them."""
     instances = list(
         MicroServiceInstance.objects.within(scope)
         .filter(version=current)
         .select_related("host", "locked_by__operator")
         .order_by("host__hostname", "pk")
     )
-    troubles = find_last_failures([choice.version for choice in choices])
-    entered = entered or ChangeForm.propose(choices, troubles)
-    errors = _collect_errors(refused)
-    if refused is not None and refused.code not in FIELD_OF and "host" not in refused.details:
-        show_error(request, refused, shown_beside=FIELDS)
+    last_failures = find_last_failures([candidate.version for candidate in candidates])
+    form = form or ChangeForm.propose(candidates, last_failures)
+    errors = _collect_errors(refusal)
+    if refusal is not None and refusal.code not in FIELDS_BY_ERROR_CODE and "host" not in refusal.details:
+        show_error(request, refusal, shown_beside=FORM_FIELDS)
     context: dict[str, Any] = {
         "scope": scope,
         "service": current.service,
         "current": current,
         "action": action,
-        "choices": [(choice, troubles.get(choice.version.pk)) for choice in choices],
-        "can_go": any(choice.enabled for choice in choices),
-        "instances": [(one, str(one.host_id) in entered.hosts) for one in instances],
+        "choices": [(candidate, last_failures.get(candidate.version.pk)) for candidate in candidates],
+        "can_deploy": any(candidate.enabled for candidate in candidates),
+        "instances": [(one, str(one.host_id) in form.hosts) for one in instances],
         "free_count": sum(not (one.locked or one.is_maintain) for one in instances),
-        "which": {"free": FREE, "ticked": TICKED},
-        "entered": entered,
+        "which": {"free": AVAILABLE, "ticked": SELECTED},
+        "entered": form,
         "errors": errors,
         "plan": plan,
-        "most_seconds": MAX_PAUSE,
-        "most_hosts": MAX_HOSTS,
+        "max_pause": MAX_PAUSE,
+        "max_hosts": MAX_HOSTS,
         "may_control": scope.allows(Role.OPERATOR, Deployment),
     }
-    return render(request, "deploys/change.html", context, status=status_of(refused) if refused else 200)
+    return render(request, "deploys/change.html", context, status=status_of(refusal) if refusal else 200)
 
 
-def _collect_errors(refused: DomainError | None) -> dict[str, list[str]]:
+def _collect_errors(refusal: DomainError | None) -> dict[str, list[str]]:
     """Return the errors by form field. Each unavailable host is named."""
-    if refused is None:
+    if refusal is None:
         return {}
-    if host := refused.details.get("host"):
-        return {"hosts": [f"{host}: {refused.detail}"]}
-    if (field := FIELD_OF.get(refused.code)) is None:
-        errors = dict(refused.errors or {})
-        # The fields of the strategy stand in the form by themselves.
-        of_strategy = errors.pop("strategy", {})
-        return {name: error_texts(one) for name, one in {**errors, **of_strategy}.items()}
-    named = [str(one["detail"]) for one in refused.details.get("instances", [])]
-    return {field: named or [refused.detail]}
+    if host := refusal.details.get("host"):
+        return {"hosts": [f"{host}: {refusal.detail}"]}
+    if (field := FIELDS_BY_ERROR_CODE.get(refusal.code)) is None:
+        errors = dict(refusal.errors or {})
+        # The form shows each field of the strategy separately.
+        strategy_errors = errors.pop("strategy", {})
+        return {name: error_texts(one) for name, one in {**errors, **strategy_errors}.items()}
+    details = [str(one["detail"]) for one in refusal.details.get("instances", [])]
+    return {field: details or [refusal.detail]}

@@ -1,4 +1,4 @@
-"""Services, versions, hosts, instances and deployments as the API shows and takes them."""
+"""Serializers of services, versions, hosts, instances and deployments."""
 
 from .catalogue import ChangeVersionSerializer, ServiceSerializer, VersionSerializer
 from .deployments import (
@@ -10,8 +10,8 @@ from .deployments import (
     DeploymentItemSerializer,
     DeploymentSerializer,
     DeployParamsSerializer,
+    EmptySerializer,
     HistorySerializer,
-    NothingSerializer,
     PlanSerializer,
 )
 from .hosts import DeployKeySerializer, HostSerializer, NewKeySerializer
@@ -29,12 +29,12 @@ __all__ = [
     "DeploymentItemDetailSerializer",
     "DeploymentItemSerializer",
     "DeploymentSerializer",
+    "EmptySerializer",
     "HistorySerializer",
     "HostSerializer",
     "InstanceSerializer",
     "NewInstanceSerializer",
     "NewKeySerializer",
-    "NothingSerializer",
     "PlanSerializer",
     "ServiceSerializer",
     "VersionSerializer",

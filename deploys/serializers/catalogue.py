@@ -1,4 +1,4 @@
-"""Services and versions."""
+"""Serializers of services and versions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class SettingsField(serializers.JSONField):
     """The settings of a service for its executor: names and values."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """An object."""
+        """Return the settings. Raises for anything but an object."""
         if not isinstance(data, dict):
             raise serializers.ValidationError(_("Expected an object."))
         return super().to_internal_value(data)
 
 
 class ServiceSerializer(StrictModelSerializer[MicroService]):
-    """Something that runs on hosts, and how it is put there."""
+    """A service that runs on hosts, with the settings of its deployments."""
 
     information_system = serializers.UUIDField(source="information_system_id")
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
@@ -57,12 +57,12 @@ class ServiceSerializer(StrictModelSerializer[MicroService]):
             "updated_at",
         ]
         read_only_fields = ["id", "version", "created_at", "updated_at"]
-        # Uniqueness is the database's word.
+        # The database checks the uniqueness.
         validators: list[Any] = []
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse settings that the executors would refuse."""
-        checked = {
+        fields = {
             "folder": "",
             "health_path": "",
             "executor": "",
@@ -70,13 +70,13 @@ class ServiceSerializer(StrictModelSerializer[MicroService]):
             **(vars(self.instance) if self.instance else {}),
             **attrs,
         }
-        if problems := validate_service(checked):
+        if problems := validate_service(fields):
             raise serializers.ValidationError(problems)
         return attrs
 
 
 class VersionSerializer(StrictModelSerializer[MicroServiceVersion]):
-    """One build of a service. Where its artifact is may hold a signature, so that viewers do not see it."""
+    """One build of a service. Viewers do not see the address of its artifact, because it may contain a signature."""
 
     build_status_display = serializers.CharField(source="get_build_status_display", read_only=True)
     created_by = serializers.SerializerMethodField()
@@ -104,15 +104,15 @@ class VersionSerializer(StrictModelSerializer[MicroServiceVersion]):
         return version.created_by.get_username() if version.created_by else None
 
     def to_representation(self, version: MicroServiceVersion) -> dict[str, Any]:
-        """The version; without its artifact's address for who may not deploy."""
-        shown: dict[str, Any] = super().to_representation(version)
+        """Return the version, without the artifact's address for users who may not deploy."""
+        fields: dict[str, Any] = super().to_representation(version)
         if not self.context["scope"].allows(Role.OPERATOR, MicroServiceVersion):
-            shown["artifact_url"] = None
-        return shown
+            fields["artifact_url"] = None
+        return fields
 
 
 class ChangeVersionSerializer(StrictModelSerializer[MicroServiceVersion]):
-    """How a build goes, and where its artifact is."""
+    """The build status, the artifact and the notes of a version."""
 
     class Meta:
         model = MicroServiceVersion

@@ -1,4 +1,4 @@
-"""Upgrades and reverts: what is wanted, what will be done, what was."""
+"""Serializers of upgrades and reverts: their parameters, their plans and their results."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..services.deployments import MAX_HOSTS, MAX_PAUSE
 SHARE = re.compile(r"(100|[1-9][0-9]?)%")
 
 
-class NothingSerializer(StrictSerializer):
-    """A request without a body. What somebody sends all the same (some hosts, a dry run) is refused, not passed over."""
+class EmptySerializer(StrictSerializer):
+    """A request without a body. Fields that are sent all the same (hosts, a dry run) are refused, not ignored."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Nothing. Raises by field for what was sent."""
+        """Return no values. Raises an error for each field that was sent."""
         if isinstance(data, dict) and data:
             raise serializers.ValidationError(
                 {str(name)[:100]: [_("This takes no fields.")] for name in data}
@@ -33,17 +33,17 @@ class NothingSerializer(StrictSerializer):
 
 
 class IdField(serializers.UUIDField):
-    """An id as the API gives it: a text. A number is no id of anything, though it could be read as one."""
+    """An id as a text. Numbers, which `UUIDField` would accept, are refused."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """The id."""
+        """Return the id. Raises for a value that is not a text."""
         if not isinstance(data, str):
             self.fail("invalid", value=data)
         return super().to_internal_value(data)
 
 
 class CandidateSerializer(serializers.Serializer[Any]):
-    """A version that something could be brought to."""
+    """A possible target version of a deployment."""
 
     id = serializers.UUIDField(source="version.pk")
     version = serializers.CharField(source="version.label")
@@ -73,10 +73,10 @@ class HostsField(serializers.ListField):
         if not isinstance(data, list):
             raise serializers.ValidationError(_("It is 'all', or a list of ids of hosts."))
         ids = super().to_internal_value(data)
-        twice = sorted({str(one) for one in ids if ids.count(one) > 1})
-        if twice:
+        duplicates = sorted({str(host) for host in ids if ids.count(host) > 1})
+        if duplicates:
             message = _("Named more than once: %(ids)s.")
-            raise serializers.ValidationError(message % {"ids": ", ".join(twice[:20])})
+            raise serializers.ValidationError(message % {"ids": ", ".join(duplicates[:20])})
         return ids
 
 
@@ -84,10 +84,10 @@ class HostsField(serializers.ListField):
     {"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^(100|[1-9][0-9]?)%$"}]}
 )
 class BatchField(serializers.Field[Any, Any, Any, Any]):
-    """How many at once: a number, or a share of them such as "25%"."""
+    """The number of hosts in a batch, or their share of all hosts such as "25%"."""
 
     def to_internal_value(self, data: Any) -> int | str:
-        """The number, or the share."""
+        """Return the number or the share. Raises for any other value."""
         if isinstance(data, int) and not isinstance(data, bool) and 1 <= data <= MAX_HOSTS:
             return data
         if isinstance(data, str) and SHARE.fullmatch(data):
@@ -96,12 +96,12 @@ class BatchField(serializers.Field[Any, Any, Any, Any]):
         raise serializers.ValidationError(message % {"most": MAX_HOSTS})
 
     def to_representation(self, value: Any) -> Any:
-        """As it is."""
+        """Return the value unchanged."""
         return value
 
 
 class StrategySerializer(StrictSerializer):
-    """How to go about it. `pause` is in seconds; after more than `max_failures`, no further batch is begun."""
+    """The rollout strategy. `pause` is in seconds; after more than `max_failures` failures, no further batch starts."""
 
     batch = BatchField(required=False, default=1)
     pause = serializers.IntegerField(min_value=0, max_value=MAX_PAUSE, default=0)
@@ -125,7 +125,7 @@ class DeployParamsSerializer(StrictSerializer):
 
 
 class DeploymentSerializer(ReadOnlyModelSerializer[Deployment]):
-    """One upgrade or revert. `counts` tells its instances by how they ended."""
+    """One upgrade or revert. `counts` has the number of its instances by result."""
 
     service_name = serializers.CharField(source="service.name", read_only=True)
     action_display = serializers.CharField(source="get_action_display", read_only=True)
@@ -203,7 +203,7 @@ class DeploymentItemSerializer(ReadOnlyModelSerializer[DeploymentItem]):
 
 
 class DeploymentItemDetailSerializer(DeploymentItemSerializer):
-    """The same, with what was said meanwhile."""
+    """The result of one instance, with its log."""
 
     class Meta(DeploymentItemSerializer.Meta):
         fields = [*DeploymentItemSerializer.Meta.fields, "log"]
@@ -249,16 +249,16 @@ class DeploymentDetailSerializer(DeploymentSerializer):
         return DeploymentItemSerializer(items, many=True).data
 
 
-class PlannedSerializer(serializers.Serializer[Any]):
-    """An instance that is to be deployed to."""
+class PlannedInstanceSerializer(serializers.Serializer[Any]):
+    """An instance of a plan."""
 
     instance = serializers.UUIDField(source="pk")
     host_id = serializers.UUIDField()
     host = serializers.CharField()
 
 
-class LeftOutSerializer(serializers.Serializer[Any]):
-    """An instance that is left out, and why; of one that is held, by which deployment and whose."""
+class ExcludedInstanceSerializer(serializers.Serializer[Any]):
+    """An instance that is left out, with the reason, and with the deployment that has locked it."""
 
     instance = serializers.UUIDField()
     host = serializers.CharField()
@@ -272,19 +272,19 @@ class LeftOutSerializer(serializers.Serializer[Any]):
 class PlanSerializer(serializers.Serializer[Plan]):
     """The plan, batch by batch, and the hosts that are left out."""
 
-    batches = serializers.ListField(child=PlannedSerializer(many=True))
-    left_out = LeftOutSerializer(many=True)
+    batches = serializers.ListField(child=PlannedInstanceSerializer(many=True))
+    left_out = ExcludedInstanceSerializer(many=True)
 
 
 class DeploymentCancelledSerializer(serializers.Serializer[Any]):
-    """The deployment that is being stopped, and its job."""
+    """The deployment that is being cancelled, and its job."""
 
     deployment = DeploymentSerializer()
     job = JobSerializer()
 
 
 class DeploymentAcceptedSerializer(serializers.Serializer[Any]):
-    """The deployment, its plan, and the job that carries it out; of a dry run the plan alone."""
+    """The deployment, its plan, and the job that carries it out. A dry run returns only the plan."""
 
     deployment = DeploymentSerializer(allow_null=True)
     plan = PlanSerializer()

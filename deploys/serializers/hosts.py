@@ -1,4 +1,4 @@
-"""Hosts, and the key with which the portal gets onto them. A key goes in and never comes out."""
+"""Serializers of hosts and deploy keys. A private key can be set and is never shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..models import Host
 
 
 class HostSerializer(StrictModelSerializer[Host]):
-    """A machine that services run on. Made of a VM, it needs neither name nor address."""
+    """A machine that services run on. With a VM, name and address are optional and default to those of the VM."""
 
     tenant = serializers.CharField(source="tenant.slug", read_only=True)
     vm = serializers.UUIDField(source="vm_id", required=False, allow_null=True)
@@ -52,7 +52,7 @@ class NewKeySerializer(StrictSerializer):
 
 
 class DeployKeySerializer(serializers.Serializer[Any]):
-    """Return whether there is a key, what its public half is, and who set it when."""
+    """The public facts of a tenant's deploy key."""
 
     is_set = serializers.BooleanField()
     public_key = serializers.CharField(allow_null=True)

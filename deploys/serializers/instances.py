@@ -1,4 +1,4 @@
-"""Which service is on which host."""
+"""Serializers of instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..models import MicroServiceInstance
 
 
 class HolderSerializer(serializers.Serializer[Any]):
-    """The deployment that holds an instance: whose it is, and since when."""
+    """The deployment that has locked an instance, its operator and its start."""
 
     deployment = serializers.UUIDField()
     action = serializers.CharField()
@@ -83,7 +83,7 @@ class ChangeInstanceSerializer(StrictModelSerializer[MicroServiceInstance]):
 
 
 class NewInstanceSerializer(StrictModelSerializer[MicroServiceInstance]):
-    """Where a version runs. Without a `port`, it is the service's."""
+    """A new instance of a service. `port` defaults to the service's port."""
 
     host = serializers.UUIDField()
     version = serializers.UUIDField()

@@ -1,4 +1,4 @@
-"""Services and versions: create, change, remove. Versions are registered by build systems."""
+"""Services and versions: create, change and remove them. Build systems register versions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from ..models import Deployment, DeploymentItem, MicroService, MicroServiceVersi
 from .folders import check_folder_free
 
 Status = MicroServiceVersion.BuildStatus
-# Where a build goes from where it is; what has ended stays as it is.
+# The statuses that may follow each build status; the final ones have no entry.
 NEXT_BUILD_STATUSES: dict[str, list[str]] = {
     Status.PENDING: [Status.BUILDING, Status.SUCCESS, Status.FAILED, Status.CANCELLED],
     Status.BUILDING: [Status.SUCCESS, Status.FAILED, Status.CANCELLED],
 }
-# What a deployment under way goes by: half of its hosts must not be done in another way than the other half.
+# The fields that a deployment reads. They cannot change while one is under way, because all of its hosts must be
+# deployed to in the same way.
 DEPLOYMENT_FIELDS = frozenset(
     {
         "name",
@@ -47,28 +48,28 @@ DEPLOYMENT_FIELDS = frozenset(
 )
 UNKNOWN_ID = _('Invalid pk "%(pk)s" - object does not exist.')
 REQUIRED = _("This field is required.")
-PLACEHOLDER_SHA256 = "0" * 64
+ANY_SHA256 = "0" * 64
 
 
 def validate_service(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the errors of a service's folder, health path, executor and executor settings, by field."""
     problems: dict[str, Any] = {}
-    if (plain := posixpath.normpath(fields["folder"])) != fields["folder"]:
-        # Under two names it would be two services' own.
-        problems["folder"] = [_("Enter it as %(folder)s.") % {"folder": plain}]
+    if (normalized := posixpath.normpath(fields["folder"])) != fields["folder"]:
+        # Two spellings of one folder would pass the check that a folder belongs to one service.
+        problems["folder"] = [_("Enter it as %(folder)s.") % {"folder": normalized}]
     if fields.get("health_path"):
         try:
             HealthCheck(path=fields["health_path"])
         except ValueError:
             problems["health_path"] = [_("Enter a path that starts with / and has no spaces.")]
     try:
-        wrong = find_executor(fields["executor"]).check_settings(fields["executor_settings"])
+        setting_errors = find_executor(fields["executor"]).check_settings(fields["executor_settings"])
     except UnknownExecutorError:
         message = _("There is no executor '%(name)s'; there are: %(known)s.")
-        shown = {"name": fields["executor"], "known": ", ".join(list_executor_names())}
-        return {**problems, "executor": [message % shown]}
-    if wrong:
-        problems["executor_settings"] = {name: [text] for name, text in wrong.items()}
+        values = {"name": fields["executor"], "known": ", ".join(list_executor_names())}
+        return {**problems, "executor": [message % values]}
+    if setting_errors:
+        problems["executor_settings"] = {name: [text] for name, text in setting_errors.items()}
     return problems
 
 
@@ -77,7 +78,7 @@ def validate_version(fields: Mapping[str, Any]) -> dict[str, Any]:
     problems: dict[str, Any] = {}
     if fields.get("artifact_url"):
         try:
-            Release("any", fields["artifact_url"], PLACEHOLDER_SHA256)
+            Release("any", fields["artifact_url"], ANY_SHA256)
         except ValueError:
             problems["artifact_url"] = [_("An artifact's address is http or https, with a host.")]
     if fields.get("build_status") == Status.SUCCESS:
@@ -93,7 +94,7 @@ def visible_service(scope: Scope, service_id: UUID, needed: Role = Role.VIEWER) 
 
 
 def lock_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService:
-    """Return such a service with its row locked; transactions that only reference it need not wait."""
+    """Return a service as `visible_service` does, with its row locked; transactions that only reference it do not wait."""
     services = MicroService.objects.select_related("information_system__tenant")
     locked = services.select_for_update(of=("self",), no_key=True)
     service: MicroService = get_visible_row(locked, scope, service_id, needed)
@@ -154,7 +155,7 @@ def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> N
             raise ConflictError(
                 "in_use", _("A deployment of the service is in progress. Wait for it to end, or cancel it.")
             )
-        # They keep its versions, so they go first.
+        # Deployments protect the versions that they refer to, so they are deleted first.
         service.deployments.all().delete()
         service.delete()
 
@@ -173,21 +174,21 @@ def register_version(
 ) -> tuple[MicroServiceVersion, bool]:
     """Register a version under the next number, or return the equal one that exists; and whether it is new.
 
-    Safe when many register at once: the service's row is locked from the reading of its last number to the writing.
-    Raises `NotFoundError`, 403, 409 `label_taken` when the label has another content, `limit_reached`, 400 by field.
+    Safe when many register at once: the service's row is locked while its last number is read and written.
+    Raises `NotFoundError`, 403, 409 `label_taken` when the label has different content, `limit_reached`, 400 by field.
     """
     with transaction.atomic():
         service = lock_service(scope, service_id, Role.OPERATOR)
-        known = find_version_by_label(service, fields["label"])
-        if known is not None:
-            differs = {name for name, value in fields.items() if getattr(known, name) != value}
+        registered = find_version_by_label(service, fields["label"])
+        if registered is not None:
+            differs = {name for name, value in fields.items() if getattr(registered, name) != value}
             if differs:
                 message = _("Version '%(label)s' is already registered with different content.")
                 errors = {
                     name: [_("The registered version has a different value.")] for name in sorted(differs)
                 }
-                raise ConflictError("label_taken", message % {"label": known.label}, errors=errors)
-            return known, False
+                raise ConflictError("label_taken", message % {"label": registered.label}, errors=errors)
+            return registered, False
         if problems := validate_version(fields):
             raise InvalidFieldsError(problems)
         require_row_limit(service.information_system.tenant, "versions", service.versions.all())
@@ -220,8 +221,9 @@ def change_version(
 ) -> MicroServiceVersion:
     """Change a version's build status, artifact or notes.
 
-    The sum of what was ever deployed stays: under one label there is one content for ever. Its address may change,
-    as signatures expire. Raises `NotFoundError`, 403, 409 `wrong_state` with what is allowed, `deployed_already`, 400 by field.
+    The checksum of a deployed version cannot change, so that one label always means the same content. Its address may
+    change, because signatures expire.
+    Raises `NotFoundError`, 403, 409 `wrong_state` with the allowed statuses, `deployed_already`, 400 by field.
     """
     with transaction.atomic():
         version = _lock_version_row(scope, service_id, version_id, Role.OPERATOR)
@@ -243,8 +245,8 @@ def check_version_change(version: MicroServiceVersion, fields: Mapping[str, Any]
     allowed = NEXT_BUILD_STATUSES.get(version.build_status, [])
     if status != version.build_status and status not in allowed:
         message = _("The build is '%(status)s'; it cannot become '%(wanted)s'.")
-        shown = {"status": version.get_build_status_display(), "wanted": Status(status).label}
-        raise ConflictError("wrong_state", message % shown, allowed=allowed)
+        values = {"status": version.get_build_status_display(), "wanted": Status(status).label}
+        raise ConflictError("wrong_state", message % values, allowed=allowed)
     if fields.get("sha256", version.sha256) != version.sha256 and has_been_deployed(version):
         message = _(
             "The checksum of version '%(label)s' can't change because it was deployed. Register another version."
@@ -254,9 +256,9 @@ def check_version_change(version: MicroServiceVersion, fields: Mapping[str, Any]
 
 def has_been_deployed(version: MicroServiceVersion) -> bool:
     """Return whether a version runs on a host or was part of a deployment."""
-    told = Deployment.objects.filter(Q(to_version=version) | Q(from_version=version))
-    taken = DeploymentItem.objects.filter(from_version=version)
-    return version.instances.exists() or told.exists() or taken.exists()
+    deployments = Deployment.objects.filter(Q(to_version=version) | Q(from_version=version))
+    items = DeploymentItem.objects.filter(from_version=version)
+    return version.instances.exists() or deployments.exists() or items.exists()
 
 
 def remove_version(*, scope: Scope, service_id: UUID, version_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Deployments: read, and cancel."""
+"""Existing deployments: read them, and cancel them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def visible_deployment(scope: Scope, deployment_id: UUID, needed: Role = Role.VI
 
 
 def cancel_deployment(*, scope: Scope, deployment_id: UUID) -> tuple[Deployment, Job]:
-    """Start no further batch; the running one goes to its end. Raises `NotFoundError`, 403, 409 `not_cancellable`."""
+    """Cancel a deployment: its running batch ends, and no further batch starts. Raises `NotFoundError`, 403, 409 `not_cancellable`."""
     deployment = visible_deployment(scope, deployment_id, Role.OPERATOR)
     if deployment.job_id is None:
         raise ConflictError("not_cancellable", _("The deployment has already ended."))

@@ -20,9 +20,9 @@ from ..models import Deployment, DeploymentItem, Host, MicroServiceInstance, Mic
 from .instance_locks import Mode, fetch_instances, lock_instances, retry_on_conflict, select_deployable
 
 Action = Literal["upgrade", "revert"]
-# In seconds. The whole has a day (`DeployServiceCommand.deadline`), and some of that is for the work.
+# In seconds. A deployment has a day (`DeployServiceCommand.deadline`), and the rest of it is for the work.
 MAX_TOTAL_PAUSE = 20 * 3600
-# What may be asked for, over REST and on the pages.
+# The limits of a request, over REST and on the pages. The pause is in seconds.
 MAX_HOSTS = 1000
 MAX_PAUSE = 12 * 3600
 
@@ -38,9 +38,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A rollout strategy: the batch size (a number, or a share such as "25%"), and the tolerance of failures.
+    """A rollout strategy: the batch size (a number, or a share such as "25%"), the pause and the failure limit.
 
-    After more than `max_failures`, no further batch is begun. `pause` is in seconds.
+    After more than `max_failures` failures, no further batch starts. `pause` is in seconds.
     """
 
     batch: int | str = 1
@@ -91,7 +91,7 @@ def find_version(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServi
 def list_candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action) -> list[Candidate]:
     """Return every built version, newest first; an upgrade enables higher versions, a revert lower ones.
 
-    On a revert, the one that ran before this one (the last that was deployed from) is the default. Raises `NotFoundError`.
+    On a revert, the version that the last deployment of the current one replaced is the default. Raises `NotFoundError`.
     """
     current = find_version(scope, service_id, version_id)
     built = MicroServiceVersion.objects.filter(service=service_id).built()
@@ -118,18 +118,19 @@ def _is_in_direction(version: MicroServiceVersion, current: MicroServiceVersion,
 def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, params: DeployParams) -> Plan:
     """Record an upgrade or a revert of instances of a version, and submit its job.
 
-    Raises `NotFoundError` for a service or version that is not there; `DomainError` 403 `role_too_low`; 400 `invalid`, by field, naming hosts
-    without such an instance; 409 `not_built`, `wrong_side`, `locked` (with who holds them), `under_maintenance`, `busy`.
+    Raises `NotFoundError` for an unknown service or version; `DomainError` 403 `role_too_low`; 400 `invalid` by field, naming
+    the hosts without such an instance; 409 `not_built`, `wrong_side`, `locked` (with the deployments that hold the
+    instances), `under_maintenance`, `busy`.
 
-    Safe against others who deploy at the same moment: see `holding.lock_instances`. All that can be written without a lock is
-    written before, so that locks are held for the last few statements.
+    Safe against simultaneous deployments: see `instance_locks.lock_instances`. Everything that needs no lock is written
+    first, so that the locks are held only during the last few statements.
     """
     current = find_version(scope, service_id, version_id)
     scope.require(Role.OPERATOR, Deployment)
 
     def attempt() -> Plan:
         target = _find_target(current, params.dest_version, action)
-        chosen, left_out = select_deployable(_select_instances(current, params.hosts), params.mode)
+        deployable, left_out = select_deployable(_select_instances(current, params.hosts), params.mode)
         deployment = Deployment(
             service=current.service,
             action=action,
@@ -138,7 +139,7 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
             operator=scope.user,
             strategy=asdict(params.strategy),
         )
-        batches = params.strategy.split_into_batches(chosen)
+        batches = params.strategy.split_into_batches(deployable)
         _check_total_pause(params.strategy, batches)
         return Plan(
             deployment, batches, left_out, None if params.dry_run else _record_deployment(deployment, batches)
@@ -160,16 +161,16 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
 
     def attempt() -> Plan:
         target = _find_target(old.from_version, old.to_version_id, old.action)
-        # Those that still run what they ran when it was asked for: whoever has gone on since is left alone.
+        # Only instances that still run the version from before the deployment; later changes are kept.
         instances = fetch_instances(
             Q(history__in=old.items.exclude(result=DeploymentItem.Result.SUCCEEDED))
             & Q(version=F("history__from_version"))
         )
         if not instances:
             raise ConflictError("nothing_failed", _("There is no instance to retry."))
-        # What failed is often under maintenance by then: that keeps nothing from the others.
-        chosen, left_out = select_deployable(instances, "valid")
-        again = Deployment(
+        # Mode "valid": failed instances are often put under maintenance, which must not block the others.
+        deployable, left_out = select_deployable(instances, "valid")
+        new_deployment = Deployment(
             service=old.service,
             action=old.action,
             from_version=old.from_version,
@@ -178,8 +179,8 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
             strategy=old.strategy,
             retry_of=old,
         )
-        batches = Strategy(**old.strategy).split_into_batches(chosen)
-        return Plan(again, batches, left_out, _record_deployment(again, batches))
+        batches = Strategy(**old.strategy).split_into_batches(deployable)
+        return Plan(new_deployment, batches, left_out, _record_deployment(new_deployment, batches))
 
     return retry_on_conflict(attempt)
 
@@ -219,8 +220,8 @@ def _check_total_pause(strategy: Strategy, batches: Sequence[object]) -> None:
         message = _(
             "%(count)s batches with %(pause)s s between them take longer than a deployment may (20 h)."
         )
-        shown = {"count": len(batches), "pause": strategy.pause}
-        raise InvalidFieldsError({"strategy": {"pause": [message % shown]}})
+        values = {"count": len(batches), "pause": strategy.pause}
+        raise InvalidFieldsError({"strategy": {"pause": [message % values]}})
 
 
 def _find_target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:
@@ -233,8 +234,8 @@ def _find_target(current: MicroServiceVersion, dest: UUID, action: str) -> Micro
             message = _("Version '%(version)s' has no artifact, or no checksum of it.")
             raise ConflictError("not_built", message % {"version": target.label})
         message = _("Version '%(version)s' is not built: %(status)s.")
-        shown = {"version": target.label, "status": target.get_build_status_display()}
-        raise ConflictError("not_built", message % shown)
+        values = {"version": target.label, "status": target.get_build_status_display()}
+        raise ConflictError("not_built", message % values)
     if not _is_in_direction(target, current, action):
         message = (
             _("Version '%(version)s' is not higher than '%(current)s'.")
@@ -249,10 +250,10 @@ def _select_instances(
     current: MicroServiceVersion, hosts: Literal["all"] | Sequence[UUID]
 ) -> list[MicroServiceInstance]:
     """Return the requested instances. Raises `InvalidFieldsError` naming hosts without one."""
-    wanted = Q(service=current.service_id, version=current)
+    condition = Q(service=current.service_id, version=current)
     if hosts != "all":
-        wanted &= Q(host__in=hosts)
-    instances = fetch_instances(wanted)
+        condition &= Q(host__in=hosts)
+    instances = fetch_instances(condition)
     if hosts == "all":
         if not instances:
             raise InvalidFieldsError({"hosts": [_("No host runs version '%(v)s'.") % {"v": current.label}]})

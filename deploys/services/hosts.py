@@ -124,8 +124,8 @@ def _find_vm(tenant: Tenant, vm_id: UUID | None) -> VirtualMachine | None:
 def _apply_fields(host: Host, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         setattr(host, name, value)
-    if "ip" in fields and (wrong := validate_address(str(host.ip))):
-        raise InvalidFieldsError({"ip": wrong})
+    if "ip" in fields and (errors := validate_address(str(host.ip))):
+        raise InvalidFieldsError({"ip": errors})
 
 
 def _lock_host(scope: Scope, host_id: UUID, if_match: str | None) -> Host:

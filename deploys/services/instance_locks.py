@@ -1,7 +1,7 @@
 """Selecting and locking the instances of a deployment: read without locks, locked in the last statements.
 
-Fifty operators may want the same hosts at once. Whoever finds an instance held is refused by looking, without a wait;
-those who meet in the same milliseconds wait for each other's last statements alone.
+Fifty operators may deploy to the same hosts at once. A request that reads a locked instance is refused without a wait.
+Simultaneous requests wait only for each other's last statements.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from vms.models import lock_key
 
 from ..models import Deployment, Host, MicroService, MicroServiceInstance, MicroServiceVersion
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Mode = Literal["all", "valid"]
-# No statement of a deployment waits longer for somebody else's lock; then it looks again, and mostly finds who has it.
+# The longest wait of a statement for a lock. After it, the instances are read again, and usually show who holds them.
 LOCK_TIMEOUT = "50ms"
-# Two who share many hosts with others may be in each other's way several times.
+# Deployments that share many hosts may conflict several times.
 RETRY_SECONDS = 3.0
 BUSY_STATUSES = {
     Deployment.Action.UPGRADE: MicroServiceInstance.Status.UPGRADING,
@@ -34,20 +34,20 @@ BUSY_STATUSES = {
 }
 
 
-class _ChangedError(Exception):
+class _RowChangedError(Exception):
     """A row differs from what was read."""
 
 
-def retry_on_conflict(work: Callable[[], Answer]) -> Answer:
-    """Run `work` in a transaction, and again when another transaction was faster. Raises 409 `busy` after several seconds."""
+def retry_on_conflict(attempt: Callable[[], Result]) -> Result:
+    """Run `attempt` in a transaction, and again when another transaction was faster. Raises 409 `busy` after several seconds."""
     until = time.monotonic() + RETRY_SECONDS
     while time.monotonic() < until:
         try:
             with transaction.atomic():
                 with connection.cursor() as cursor:
                     cursor.execute("SET LOCAL lock_timeout = %s", [LOCK_TIMEOUT])
-                return work()
-        except _ChangedError:
+                return attempt()
+        except _RowChangedError:
             continue
         except OperationalError as error:
             if not is_lock_timeout(error):
@@ -55,9 +55,9 @@ def retry_on_conflict(work: Callable[[], Answer]) -> Answer:
     raise ConflictError("busy", _("Many requests are changing this at once. Try again in a moment."))
 
 
-def fetch_instances(wanted: Q) -> list[MicroServiceInstance]:
+def fetch_instances(condition: Q) -> list[MicroServiceInstance]:
     """Return the matching instances as they are now, unlocked, in the order of their keys."""
-    return list(MicroServiceInstance.objects.filter(wanted).select_related("host").order_by("pk"))
+    return list(MicroServiceInstance.objects.filter(condition).select_related("host").order_by("pk"))
 
 
 def select_deployable(
@@ -71,7 +71,7 @@ def select_deployable(
     holders = Deployment.objects.select_related("operator").in_bulk(ids) if ids else {}
     keys = {one.pk: lock_key(one.host.vm_id) for one in instances if one.host.vm_id is not None}
     busy = engine.lock_holders(keys.values()) if keys else {}
-    chosen, left_out = [], []
+    deployable, left_out = [], []
     for one in instances:
         if one.locked or one.is_maintain:
             left_out.append(_explain_exclusion(one, holders.get(one.locked_by_id)))
@@ -84,31 +84,31 @@ def select_deployable(
                 {**_identify(one), "code": refused.code, "detail": f"{one.host}: {refused.detail}"}
             )
         else:
-            chosen.append(one)
-    if left_out and (mode == "all" or not chosen):
+            deployable.append(one)
+    if left_out and (mode == "all" or not deployable):
         first = left_out[0]
         raise ConflictError(first["code"], first["detail"], instances=left_out)
-    return chosen, left_out
+    return deployable, left_out
 
 
 def lock_instances(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> None:
-    """Lock instances for a deployment, if they and the version are unchanged since they were read.
+    """Lock instances for a deployment. Raises `_RowChangedError` if they or the version have changed since they were read.
 
-    Safe against others at the same moment: rows are locked in the order of their keys, so nobody waits in a circle, and
-    are compared after that; of two that want one, the second finds it changed. Version, service and hosts are locked,
-    too, so that nobody gives them another sum, folder or address until the deployment is there to be seen. Those locks
-    are shared, which Django has no word for: many who deploy one version to hosts of their own wait for nobody.
+    Safe against simultaneous deployments: the rows are locked in the order of their keys, so there is no deadlock, and are
+    compared after that, so the second of two deployments finds them changed. Version, service and hosts are locked too, so
+    that their checksum, folder and address cannot change before the deployment is committed. Those locks are FOR SHARE,
+    which Django does not offer: deployments of one version to different hosts do not wait for each other.
     """
     if not _lock_version(deployment.to_version):
-        raise _ChangedError
+        raise _RowChangedError
     _lock_hosts(instances)
-    # Who holds one is not joined: of a row that somebody else has changed while this waited for its lock, PostgreSQL
-    # gives the new row and what was joined to the old one.
+    # The deployment that holds an instance is not joined: after a wait for a lock, PostgreSQL returns the new row of the
+    # locked table with the rows that were joined to the old one.
     ids = [one.pk for one in instances]
     rows = MicroServiceInstance.objects.filter(pk__in=ids).select_for_update(no_key=True).order_by("pk")
     before = {(one.pk, one.version_id, one.status, one.locked, one.is_maintain) for one in instances}
     if set(rows.values_list("pk", "version_id", "status", "locked", "is_maintain")) != before:
-        raise _ChangedError
+        raise _RowChangedError
     MicroServiceInstance.objects.filter(pk__in=ids).update(
         locked=True,
         locked_by=deployment,
@@ -127,8 +127,8 @@ def _lock_version(version: MicroServiceVersion) -> bool:
             f" JOIN {services} s ON s.id = v.service_id WHERE v.id = %s FOR SHARE",
             [version.pk],
         )
-        now = cursor.fetchone()
-    return bool(now == (version.build_status, version.artifact_url, version.sha256))
+        current = cursor.fetchone()
+    return bool(current == (version.build_status, version.artifact_url, version.sha256))
 
 
 def _lock_hosts(instances: Sequence[MicroServiceInstance]) -> None:
@@ -149,22 +149,22 @@ def _identify(instance: MicroServiceInstance) -> dict[str, Any]:
 
 
 def _explain_exclusion(instance: MicroServiceInstance, holder: Deployment | None) -> dict[str, Any]:
-    said = _identify(instance)
+    details = _identify(instance)
     if not instance.locked:
         message = _("%(host)s is under maintenance.")
-        return {**said, "code": "under_maintenance", "detail": str(message % {"host": instance.host})}
+        return {**details, "code": "under_maintenance", "detail": str(message % {"host": instance.host})}
     if holder is None:
         message = _("%(host)s is locked.")
-        return {**said, "code": "locked", "detail": str(message % {"host": instance.host})}
-    who = holder.operator.get_username() if holder.operator else "-"
+        return {**details, "code": "locked", "detail": str(message % {"host": instance.host})}
+    operator = holder.operator.get_username() if holder.operator else "-"
     message = _("%(host)s is locked by deployment %(id)s, started by %(who)s at %(since)s.")
     since = holder.created_at.isoformat(timespec="seconds")
-    shown = {"host": instance.host, "id": holder.pk, "who": who, "since": since}
+    values = {"host": instance.host, "id": holder.pk, "who": operator, "since": since}
     return {
-        **said,
+        **details,
         "code": "locked",
-        "detail": str(message % shown),
+        "detail": str(message % values),
         "deployment": str(holder.pk),
-        "operator": who,
+        "operator": operator,
         "since": since,
     }

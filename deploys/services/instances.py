@@ -19,7 +19,7 @@ from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersi
 from .catalogue import UNKNOWN_ID, lock_service
 from .folders import check_folder_free
 
-# What who deploys may change; the rest is for who sets things up.
+# The fields that operators may change; the others are for administrators.
 OPERATOR_FIELDS = frozenset({"is_maintain"})
 INSTANCES = MicroServiceInstance.objects.select_related(
     "version", "host", "updated_by", "locked_by__operator"
@@ -107,7 +107,7 @@ def change_instance(
         for name, value in fields.items():
             setattr(instance, name, value)
         instance.updated_by = scope.user
-        # Those alone: the rest is a deployment's.
+        # Only these columns: deployments write the others.
         instance.save(update_fields=[*fields, "updated_by", "updated_at"])
         return visible_instance(scope, service_id, instance_id)
 

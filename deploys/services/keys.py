@@ -38,8 +38,8 @@ def read_key_status(scope: Scope) -> KeyStatus:
     if key is None:
         return KeyStatus(is_set=False)
     public, fingerprint = _derive_public_key(key)
-    who = key.updated_by.get_username() if key.updated_by else None
-    return KeyStatus(True, public, fingerprint, who, key.updated_at)
+    username = key.updated_by.get_username() if key.updated_by else None
+    return KeyStatus(True, public, fingerprint, username, key.updated_at)
 
 
 def validate_key(text: str) -> list[str]:
@@ -55,8 +55,8 @@ def set_key(*, scope: Scope, private_key: str) -> KeyStatus:
     """Store a key in place of an earlier one. Raises 403, 400 by field."""
     scope.require(Role.ADMIN, DeployKey)
     tenant = require_tenant(scope)
-    if wrong := validate_key(private_key):
-        raise InvalidFieldsError({"private_key": wrong})
+    if errors := validate_key(private_key):
+        raise InvalidFieldsError({"private_key": errors})
     key = DeployKey(tenant=tenant, updated_by=scope.user)
     key.set_private_key(private_key)
     columns = {"encrypted_private_key": key.encrypted_private_key, "updated_by": scope.user}

@@ -1,4 +1,4 @@
-"""Services, versions, hosts, instances and deployments over REST."""
+"""The REST views of services, versions, hosts, instances and deployments."""
 
 from .catalogue import ServiceDetailView, ServiceListView, VersionDetailView, VersionListView
 from .deployments import (

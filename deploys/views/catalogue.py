@@ -1,4 +1,4 @@
-"""Services and their versions."""
+"""Views of services and their versions."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _ServiceView(ScopedView):
     queryset = MicroService.objects.select_related("information_system")
     serializer_class: Any = ServiceSerializer
 
-    def answer(self, service: MicroService, status: int = 200) -> Response:
-        """A service with its ETag."""
+    def service_response(self, service: MicroService, status: int = 200) -> Response:
+        """Return a response with the service and its ETag."""
         headers = {"ETag": etag_of(service.version)}
         return Response(self.get_serializer(service).data, status=status, headers=headers)
 
 
 class ServiceListView(_ServiceView, ListAPIView[MicroService]):
-    """The services of one's tenant."""
+    """The services of the caller's tenant."""
 
     filterset_class = ServiceFilter
     search_fields = ["name", "description", "language"]
@@ -43,11 +43,13 @@ class ServiceListView(_ServiceView, ListAPIView[MicroService]):
     @extend_schema(responses={201: ServiceSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
-        """Enter a service."""
+        """Create a service."""
         self.scope.require(Role.ADMIN, MicroService)
-        asked = self.get_serializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return self.answer(catalogue.create_service(scope=self.scope, fields=asked.validated_data), 201)
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return self.service_response(
+            catalogue.create_service(scope=self.scope, fields=serializer.validated_data), 201
+        )
 
 
 class ServiceDetailView(_ServiceView):
@@ -56,25 +58,25 @@ class ServiceDetailView(_ServiceView):
     honours_if_match = True
 
     def get(self, request: Request, pk: UUID) -> Response:
-        """Read it, with its ETag."""
-        return self.answer(self.get_object())
+        """Return a service, with its ETag."""
+        return self.service_response(self.get_object())
 
     def patch(self, request: Request, pk: UUID) -> Response:
-        """Change it; how it is put on hosts only while nothing is being deployed."""
+        """Change a service. During a deployment, the fields that the deployment reads cannot change."""
         service = catalogue.visible_service(self.scope, pk, Role.ADMIN)
-        asked = self.get_serializer(service, data=request.data, partial=True)
-        asked.is_valid(raise_exception=True)
+        serializer = self.get_serializer(service, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
         changed = catalogue.change_service(
             scope=self.scope,
             service_id=pk,
-            fields=asked.validated_data,
+            fields=serializer.validated_data,
             if_match=request.headers.get("If-Match"),
         )
-        return self.answer(changed)
+        return self.service_response(changed)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Remove it with its versions and its history, when it runs nowhere."""
+        """Delete a service without instances, with its versions and its deployments."""
         catalogue.remove_service(scope=self.scope, service_id=pk, if_match=request.headers.get("If-Match"))
         return Response(status=204)
 
@@ -95,12 +97,12 @@ class VersionListView(_VersionView, ListAPIView[MicroServiceVersion]):
     @extend_schema(responses={200: VersionSerializer, 201: VersionSerializer})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Register a version, as a CI system does with a token; sent again with the same content, it is found: 200."""
+        """Register a version: 201. A repetition with the same content returns the registered version: 200."""
         catalogue.visible_service(self.scope, pk, Role.OPERATOR)
-        asked = self.get_serializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         version, is_new = catalogue.register_version(
-            scope=self.scope, service_id=pk, fields=asked.validated_data
+            scope=self.scope, service_id=pk, fields=serializer.validated_data
         )
         return Response(self.get_serializer(version).data, status=201 if is_new else 200)
 
@@ -109,27 +111,27 @@ class VersionDetailView(_VersionView):
     """One version of a service."""
 
     def get(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
-        """Read it."""
-        return self.answer(catalogue.visible_version(self.scope, pk, version_pk))
+        """Return a version."""
+        return self.version_response(catalogue.visible_version(self.scope, pk, version_pk))
 
     @extend_schema(request=ChangeVersionSerializer, responses=VersionSerializer)
     def patch(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
-        """Say how its build goes and where its artifact is; the sum of what was deployed stays."""
+        """Change the build status, the artifact or the notes. The checksum of a deployed version cannot change."""
         version = catalogue.visible_version(self.scope, pk, version_pk, Role.OPERATOR)
-        asked = ChangeVersionSerializer(version, data=request.data, partial=True)
-        asked.is_valid(raise_exception=True)
-        fields = asked.validated_data
+        serializer = ChangeVersionSerializer(version, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        fields = serializer.validated_data
         changed = catalogue.change_version(
             scope=self.scope, service_id=pk, version_id=version_pk, fields=fields
         )
-        return self.answer(changed)
+        return self.version_response(changed)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
-        """Remove it, when it runs nowhere and no deployment tells of it."""
+        """Delete a version that runs on no host and is in no deployment."""
         catalogue.remove_version(scope=self.scope, service_id=pk, version_id=version_pk)
         return Response(status=204)
 
-    def answer(self, version: MicroServiceVersion) -> Response:
-        """A version."""
+    def version_response(self, version: MicroServiceVersion) -> Response:
+        """Return a response with the version."""
         return Response(self.get_serializer(version).data)

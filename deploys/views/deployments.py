@@ -1,4 +1,4 @@
-"""Upgrades and reverts, and the history of deployments."""
+"""Views of upgrades and reverts, and of the history of deployments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..serializers import (
     DeploymentItemDetailSerializer,
     DeploymentSerializer,
     DeployParamsSerializer,
-    NothingSerializer,
+    EmptySerializer,
     PlanSerializer,
 )
 from ..services import Plan, deployment_history
@@ -37,7 +37,7 @@ from ..services.deployments import Action
 
 
 def serialize_deployments(deployments: Sequence[Deployment]) -> Any:
-    """Deployments with their counts."""
+    """Return deployments with their counts as plain values."""
     context = {"counts": deployment_history.count_results(deployments)}
     return DeploymentSerializer(deployments, many=True, context=context).data
 
@@ -57,8 +57,8 @@ class DeployCommandView(CommandView):
         body["deployment"] = serialize_deployments([deployment])[0]
 
 
-class _Deploy(DeployCommandView):
-    """Bring instances that run the version of the path to another one."""
+class _DeployVersionView(DeployCommandView):
+    """Deploy another version to instances that run the version of the path."""
 
     queryset = MicroServiceVersion.objects.all()
     serializer_class: Any = CandidateSerializer
@@ -68,18 +68,18 @@ class _Deploy(DeployCommandView):
 
     @extend_schema(responses=CandidateSerializer(many=True))
     def get(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
-        """Every version that was built, the newest first; those on the right side are enabled."""
-        found = services.list_candidates(
+        """List every built version, the newest first. The possible targets are enabled."""
+        candidates = services.list_candidates(
             scope=self.scope, service_id=pk, version_id=version_pk, action=self.direction
         )
-        return Response(CandidateSerializer(found, many=True).data)
+        return Response(CandidateSerializer(candidates, many=True).data)
 
     @extend_schema(
         request=DeployParamsSerializer,
         responses={200: DeploymentAcceptedSerializer, 202: DeploymentAcceptedSerializer},
     )
     def post(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
-        """Do it, batch by batch; with `dry_run`, say what would be done."""
+        """Start the deployment; with `dry_run`, return only its plan."""
 
         def record() -> Response:
             services.find_version(self.scope, pk, version_pk)
@@ -98,14 +98,14 @@ class _Deploy(DeployCommandView):
         return self.run_command(request, record)
 
 
-class UpgradeView(_Deploy):
-    """To a higher version."""
+class UpgradeView(_DeployVersionView):
+    """Upgrade instances to a higher version."""
 
     direction = "upgrade"
 
 
-class RevertView(_Deploy):
-    """To a lower version."""
+class RevertView(_DeployVersionView):
+    """Revert instances to a lower version."""
 
     direction = "revert"
 
@@ -114,14 +114,14 @@ class _DeploymentView(ScopedView):
     queryset = deployment_history.DEPLOYMENTS
     serializer_class: Any = DeploymentSerializer
 
-    def refuse_what_is_sent(self, request: Request, pk: UUID) -> None:
-        """Raise 400 by field for a body or a `dry_run`: neither a cancel nor a retry would go by it."""
+    def require_empty_body(self, request: Request, pk: UUID) -> None:
+        """Raise 400 by field for a body or a `dry_run`, which neither a cancel nor a retry supports."""
         deployment_history.visible_deployment(self.scope, pk, Role.OPERATOR)
-        NothingSerializer(data=body_with_dry_run(request)).is_valid(raise_exception=True)
+        EmptySerializer(data=body_with_dry_run(request)).is_valid(raise_exception=True)
 
 
 class DeploymentListView(_DeploymentView, ListAPIView[Deployment]):
-    """The upgrades and reverts of one's tenant, the newest first."""
+    """The upgrades and reverts of the caller's tenant, the newest first."""
 
     filterset_class = DeploymentFilter
     search_fields = ["service__name", "to_version__label"]
@@ -129,7 +129,7 @@ class DeploymentListView(_DeploymentView, ListAPIView[Deployment]):
     ordering = ["-created_at"]
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """A page of deployments, with their counts: a fixed number of queries."""
+        """List a page of deployments with their counts, in a fixed number of queries."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         return self.get_paginated_response(serialize_deployments(page))
 
@@ -139,7 +139,7 @@ class DeploymentDetailView(_DeploymentView):
 
     @extend_schema(responses=DeploymentDetailSerializer)
     def get(self, request: Request, pk: UUID) -> Response:
-        """Read it with each of its instances, at any moment."""
+        """Return a deployment with each of its items."""
         deployment = self.get_object()
         context = {"counts": deployment_history.count_results([deployment])}
         return Response(DeploymentDetailSerializer(deployment, context=context).data)
@@ -150,32 +150,32 @@ class DeploymentItemDetailView(_DeploymentView):
 
     @extend_schema(responses=DeploymentItemDetailSerializer)
     def get(self, request: Request, pk: UUID, item_pk: int) -> Response:
-        """Read it with its log, which grows while it is under way."""
+        """Return an item with its log, which grows while the item is under way."""
         items = DeploymentItem.objects.select_related("from_version").filter(deployment=self.get_object())
         return Response(DeploymentItemDetailSerializer(get_object_or_404(items, pk=item_pk)).data)
 
 
 class DeploymentCancelView(_DeploymentView):
-    """Stop a deployment before its next batch."""
+    """Cancel a deployment before its next batch."""
 
     @extend_schema(request=None, responses={202: DeploymentCancelledSerializer})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Begin no further batch; what runs goes to its end."""
-        self.refuse_what_is_sent(request, pk)
+        """Cancel a deployment: the running batch ends, and no further batch starts."""
+        self.require_empty_body(request, pk)
         deployment, job = deployment_history.cancel_deployment(scope=self.scope, deployment_id=pk)
         return job_response(job, {"deployment": serialize_deployments([deployment])[0]})
 
 
 class DeploymentRetryView(DeployCommandView, _DeploymentView):
-    """Do a deployment again."""
+    """Retry a deployment."""
 
     @extend_schema(request=None, responses={202: DeploymentAcceptedSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """For those that have not got its version, as a new deployment."""
+        """Start a new deployment for the instances that do not run the version."""
 
         def record() -> Response:
-            self.refuse_what_is_sent(request, pk)
+            self.require_empty_body(request, pk)
             return plan_response(services.retry(scope=self.scope, deployment_id=pk))
 
         return self.run_command(request, record)

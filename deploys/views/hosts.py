@@ -1,4 +1,4 @@
-"""Hosts, and the key with which the portal gets onto them."""
+"""Views of hosts and of the tenant's deploy key."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class _HostView(ScopedView):
     queryset = Host.objects.select_related("tenant", "vm")
     serializer_class: Any = HostSerializer
 
-    def answer(self, host: Host, status: int = 200) -> Response:
-        """A host with its ETag."""
+    def host_response(self, host: Host, status: int = 200) -> Response:
+        """Return a response with the host and its ETag."""
         headers = {"ETag": etag_of(host.version)}
         return Response(self.get_serializer(host).data, status=status, headers=headers)
 
 
 class HostListView(_HostView, ListAPIView[Host]):
-    """The hosts of one's tenant."""
+    """The hosts of the caller's tenant."""
 
     filterset_class = HostFilter
     search_fields = ["hostname", "ip"]
@@ -42,11 +42,11 @@ class HostListView(_HostView, ListAPIView[Host]):
     @extend_schema(responses={201: HostSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
-        """Enter a host; `{"vm": id}` alone makes one of a VM."""
+        """Create a host. With `vm`, name and address are optional."""
         self.scope.require(Role.ADMIN, Host)
-        asked = self.get_serializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return self.answer(hosts.create_host(scope=self.scope, fields=asked.validated_data), 201)
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return self.host_response(hosts.create_host(scope=self.scope, fields=serializer.validated_data), 201)
 
 
 class HostDetailView(_HostView):
@@ -55,50 +55,50 @@ class HostDetailView(_HostView):
     honours_if_match = True
 
     def get(self, request: Request, pk: UUID) -> Response:
-        """Read it, with its ETag."""
-        return self.answer(self.get_object())
+        """Return a host, with its ETag."""
+        return self.host_response(self.get_object())
 
     def patch(self, request: Request, pk: UUID) -> Response:
-        """Change it, while nothing is being deployed to it."""
+        """Change a host. This is refused during a deployment to it."""
         host = hosts.visible_host(self.scope, pk, Role.ADMIN)
-        asked = self.get_serializer(host, data=request.data, partial=True)
-        asked.is_valid(raise_exception=True)
+        serializer = self.get_serializer(host, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
         changed = hosts.change_host(
             scope=self.scope,
             host_id=pk,
-            fields=asked.validated_data,
+            fields=serializer.validated_data,
             if_match=request.headers.get("If-Match"),
         )
-        return self.answer(changed)
+        return self.host_response(changed)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Remove it, when nothing runs on it."""
+        """Delete a host without instances."""
         hosts.remove_host(scope=self.scope, host_id=pk, if_match=request.headers.get("If-Match"))
         return Response(status=204)
 
 
 class HostKeyView(ScopedView):
-    """The SSH key of the tenant: it goes in and never comes out."""
+    """The deploy key of the tenant. The private key can be set and is never shown."""
 
     queryset = DeployKey.objects.all()
     serializer_class = DeployKeySerializer
     filter_backends: list[Any] = []
 
     def get(self, request: Request) -> Response:
-        """Return whether there is one, its public half, and who set it when."""
+        """Return the public facts of the key."""
         return Response(DeployKeySerializer(keys.read_key_status(self.scope)).data)
 
     @extend_schema(request=NewKeySerializer, responses=DeployKeySerializer)
     def put(self, request: Request) -> Response:
-        """Set it, in the place of any before."""
+        """Set the key; an earlier key is replaced."""
         self.scope.require(Role.ADMIN, DeployKey)
-        asked = NewKeySerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return Response(DeployKeySerializer(keys.set_key(scope=self.scope, **asked.validated_data)).data)
+        serializer = NewKeySerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return Response(DeployKeySerializer(keys.set_key(scope=self.scope, **serializer.validated_data)).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request) -> Response:
-        """Forget it, if there is one."""
+        """Delete the key, if there is one."""
         keys.remove_key(scope=self.scope)
         return Response(status=204)

@@ -1,4 +1,4 @@
-"""Which service is on which host."""
+"""Views of instances."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class _InstanceView(ServiceScopedView):
     queryset = instances.INSTANCES
     serializer_class: Any = InstanceSerializer
 
-    def answer(self, instance: MicroServiceInstance, status: int = 200) -> Response:
-        """An instance with its ETag."""
+    def instance_response(self, instance: MicroServiceInstance, status: int = 200) -> Response:
+        """Return a response with the instance and its ETag."""
         headers = {"ETag": etag_of(instance.updated_at)}
         return Response(InstanceSerializer(instance).data, status=status, headers=headers)
 
@@ -51,12 +51,14 @@ class InstanceListView(_InstanceView, ListAPIView[MicroServiceInstance]):
     @extend_schema(request=NewInstanceSerializer, responses={201: InstanceSerializer})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Say that a version is on a host. Nothing is done there."""
+        """Record that a version is on a host. Nothing is done on the host."""
         catalogue.visible_service(self.scope, pk, Role.ADMIN)
-        asked = NewInstanceSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        instance = instances.add_instance(scope=self.scope, service_id=pk, fields={**asked.validated_data})
-        return self.answer(instance, 201)
+        serializer = NewInstanceSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        instance = instances.add_instance(
+            scope=self.scope, service_id=pk, fields={**serializer.validated_data}
+        )
+        return self.instance_response(instance, 201)
 
 
 class InstanceDetailView(_InstanceView):
@@ -65,28 +67,28 @@ class InstanceDetailView(_InstanceView):
     honours_if_match = True
 
     def get(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
-        """Read it, with its ETag."""
-        return self.answer(instances.visible_instance(self.scope, pk, instance_pk))
+        """Return an instance, with its ETag."""
+        return self.instance_response(instances.visible_instance(self.scope, pk, instance_pk))
 
     @extend_schema(request=ChangeInstanceSerializer, responses=InstanceSerializer)
     def patch(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
-        """Change what is said of it, unless a deployment holds it; operators put it under maintenance and back."""
+        """Change an instance that is not locked. Operators may change `is_maintain`; administrators may change all fields."""
         names = set(request.data) if isinstance(request.data, dict) else set()
         instance = instances.find_changeable_instance(self.scope, pk, instance_pk, names)
-        asked = ChangeInstanceSerializer(instance, data=request.data, partial=True)
-        asked.is_valid(raise_exception=True)
+        serializer = ChangeInstanceSerializer(instance, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
         changed = instances.change_instance(
             scope=self.scope,
             service_id=pk,
             instance_id=instance_pk,
-            fields=asked.validated_data,
+            fields=serializer.validated_data,
             if_match=request.headers.get("If-Match"),
         )
-        return self.answer(changed)
+        return self.instance_response(changed)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
-        """Take the service off the host: the portal forgets it, the host keeps it."""
+        """Delete the record of an instance. Nothing is done on the host."""
         instances.remove_instance(
             scope=self.scope,
             service_id=pk,
@@ -103,7 +105,7 @@ class InstanceHistoryView(_InstanceView, ListAPIView[MicroServiceInstance]):
     filter_backends: list[Any] = []
 
     def get_queryset(self) -> Any:
-        """The deployments of the instance, if the scope shows it."""
+        """Return the deployments of the instance. Raises 404 when the scope does not show it."""
         if getattr(self, "swagger_fake_view", False):
             return HISTORY.none()
         instance = instances.visible_instance(self.scope, self.kwargs["pk"], self.kwargs["instance_pk"])

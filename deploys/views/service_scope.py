@@ -1,4 +1,4 @@
-"""Views of rows that belong to the service of the path."""
+"""The base view of objects that belong to the service of the path."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..services.catalogue import visible_service
 
 
 class ServiceScopedView(ScopedView):
-    """A view of one service's rows: 404 for an unknown service before any other check."""
+    """A view of a service's objects: 404 for an unknown service before any other check."""
 
     def get_queryset(self) -> Any:
-        """The rows of the service of the path, if the scope shows it."""
-        rows = super().get_queryset()
+        """Return the objects of the service of the path. Raises 404 when the scope does not show the service."""
+        queryset = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
-            return rows
-        return rows.filter(service=visible_service(self.scope, self.kwargs["pk"]))
+            return queryset
+        return queryset.filter(service=visible_service(self.scope, self.kwargs["pk"]))
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """The scope: some of what belongs to a service is not for everybody."""
+        """Return the context with the scope, because some fields depend on the caller's role."""
         return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}

@@ -4,7 +4,7 @@ The defaults are those of `make up`.
 With `PORTAL_ENV=production` the portal refuses to start without a secret key, allowed hosts, an encryption key and a
 password for the broker.
 
-Each module is a chapter; this one joins them, so that `portal.settings` holds every setting.
+Each module contains one group of settings; this one imports all of them into `portal.settings`.
 """
 
 import django_stubs_ext
@@ -25,5 +25,5 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 REQUEST_LOG_LEVEL = env.str("REQUEST_LOG_LEVEL", default="WARNING")
 LOGGING = logging_settings(production=PRODUCTION, level=LOG_LEVEL, request_level=REQUEST_LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
-# RequestIdMiddleware has validated the header; without this setting the log and the jobs would have other ids.
+# RequestIdMiddleware has validated the header. Without this setting, log and jobs would have different ids.
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True

@@ -1,11 +1,11 @@
-"""How settings are read: from the environment and from the file `.env`."""
+"""The sources of the settings: the environment and the file `.env`."""
 
 from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.service_urls import validate_url, with_password
+from portal.service_urls import add_password, validate_url
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
@@ -19,7 +19,7 @@ PRODUCTION = PORTAL_ENV == "production"
 
 
 def required_in_production(name: str, development: str) -> str:
-    """The value of an environment variable that has a default only outside production."""
+    """Return the value of an environment variable that has a default only outside production."""
     value: str = env.str(name, default="" if PRODUCTION else development)
     if not value:
         raise ImproperlyConfigured(
@@ -29,8 +29,8 @@ def required_in_production(name: str, development: str) -> str:
 
 
 def service_url(name: str, default: str, password: str) -> str:
-    """The address in an environment variable, with the password of another one where it holds none itself."""
+    """Return the URL in an environment variable; a URL without a password gets `password`."""
     try:
-        return with_password(validate_url(name, env.str(name, default="") or default), password)
+        return add_password(validate_url(name, env.str(name, default="") or default), password)
     except ValueError as error:
         raise ImproperlyConfigured(str(error)) from None

@@ -4,7 +4,7 @@ import os
 
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.service_urls import password_of
+from portal.service_urls import extract_password
 
 from .environment import PRODUCTION, env, service_url
 
@@ -31,7 +31,7 @@ DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_T
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))
-if PRODUCTION and not password_of(REDIS_URL):
+if PRODUCTION and not extract_password(REDIS_URL):
     # Anyone who can write to the broker can make the workers run any task.
     raise ImproperlyConfigured(
         "The broker has no password; production does not start without one. Set `requirepass` in Redis and "
@@ -42,7 +42,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "portal",
-        # Raised when the encoding of values changes: version 1 were pickles.
+        # Increase it when the encoding of values changes. Version 1 used pickles.
         "VERSION": 2,
         "OPTIONS": {
             "serializer": "security.cache.JsonSerializer",
@@ -53,7 +53,7 @@ CACHES = {
     },
 }
 
-# --- Celery: doorbells only (portal/celery.py) -------------------------------------------------------------
+# --- Celery (portal/celery.py) -----------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
 # Never pickles: anyone who can write to the broker could run programs in every worker.
@@ -75,15 +75,15 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SOFT_TIME_LIMIT = 240
 CELERY_TASK_TIME_LIMIT = 270
-# Celery would open a database connection for every doorbell, which costs more than the doorbell's work.
-# `portal/celery.py` looks before each one whether the connection is still good.
+# By default, Celery closes the database connection after every task, and opening it costs more than a short task.
+# `portal/celery.py` checks before a task whether the connection still works.
 CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A failed send is only logged, so a dead broker must fail fast: one attempt, one second.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # By default kombu returns a crashed worker's message after about 100 s: it looks at every tenth poll only.
+    # By default, kombu restores a crashed worker's message only after about 100 s, at every tenth poll.
     "visibility_timeout": 300,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
@@ -91,9 +91,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_keepalive": True,
 }
-CELERY_BEAT_SCHEDULER = "portal.beat:OneBeatScheduler"
+CELERY_BEAT_SCHEDULER = "portal.beat:LeaderScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-# Written after every tick, so that the last one can be read (health, queue page).
+# Beat writes the last runs after every tick, because health checks and the queue page read them.
 CELERY_BEAT_SYNC_EVERY = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"

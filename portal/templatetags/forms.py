@@ -1,4 +1,4 @@
-"""What templates put into forms."""
+"""Template tags for forms."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ register = template.Library()
 
 @register.simple_tag
 def form_key() -> SafeString:
-    """Return the hidden field with a form's own key, by which it is carried out once however often it is sent."""
+    """Return a hidden field with a new form key, which prevents that a form is carried out twice."""
     return format_html('<input type="hidden" name="{}" value="{}">', FIELD, new_form_key())

@@ -1,26 +1,26 @@
-"""The engine: how a job is recorded, run, undone, ended and recovered.
+"""The engine: it records, runs, undoes, ends and recovers jobs.
 
-Read its chapters in this order: `submission` (submit), `claims` (one worker has one job), `execution` (run), `children`
-(trees of jobs), `completion` (finish: undo, end, stuck), `recovery` (cancel, sweep, decisions of staff).
+Read the modules in this order: `submission` (submit), `claims` (the ownership of a job by a worker), `execution` (run),
+`children` (trees of jobs), `completion` (undo, end, stuck), `recovery` (cancel, sweep, decisions of staff).
 
-The row is the truth, and a Celery message only says "look at this row". A worker that receives one
+The database holds the complete state of a job, and a Celery message only contains its id. A worker that receives a message
 
 1. claims the job in one statement (owner, lease, attempt),
 2. runs one step with no transaction open,
-3. records its result in one transaction, which names the owner and so refuses a worker that came too late,
+3. records its result in one transaction, which names the owner and so refuses a worker that has lost its lease,
 
-and goes on with the next step, or releases the job when the step waits.
-Whatever dies in between, the row says how far the job has come, and `sweep` has it dispatched again.
+and continues with the next step, or releases the job when the step waits.
+If the worker dies at any point, the row shows how far the job has come, and `sweep` dispatches it again.
 
 Caveats:
 
 1. A step may run twice (a crash between 2 and 3). Steps look for their own effect first; see `Command.retrying`.
 2. An effect may outlive its job's failure. Each step's undo removes it before the job is `failed`.
 3. Locks are rows. They are acquired in key order in the caller's transaction and freed by the job's last write.
-4. Leases and due times are the database's clock; only deadlines, which are minutes, are read on a worker's.
+4. Leases and due times use the database's clock. Only deadlines, which are minutes away, use a worker's clock.
 
-No library does this: Celery's own retries and results live in its broker and result backend, and so cannot be written in
-the transaction of the change that they are about.
+No library does this: Celery stores its retries and results in the broker and the result backend, so they cannot be written
+in the transaction of the change that they belong to.
 """
 
 from .claims import back_off

@@ -1,7 +1,7 @@
 """Trees of jobs: a parent spawns children, waits for them, cancels them and compensates them.
 
-Several jobs of a tree are locked parents before children (they are older), and siblings in the order of their creation:
-a child's last write, a cancel, and the parent's own writes can then never wait for each other.
+Code that locks several jobs of a tree locks parents before children, and siblings in the order of their creation, so that
+a child's last write, a cancel and the parent's own writes never deadlock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_befo
 from .claims import Claim, check_cancelled, due_unless_cancelled
 from .submission import acquire_locks, build_job, insert_jobs
 
-# A parent whose children are slow to be cancelled is woken by the last of them; this is only for the worst case.
+# The last cancelled child wakes its parent. This is only a fallback.
 CHECK_AGAIN_AFTER = timedelta(hours=1)
 CANCELLABLE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING)
 
@@ -32,11 +32,11 @@ CANCELLABLE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING)
 def spawn_children(claim: Claim, step: Step, spawn: Spawn) -> Failed | None:
     """Record a step's children and let the parent wait for them; return the reason when they cannot be recorded.
 
-    One transaction writes the children, their locks in the root's name, and the parent's wait: after a crash there are
-    all of them or none.
+    One transaction writes the children, their locks for the root, and the parent's wait: after a crash, either all of
+    them exist or none.
     """
     job, now = claim.job, timezone.now()
-    limit = claim.declared(step).deadline_with_children
+    limit = claim.declaration(step).deadline_with_children
     step.deadline = min(job.deadline, now + limit) if limit else job.deadline
     step.status, step.message = StepStatus.WAITING, spawn.message
     step.children, step.at_once = len(spawn.children), spawn.at_once
@@ -84,8 +84,8 @@ def spawn_children(claim: Claim, step: Step, spawn: Spawn) -> Failed | None:
 
 def _acquire_for_root(keys: dict[str, UUID], root_id: UUID) -> None:
     """Acquire for the root the locks that it does not hold yet. Raises `DomainError` 409 `busy`, naming the key and its holder."""
-    ours = set(EntityLock.objects.filter(job_id=root_id).values_list("key", flat=True))
-    held = acquire_locks({key: root for key, root in keys.items() if key not in ours})
+    root_keys = set(EntityLock.objects.filter(job_id=root_id).values_list("key", flat=True))
+    held = acquire_locks({key: root for key, root in keys.items() if key not in root_keys})
     for key, holder in held.items():
         raise ConflictError(
             "busy",
@@ -99,8 +99,8 @@ def wait_for_children(claim: Claim, *, cancelling: bool) -> bool:
 
     `cancelling`: the parent was cancelled or its time is over, so its remaining children are cancelled too.
 
-    Why no wake is lost: the row is released only if it still counts open children, in one statement. A child that
-    ends before it makes that statement hit nothing; one that ends after it finds a job that nobody owns, and wakes it.
+    No wake-up is lost: one statement releases the row, and only if it still counts open children. If the last child ends
+    before that statement, it matches no row; if it ends after it, the child finds an unowned parent and wakes it.
     """
     job = claim.job
     step = next((step for step in claim.steps if step.status == StepStatus.WAITING), None)
@@ -122,8 +122,8 @@ def wait_for_children(claim: Claim, *, cancelling: bool) -> bool:
     return False
 
 
-def judge_children(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str] | None:
-    """Return how a step fails because of its children, which have all ended; None when it does not fail."""
+def evaluate_children(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str] | None:
+    """Return the status, the failure and the traceback with which a step's ended children make it fail; None if they do not."""
     rank = Case(When(status=JobStatus.ERRORED, then=0), When(status=JobStatus.FAILED, then=1), default=2)
     children = Job.objects.filter(parent=claim.job, parent_step=step.name, optional=False)
     first = children.exclude(status=JobStatus.SUCCEEDED).order_by(rank, "ended_at").first()
@@ -136,9 +136,9 @@ def judge_children(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str] | 
 
 
 def cancel_descendants(job_id: UUID) -> None:
-    """Ask everything below a job to stop and to undo what it did, in the caller's transaction.
+    """Request the cancellation of all descendants of a job, in the caller's transaction.
 
-    A stuck job is cancelled when a person resumes it.
+    A stuck descendant is cancelled when staff resume it.
     """
     cancellable = [status.value for status in (*CANCELLABLE, JobStatus.STUCK)]
     dispatch_jobs(queries.cancel_descendants(job_id, cancellable))
@@ -148,15 +148,15 @@ def cancel_descendants(job_id: UUID) -> None:
 
 
 def lock_parent(job: Job) -> None:
-    """Lock a child's parent before the child itself: see the module's text."""
+    """Lock a child's parent. Call it before the child is locked: see the module's docstring."""
     assert job.parent_id is not None
     queries.lock_job(job.parent_id)
 
 
 def count_ended_child(job: Job, status: JobStatus) -> None:
-    """Tell the parent that a child has ended, in the transaction that ends it: the last one wakes the parent.
+    """Count an ended child at its parent, in the transaction that ends it. The last child wakes the parent.
 
-    The parent's row is locked by `lock_parent`, so children that end at the same moment are counted one by one, and
+    `lock_parent` has locked the parent's row, so children that end at the same time are counted one after another, and
     exactly one of them is the last.
     """
     assert job.parent_id is not None
@@ -164,7 +164,7 @@ def count_ended_child(job: Job, status: JobStatus) -> None:
     if left == 0:
         dispatch_jobs([(job.parent_id, queue)])
     elif status == JobStatus.SUCCEEDED or job.optional or ending:
-        # A parent that is being undone may be stuck; its children go on being undone all the same.
+        # This also continues the undo of children whose parent is stuck.
         dispatch_jobs(queries.release_held_child(job.parent_id))
     else:
         cancel_descendants(job.parent_id)
@@ -174,9 +174,9 @@ def count_ended_child(job: Job, status: JobStatus) -> None:
 
 
 def compensate_children(claim: Claim, step: Step) -> bool:
-    """Have the children of a step undone that succeeded and can be undone, the last first; return whether there were any.
+    """Start the undo of a step's succeeded children that have an undo, the last first; return whether there were any.
 
-    They keep their rows and ids, because what they made in the cloud is found by them.
+    They keep their rows and ids, because the objects that they created in the cloud are tagged with these.
     """
     spawned = Exists(Step.objects.filter(job=OuterRef("pk"), children__gt=0))
     children = Job.objects.filter(
@@ -222,4 +222,4 @@ def _can_be_undone(kind: str) -> bool:
     try:
         return command_class(kind).can_be_undone()
     except UnknownKindError:
-        return True  # It becomes stuck, and a person sees it; to pass over it would leave half an effect.
+        return True  # The child becomes stuck and staff decide. Skipping it would leave its effects in place.

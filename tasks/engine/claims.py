@@ -1,6 +1,6 @@
-"""A job in the hands of one worker: claiming it, running its steps' code, writing to it, giving it back.
+"""The ownership of a job by a worker: claiming the job, running its steps' code, writing to it, releasing it.
 
-Also the watches of steps that wait for something outside, and why no decision about one is missed.
+It also contains the watches of steps that wait for an external object.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from ..models import AsyncTask, Job, JobLogLine, JobStatus, PollScope, Step, Ste
 from ..polling import FIRST_POLL_SECONDS
 from ..sanitizing import sanitize_data, sanitize_result, sanitize_text
 
-# A message may come a little before its time; without this it would be lost until the next sweep.
+# Messages may be delivered a little early. Without this tolerance, the job would wait for the next sweep.
 EARLY_MESSAGE = timedelta(milliseconds=150)
 
 SomeModel = TypeVar("SomeModel", bound=Model)
 
 
 class FencedError(Exception):
-    """A worker's claim has passed to another worker; what it wanted to write is refused."""
+    """The write of a worker was refused, because another worker has claimed the job."""
 
 
 @dataclass(slots=True)
 class Claim:
-    """A job that this worker owns: the row, the lease of it, its steps, and the command that they are steps of."""
+    """A job that this worker owns: its row, the lease of the row, its steps and its command."""
 
     job: Job
     lease: Lease
     steps: list[Step]
     command: Command
-    # Steps whose undo has found nothing to undo.
-    passed_over: set[str] = field(default_factory=set)
+    # The steps without an effect that can be undone.
+    skipped_undos: set[str] = field(default_factory=set)
 
-    def declared(self, step: Step) -> StepDeclaration:
+    def declaration(self, step: Step) -> StepDeclaration:
         """Return the declaration of a step."""
-        return next(declared for declared in self.command.steps if declared.name == step.name)
+        return next(declaration for declaration in self.command.steps if declaration.name == step.name)
 
     def write(self, **columns: Any) -> None:
-        """Write the job's row if this claim still owns it, and if a new status is a legal move. Raises `FencedError`."""
+        """Write the job's row. Raises `FencedError` when another worker owns it, or a new status is not allowed."""
         if not self.lease.write(_legal_move(columns), **columns):
             raise FencedError
 
@@ -64,7 +64,7 @@ class Claim:
         self.job.attempt = 1
 
     def release(self, condition: Q | None = None, /, **columns: Any) -> bool:
-        """Write the row and own it no longer; False, and still owned, when the row does not meet a condition.
+        """Write the row and release it; return False, with the row still owned, when it does not meet the condition.
 
         Raises `FencedError`.
         """
@@ -88,20 +88,20 @@ def _legal_move(columns: dict[str, Any]) -> Q:
 
 
 def job_row(job_id: UUID) -> QuerySet[Job]:
-    """Return the query for a job's row, whose lease a claim holds."""
+    """Return the queryset of a job's row, for a lease."""
     return Job.objects.filter(pk=job_id)
 
 
 def claim_job(lease: Lease, job_id: UUID) -> tuple[Job, list[Step]] | None:
-    """Claim a job that is due, and that nobody owns or whose owner let its lease run out; return it with its steps."""
+    """Claim a due job without an owner or with an expired lease; return it with its steps, or None."""
     rows = queries.claim_job(
         job_id, lease.owner, lease=lease_duration(), early=EARLY_MESSAGE, columns=_COLUMNS
     )
     if not rows:
         return None
     width = len(_JOB_FIELDS)
-    job = _load(Job, _JOB_FIELDS, rows[0][:width])
-    steps = [_load(Step, _STEP_FIELDS, row[width:]) for row in rows if row[width] is not None]
+    job = _build_instance(Job, _JOB_FIELDS, rows[0][:width])
+    steps = [_build_instance(Step, _STEP_FIELDS, row[width:]) for row in rows if row[width] is not None]
     for step in steps:
         step.job = job
     return job, steps
@@ -115,8 +115,10 @@ _COLUMNS = ", ".join(
 )
 
 
-def _load(model: type[SomeModel], fields: Sequence[Field[Any, Any]], row: Sequence[Any]) -> SomeModel:
-    """Return a model's instance from its columns, as the ORM would make it, without compiling a query for each claim."""
+def _build_instance(
+    model: type[SomeModel], fields: Sequence[Field[Any, Any]], row: Sequence[Any]
+) -> SomeModel:
+    """Return a model's instance from its columns, as the ORM does, without compiling a query for each claim."""
     values = [
         field.from_db_value(value, None, connection) if hasattr(field, "from_db_value") else value
         for field, value in zip(fields, row, strict=True)
@@ -128,9 +130,9 @@ def _load(model: type[SomeModel], fields: Sequence[Field[Any, Any]], row: Sequen
 
 
 def call_step(claim: Claim, function: Any) -> tuple[Result | None, str]:
-    """Run a step's code with no transaction open; return None and the traceback when the code itself is wrong.
+    """Run a step's code outside of any transaction; return its result, or None and the traceback after a bug in the code.
 
-    Whatever the step returns or remembers can be stored afterwards: see `sanitizing.py`.
+    The result and the job's data are sanitized, so that the database can store them: see `sanitizing.py`.
     """
     if connection.in_atomic_block:
         raise RuntimeError("A step would run inside a transaction; advance() must be called outside of any.")
@@ -139,8 +141,8 @@ def call_step(claim: Claim, function: Any) -> tuple[Result | None, str]:
     try:
         result = function(claim.command) or Done()
     except LeaseLostError:
-        raise  # Nothing more may be written under this claim, and nothing has to be.
-    except Exception as error:  # noqa: BLE001 - whatever a step raises ends or delays its job, never its worker.
+        raise  # This worker must not write anything more.
+    except Exception as error:  # noqa: BLE001 - any exception ends or delays the job, but never the worker.
         trace = sanitize_text(traceback.format_exc(limit=30))
         result = claim.command.translate(error)
     sanitize_data(claim.job.data)
@@ -148,12 +150,12 @@ def call_step(claim: Claim, function: Any) -> tuple[Result | None, str]:
 
 
 def internal_error_message() -> str:
-    """Return what people read of an exception of ours; staff read its traceback."""
+    """Return the message for users after a bug of the portal. Staff can read the traceback."""
     return _("Internal error.")
 
 
 def describe_progress(step: Step, watched: AsyncTask | None = None) -> dict[str, str]:
-    """Return a step's title, and the last that is known of it, as values for a message."""
+    """Return a step's title and its last known state, as values for a message."""
     last = (
         _("The cloud last reported %s.") % watched.last_status
         if watched and watched.last_status
@@ -162,29 +164,29 @@ def describe_progress(step: Step, watched: AsyncTask | None = None) -> dict[str,
     return {"step": step_title(step.job.kind, step.name), "last": last}
 
 
-def back_off(tries: int, *, first: float = 1.0, most: float = 60.0) -> float:
-    """Return the seconds before the next try: doubled with each one, bounded."""
-    return float(min(most, first * 2 ** min(tries, 16)))
+def back_off(tries: int, *, first: float = 1.0, limit: float = 60.0) -> float:
+    """Return the seconds before the next try, doubled with each try up to a limit."""
+    return float(min(limit, first * 2 ** min(tries, 16)))
 
 
-# --- Giving a job back -------------------------------------------------------------------------------------
+# --- Releasing a job ---------------------------------------------------------------------------------------
 
 
 def park_step(
-    claim: Claim, step: Step, result: Wait | Watch, step_status: StepStatus, *, failed: bool
+    claim: Claim, step: Step, result: Wait | Watch, step_status: StepStatus, *, is_failed_try: bool
 ) -> None:
-    """Write that a step waits, and release the job. `failed`: a try of it came to nothing."""
+    """Write that a step waits, and release the job. `is_failed_try`: its last try failed."""
     assert step.deadline is not None
     undoing = claim.job.status == JobStatus.UNDOING
-    # Only what fails is tried less and less often: to wait for something that is on its way is no failure.
-    step.status, step.tries = step_status, step.tries + 1 if failed else 0
+    # Only failed tries increase the back-off. A step that waits for progress has not failed.
+    step.status, step.tries = step_status, step.tries + 1 if is_failed_try else 0
     with transaction.atomic():
         crash_points.crash_point_on_commit("recorded")
-        # The row first: a worker that came too late is refused here, and not by the watch that the job already has.
+        # The row is written first, so that a worker without a valid claim fails here, and not at the existing watch.
         due: Any = step.deadline
         if isinstance(result, Wait):
             due = Now() + timedelta(seconds=result.seconds)
-        elif not undoing and claim.declared(step).stalled_run is not None:
+        elif not undoing and claim.declaration(step).stalled_run is not None:
             due = Least(step.deadline, Now() + STALLED_AFTER)
         claim.release(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
@@ -221,12 +223,12 @@ def repark_step(
     stalled_at: datetime | None = None,
     data: dict[str, Any] | None = None,
 ) -> bool:
-    """Release a job that was dispatched too early or twice; return True when what it waits for is already decided.
+    """Release a job that was dispatched too early or twice; return True when its watch is already decided.
 
-    `stalled_at` is when its command is to be asked about it; `data` the job's, when that has changed.
+    `stalled_at` is the time of the next call of the step's `stalled`; `data` is the job's data if it has changed.
 
-    Why no wake is lost: the poller locks the async task, decides, and then wakes a job that nobody owns. Here the same
-    row is locked first, so either the decision is seen, or the poller's wake comes after this has released the job.
+    No wake-up is lost: the poller locks the watch, decides it, and then wakes an unowned job. This function locks the same
+    row first, so either it sees the decision, or the poller wakes the job after the release.
     """
     with transaction.atomic():
         verdicts = (
@@ -245,19 +247,19 @@ def repark_step(
             **columns,
         )
         if stalled_at is not None and data is not None:
-            # Only a few commands are asked a second time, and that is to be in time; the first time is left to the sweep.
+            # Repeated calls of `stalled` are few and should be on time. The first one is left to the sweep.
             dispatch_job(claim.job, after=max(0.0, (stalled_at - timezone.now()).total_seconds()))
     return False
 
 
 def park_job(claim: Claim) -> None:
-    """Release a job whose tenant holds its share of the worker (`fairness.py`), as if it had not been claimed."""
+    """Release a job whose tenant holds its share of the worker (`fairness.py`), as if the job had not been claimed."""
     job = claim.job
     claim.release(
         status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
-        # What its last claim has left unrecorded stays known.
+        # The attempts before this claim still count.
         attempt=job.attempt - 1,
-        # A child's time counts from when it begins.
+        # The time of a child counts from its beginning.
         started_at=job.started_at if any(step.started_at for step in claim.steps) else None,
         parked=True,
         not_before=due_unless_cancelled(Now() + timedelta(seconds=fairness.PARKED_SECONDS)),
@@ -266,16 +268,16 @@ def park_job(claim: Claim) -> None:
 
 
 def due_unless_cancelled(due: Any) -> Case:
-    """Return when a job that waits is due: now, if it was cancelled while it was owned, and else at its time.
+    """Return the expression for the time at which a released job is due: now if it was cancelled, otherwise `due`.
 
-    It is decided by the statement that releases the row. A cancel before that is seen by it; one after it finds
-    a job that nobody owns, and wakes it. So none is slept over, even if the worker dies right after the commit.
+    The statement that releases the row evaluates it. A cancel before that statement is seen by it, and a cancel after it
+    finds an unowned job and wakes it. So no cancel is missed, even if the worker dies right after the commit.
     """
     return Case(When(cancel_requested_at__isnull=False, then=Now()), default=due)
 
 
 def check_cancelled(job: Job) -> None:
-    """Wake a job that was cancelled while a step ran: it must not wait for the step's time."""
+    """Wake a job that was cancelled while a step ran, so that it does not wait until the step is due."""
     if Job.objects.filter(pk=job.pk, cancel_requested_at__isnull=False).exists():
         wake_jobs([job.pk])
 
@@ -284,33 +286,33 @@ def check_cancelled(job: Job) -> None:
 
 
 def find_watch(job: Job, step: Step, *, undo: bool = False) -> AsyncTask | None:
-    """Return what a step, or its undo, has been waiting for last."""
+    """Return the last watch of a step or of its undo, or None."""
     return AsyncTask.objects.filter(job=job, step_name=step.name, undo=undo).order_by("-id").first()
 
 
 def stalled_time(claim: Claim, step: Step, watched: AsyncTask) -> datetime | None:
-    """Return from when on the command is asked about a watch that stays open; None when its step does not answer that."""
-    if claim.declared(step).stalled_run is None:
+    """Return the time from which `stalled` is called for an open watch; None when the step does not declare `stalled`."""
+    if claim.declaration(step).stalled_run is None:
         return None
-    # Later times are the job's `not_before`: it is not claimed earlier.
+    # This is the first time. For later ones, the job's `not_before` is set, so it is not claimed earlier.
     return watched.created_at + STALLED_AFTER
 
 
 def drop_watch(watched: AsyncTask) -> bool:
-    """Stop watching, because the command knows the outcome; return False when the poller has decided about it already."""
+    """Drop a watch, because the command knows the outcome; return False when the poller has already decided it."""
     still_open = AsyncTask.objects.filter(pk=watched.pk, verdict=AsyncTask.Verdict.OPEN)
     return bool(still_open.update(verdict=AsyncTask.Verdict.DROPPED, ended_at=Now()))
 
 
 def drop_watches(job: Job) -> None:
-    """Stop watching whatever a job waits for."""
+    """Drop all open watches of a job."""
     AsyncTask.objects.filter(job=job, verdict=AsyncTask.Verdict.OPEN).update(
         verdict=AsyncTask.Verdict.DROPPED, ended_at=Now()
     )
 
 
 def poll_now(watched: AsyncTask) -> None:
-    """Have a watch's whole scope polled now, if it is put off because the outside did not answer: it answers again."""
+    """Poll the scope of a watch now if its polls are postponed after errors: the external system answers again."""
     if not PollScope.objects.filter(watcher=watched.watcher, scope=watched.scope, failures__gt=0).exists():
         return
     with transaction.atomic():

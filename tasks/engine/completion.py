@@ -1,4 +1,4 @@
-"""Finish: how a job ends, is undone before its failure is final, or stops for a person to decide."""
+"""Finish: end a job, undo it before its failure is final, or stop it until staff decide."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from .claims import (
 
 log = structlog.get_logger(__name__)
 
-# An undo is tried again for this long before the job becomes stuck.
+# An undo is retried for this time before the job becomes stuck.
 UNDO_DEADLINE = timedelta(hours=24)
 
 
 # --- Ending ------------------------------------------------------------------------------------------------
 
 
-def end_job(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
-    """End a job: write its outcome, its command's own result, and free its locks, in one transaction or not at all.
+def end_job(claim: Claim, status: JobStatus, last_step: Step | None = None) -> bool:
+    """End a job: call its command's hook, write its outcome and free its locks, in one transaction.
 
-    `also` is a last step to be written with it. Returns False: there is nothing more to do.
-    When the command's hook is itself wrong, nothing is written; the lease runs out and the job is claimed again, up to the
-    attempt cap, where it becomes stuck for a person to see.
+    `last_step` is a step that is written, too. Always returns False: there is nothing more to do.
+    When the command's hook raises, nothing is written: the lease runs out and the job is claimed again, up to the attempt
+    cap, where it becomes stuck.
     """
     job, command = claim.job, claim.command
     if (
@@ -51,8 +51,8 @@ def end_job(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
         and job.parent_id is None
         and type(command).on_success is Command.on_success
     ):
-        # Nothing but the one statement has to be written, and a statement is a transaction of its own.
-        _write_end(claim, status, also)
+        # A single statement writes everything, and needs no explicit transaction.
+        _write_end(claim, status, last_step)
         crash_points.crash_point("ended")
         job.status = status
         return False
@@ -64,7 +64,7 @@ def end_job(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
             command.on_success()
         else:
             command.on_failure(Failure(status, job.outcome_code, job.outcome_message))
-        _write_end(claim, status, also)
+        _write_end(claim, status, last_step)
         if job.parent_id is not None:
             count_ended_child(job, status)
         if status != JobStatus.SUCCEEDED:
@@ -74,10 +74,10 @@ def end_job(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
     return False
 
 
-def _write_end(claim: Claim, status: JobStatus, also: Step | None) -> None:
-    """Write the job's last row, its last step's and its locks. Raises `FencedError`."""
+def _write_end(claim: Claim, status: JobStatus, last_step: Step | None) -> None:
+    """Write the end of the job and of its last step, and delete its locks. Raises `FencedError`."""
     job = claim.job
-    last = also or Step(position=-1)
+    step_to_write = last_step or Step(position=-1)
     ended = queries.end_job(
         {
             "status": status.value,
@@ -88,11 +88,11 @@ def _write_end(claim: Claim, status: JobStatus, also: Step | None) -> None:
             "job": job.pk,
             "owner": claim.lease.owner,
             "before": [before.value for before in statuses_before(status)],
-            "step_status": str(last.status),
-            "progress": last.progress,
-            "step_message": last.message,
-            "started": last.started_at,
-            "position": last.position,
+            "step_status": str(step_to_write.status),
+            "progress": step_to_write.progress,
+            "step_message": step_to_write.message,
+            "started": step_to_write.started_at,
+            "position": step_to_write.position,
         }
     )
     if not ended:
@@ -100,10 +100,10 @@ def _write_end(claim: Claim, status: JobStatus, also: Step | None) -> None:
 
 
 def mark_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
-    """Stop a job and keep its locks: half an effect may be out there, and a person has to decide."""
+    """Stop a job until staff decide, and keep its locks, because its effects may be incomplete."""
     job = claim.job
     if job.ending:
-        # Why it is being undone: restored when a person resumes it.
+        # The reason of the undo, which is restored when staff resume the job.
         job.data["failure"] = [job.outcome_code, job.outcome_message, job.traceback]
     with transaction.atomic():
         claim.release(
@@ -123,12 +123,12 @@ def mark_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
 
 
 def begin_undo(
-    claim: Claim, failing: Step | None, ending: JobStatus, code: str, message: str, *, trace: str = ""
+    claim: Claim, failed_step: Step | None, ending: JobStatus, code: str, message: str, *, trace: str = ""
 ) -> bool:
-    """Begin to undo a job: mark the steps that never began as skipped, and undo those that did; return whether there is more to do."""
+    """Begin the undo of a job: mark the steps that have not begun as skipped; return whether there is more to do at once."""
     now = timezone.now()
     for step in claim.steps:
-        if step is failing:
+        if step is failed_step:
             step.status, step.ended_at = StepStatus.FAILED, now
             step.message = message
         elif step.status != StepStatus.SUCCEEDED:
@@ -158,13 +158,13 @@ def begin_undo(
 
 
 def next_undo(claim: Claim) -> Step | None:
-    """Return the last step that began, has something that can be undone, and is not undone yet."""
-    undoable = {declared.name for declared in claim.command.steps if declared.undo_run is not None}
+    """Return the last step that has begun, can be undone, and is not undone yet; None without one."""
+    undoable = {declaration.name for declaration in claim.command.steps if declaration.undo_run is not None}
     began = {StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.UNDOING}
     for step in reversed(claim.steps):
         if (
             step.status in began
-            and step.name not in claim.passed_over
+            and step.name not in claim.skipped_undos
             and (step.name in undoable or step.children)
         ):
             return step
@@ -181,12 +181,12 @@ def undo_step(claim: Claim) -> bool:
         return end_job(claim, JobStatus(job.ending))
     if step.children and compensate_children(claim, step):
         return False
-    undo_run = claim.declared(step).undo_run
+    undo_run = claim.declaration(step).undo_run
     if undo_run is None:
         if step.status == StepStatus.UNDOING:
             return _record_undone(claim, step)
-        # Its children did nothing that can be undone: that stays done, and the step says so.
-        claim.passed_over.add(step.name)
+        # Neither the step nor its children can be undone, so the step stays as it is.
+        claim.skipped_undos.add(step.name)
         return True
     now = timezone.now()
     watched = find_watch(job, step, undo=True) if step.status == StepStatus.UNDOING else None
@@ -210,7 +210,7 @@ def _call_undo(claim: Claim, step: Step, undo_run: StepFunction) -> bool:
     if isinstance(result, Spawn):
         result, trace = (
             None,
-            f"The undo of '{step.name}' answers Spawn: an undo begins nothing new.",
+            f"The undo of '{step.name}' returned Spawn, but an undo cannot spawn children.",
         )
     if result is None:
         log.error("undo_errored", step=step.name, trace=trace)
@@ -220,21 +220,21 @@ def _call_undo(claim: Claim, step: Step, undo_run: StepFunction) -> bool:
         result = Wait(
             back_off(step.tries), _("%(error)s It will be tried again.") % {"error": internal_error_message()}
         )
-    failed = bool(trace)
+    is_failed_try = bool(trace)
     if isinstance(result, Failed):
-        # The outside refuses to undo it now; it is asked again until it does.
-        result, failed = Wait(back_off(step.tries), result.message), True
+        # The external system refuses the undo for now, so it is retried.
+        result, is_failed_try = Wait(back_off(step.tries), result.message), True
     if isinstance(result, Done):
         return _record_undone(claim, step)
     step.message = result.message
-    park_step(claim, step, result, StepStatus.UNDOING, failed=failed)
+    park_step(claim, step, result, StepStatus.UNDOING, is_failed_try=is_failed_try)
     return False
 
 
 def _record_undone(claim: Claim, step: Step) -> bool:
     step.status, step.tries = StepStatus.UNDONE, 0
     if next_undo(claim) is None:
-        return end_job(claim, JobStatus(claim.job.ending), also=step)
+        return end_job(claim, JobStatus(claim.job.ending), last_step=step)
     claim.record(step)
     crash_points.crash_point("recorded")
     return True

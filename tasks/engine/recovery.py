@@ -1,7 +1,7 @@
-"""Recover: what happens to jobs from outside of a worker.
+"""Recover: everything that happens to jobs outside of `advance`.
 
-They are cancelled, dispatched again when a message or a worker was lost, brought back from times that a wrong clock has
-written, resumed, ended or retried by a person, and deleted when they are old.
+Jobs are cancelled; dispatched again after the loss of a message or a worker; repaired when a wrong clock has written their
+times; resumed, ended or retried by staff; and deleted when they are old.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# A job that should have moved this long ago was not dispatched, or its message was lost.
+# A job that has been due for this time was not dispatched, or its message was lost.
 OVERDUE = timedelta(seconds=3)
 DISPATCH_AGAIN_AFTER = timedelta(seconds=20)
 SWEEP_LIMIT = 1000
@@ -60,10 +60,10 @@ _repaired_at = -REPAIR_EVERY_SECONDS
 
 
 def cancel(job: Job) -> bool:
-    """Ask a job, and all below it, to stop at the next step boundary and to undo what it did; return whether it still can.
+    """Request the cancellation of a job and its descendants; return False when the job can no longer be cancelled.
 
-    Compare-and-set on the row, so a job that ends at the same moment simply ends.
-    A child alone is not cancelled: its parent could not succeed any more, and nobody has asked for that.
+    They stop at the next step boundary and undo their effects. Compare-and-set on the row, so a job that ends at the same
+    time simply ends. A child cannot be cancelled alone, because its parent could then not succeed.
     """
     with transaction.atomic():
         crash_points.crash_point_on_commit("cancelled")
@@ -80,12 +80,12 @@ def cancel(job: Job) -> bool:
 
 
 def sweep() -> int:
-    """Dispatch every job again that should have moved; return how many.
+    """Dispatch every overdue job again; return how many.
 
-    This is why the broker may lose everything: lost, doubled or late messages, a flushed Redis, a killed worker
-    all come down to a row that is due and that nobody owns.
-    A job is dispatched again only after a while, so a long queue is not doubled at every sweep; and because one
-    statement chooses and marks them, two sweeps at once dispatch each job once.
+    Because of the sweep, the broker may lose all messages: after lost or late messages, a flushed Redis or a killed
+    worker, there is a row that is due and unowned.
+    A job is dispatched again only after a while, so that sweeps do not multiply the messages of a long queue. One
+    statement selects and marks the jobs, so simultaneous sweeps dispatch each job once.
     """
     repair_times_if_due()
     now = Now()
@@ -106,7 +106,7 @@ def sweep() -> int:
 
 
 def prune(*, older_than: datetime, kind: str = "", batch: int = 1000) -> int:
-    """Delete a batch of jobs (of one kind) that ended before a time, with all that belongs to them; return how many."""
+    """Delete a batch of jobs (of one kind) that ended before a time, with their dependent rows; return how many."""
     of_kind = {"kind": kind} if kind else {}
     ended = (
         Job.objects.filter(ended_at__lt=older_than, parent=None, **of_kind)
@@ -118,25 +118,25 @@ def prune(*, older_than: datetime, kind: str = "", batch: int = 1000) -> int:
     return len(ids)
 
 
-# --- Times that lie ahead -----------------------------------------------------------------------------------
+# --- Times in the future -------------------------------------------------------------------------------------
 
 
 def repair_times_if_due() -> None:
     """Repair times, unless this process has done so in the last `REPAIR_EVERY_SECONDS`."""
-    global _repaired_at  # noqa: PLW0603 - one clock a process; a second repair does no harm.
+    global _repaired_at  # noqa: PLW0603 - one value for each process; a second repair does no harm.
     if time.monotonic() - _repaired_at >= REPAIR_EVERY_SECONDS:
         _repaired_at = time.monotonic()
         repair_times_ahead()
 
 
 def repair_times_ahead() -> int:
-    """Bring back times that lie further ahead than they are ever written; return how many rows.
+    """Correct times that are further in the future than the portal ever writes; return the number of changed rows.
 
-    A database clock that ran ahead, and was set right, leaves such times behind: a lease that nobody extends, a poll that
-    is due tomorrow, a job that waits until then. Each of them has a longest span that it is ever written with.
+    A database clock that ran ahead and was corrected leaves such times behind: a lease that nobody extends, a poll that is
+    due tomorrow, a job that waits until then. For each of them there is a maximum that the portal writes.
 
-    Safe beside workers: a lease is only shortened to the length of a fresh one, which its owner, if it lives, goes on to
-    extend; and to poll something or to dispatch a job early costs one look.
+    Safe beside workers: a lease is only shortened to the length of a new one, which a living owner goes on to extend, and
+    an early poll or dispatch does no harm.
     """
     now = Now()
     repaired = shorten_leases(Job.objects.filter(status__in=IN_FLIGHT)) + shorten_leases(
@@ -147,7 +147,7 @@ def repair_times_ahead() -> int:
     polls = AsyncTask.objects.filter(
         verdict=AsyncTask.Verdict.OPEN, next_look_at__gt=now + LONGEST_POLL_PAUSE
     )
-    # Not to now: a cloud may have asked for a pause of hours, and gets a quarter of an hour each time.
+    # Not to now: a cloud may have requested a pause of hours, which is then reduced to a quarter of an hour.
     repaired += polls.update(next_look_at=now + LONGEST_POLL_PAUSE)
     if too_late := _find_jobs_waiting_too_long():
         repaired += len(too_late)
@@ -158,7 +158,7 @@ def repair_times_ahead() -> int:
 
 
 def _find_jobs_waiting_too_long() -> list[UUID]:
-    """Return the jobs that wait for a time alone, which lies further ahead than their commands ever wait."""
+    """Return the jobs that wait only for a time, and for longer than their commands ever wait."""
     watched = AsyncTask.objects.filter(job=OuterRef("pk"), verdict=AsyncTask.Verdict.OPEN)
     ahead = Job.objects.filter(
         ~Exists(watched),
@@ -185,11 +185,11 @@ def _find_jobs_waiting_too_long() -> list[UUID]:
 # --- Decisions of staff -------------------------------------------------------------------------------------
 
 
-# Each is called in the transaction of a service that has locked the job's row.
+# Call these functions in the transaction of a service that has locked the job's row.
 
 
 def allowed_decisions(job: Job) -> list[str]:
-    """Return what a person may decide about a job as it is now."""
+    """Return the decisions that staff may make about a job in its present state."""
     if job.status == JobStatus.STUCK:
         return ["resume", "end"]
     if job.status == JobStatus.ERRORED and job.attended_at is None:
@@ -198,7 +198,7 @@ def allowed_decisions(job: Job) -> list[str]:
 
 
 def lock_for_decision(job: Job, decision: str) -> Job:
-    """Lock a job's row, parent first, and check that this may be decided. Raises `DomainError` 409 `wrong_state`."""
+    """Lock a job's row, its parent first, and check that the decision is allowed. Raises `DomainError` 409 `wrong_state`."""
     if job.parent_id is not None:
         lock_parent(job)
     crash_points.crash_point_on_commit("decided")
@@ -215,9 +215,9 @@ def lock_for_decision(job: Job, decision: str) -> Job:
 
 
 def resume(job: Job, user: User, reason: str) -> Job:
-    """Resume a stuck job from where it stopped, forward or back, with new tries and a new deadline.
+    """Resume a stuck job where it stopped, also during its undo, with new tries and a new deadline.
 
-    Its step is told that it may have run before: it may have had its effect.
+    Its step runs as `retrying`, because it may have had its effect.
     """
     _resume(job, JobStatus.UNDOING if job.ending else JobStatus.QUEUED)
     _log_decision(job, _("Resumed by %(user)s: %(reason)s"), user, reason)
@@ -225,13 +225,13 @@ def resume(job: Job, user: User, reason: str) -> Job:
 
 
 def end_stuck(job: Job, user: User, reason: str, *, undo: bool) -> Job:
-    """End a stuck job as failed, or, with `undo`, have what it did undone first.
+    """End a stuck job as failed and free its locks; with `undo`, undo its effects first.
 
-    Without `undo` nothing is done to the outside: the person vouches for its state. The locks are freed.
-    Raises `DomainError` 409 `children_open` while children of it have not ended.
+    Without `undo`, nothing is changed in external systems: staff are responsible for their state.
+    Raises `DomainError` 409 `children_open` while children of the job have not ended.
     """
     if undo:
-        # Going forward, it is canceled as soon as it goes on; going back, it only goes on.
+        # A job that was not being undone is cancelled when it continues. One that was only continues its undo.
         if not job.ending:
             Job.objects.filter(pk=job.pk).update(cancel_requested_at=Now())
             cancel_descendants(job.pk)
@@ -259,7 +259,7 @@ def end_stuck(job: Job, user: User, reason: str, *, undo: bool) -> Job:
         with transaction.atomic():
             end_job(Claim(job, unowned, steps, _load_command(job)), JobStatus.FAILED)
     except Exception:
-        # A job whose command fails in its own hook must still be possible to end.
+        # Staff must be able to end a job whose command raises in its hook.
         log.exception("failed_hook_errored", job_id=str(job.pk))
         _log_message(job, _("The command could not record its failure. Check the state of its resource."))
         end_job(Claim(job, unowned, steps, Command()), JobStatus.FAILED)
@@ -284,7 +284,7 @@ def retry(job: Job, user: User, reason: str) -> Job:
     try:
         submission = submit(command, tenant=job.tenant, user=user)
     except ObjectDoesNotExist:
-        # A creation that was undone has left no row to try again with.
+        # The undo of a creation has deleted the row that the command refers to.
         raise ConflictError(
             "gone", gettext_lazy("The resource no longer exists. Start the operation again.")
         ) from None

@@ -1,4 +1,4 @@
-"""Submit: recording commands as jobs, with their steps and locks, in the caller's transaction."""
+"""Submit: record commands as jobs, with their steps and locks, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class BusyError(ConflictError):
-    """The entity is held by another job. Carries that job."""
+    """Another job has locked the entity. `job` is that job."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -38,7 +38,7 @@ class BusyError(ConflictError):
 
 
 class NotValidError(ConflictError):
-    """The command's own validation refuses. Carries every refusal, not the first."""
+    """The validation of the command refuses it. It contains every refusal, not only the first."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         first = refusals[0]
@@ -51,7 +51,7 @@ class NotValidError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The job that carries out a command; `joined` when it was in flight already."""
+    """The job that carries out a command; `joined` when it already existed."""
 
     job: Job
     joined: bool
@@ -69,8 +69,8 @@ class Spec:
 class SubmitResult:
     """The outcome of submitting one spec.
 
-    With a `refusal`, nothing was recorded. Otherwise `job` carries it out (`joined` when it was in flight already); it
-    is None when nothing was recorded, because of a dry run or of another spec's refusal.
+    With a `refusal`, nothing was recorded. Otherwise `job` carries out the command (`joined` when it already existed); it is
+    None when nothing was recorded because of a dry run or of another spec's refusal.
     """
 
     job: Job | None = None
@@ -79,12 +79,12 @@ class SubmitResult:
 
 
 def lock_holder(key: str) -> Job | None:
-    """Return the job that holds an entity's lock, with what an answer shows of it; None when it is free."""
+    """Return the job that holds an entity's lock, with the rows that its serializer reads; None when the entity is free."""
     return lock_holders([key]).get(key)
 
 
 def lock_holders(keys: Iterable[str]) -> dict[str, Job]:
-    """Return the jobs that hold the locks of entities, by the entity's key, with what an answer shows of them."""
+    """Return the jobs that hold the locks of entities, by key, with the rows that their serializer reads."""
     locks = EntityLock.objects.select_related("job__created_by").prefetch_related("job__steps")
     return {lock.key: lock.job for lock in locks.filter(key__in=list(keys))}
 
@@ -92,8 +92,8 @@ def lock_holders(keys: Iterable[str]) -> dict[str, Job]:
 def submit(command: Command, *, tenant: Tenant | None = None, user: User | None = None) -> Submission:
     """Record a command as a job, with its steps and locks, in the caller's transaction.
 
-    The same command on the same entity joins the job in flight.
-    Raises `BusyError` when another job holds one of the entities, `NotValidError` when the command refuses itself.
+    If a job in flight has the same command on the same entity, it is returned instead.
+    Raises `BusyError` when another job has locked one of the entities, `NotValidError` when the validation refuses.
     """
     (result,) = submit_many([Spec(command, tenant)], user=user)
     if result.refusal is not None:
@@ -111,13 +111,13 @@ def submit_many(
 ) -> list[SubmitResult]:
     """Record many commands as jobs, in the caller's transaction; return a result for each spec, in their order.
 
-    With `all`, nothing is recorded unless every spec passes; with `valid`, those that pass are.
+    With `all`, nothing is recorded unless every spec passes; with `valid`, the specs that pass are recorded.
     A dry run records nothing and returns the same results.
-    However many there are, it costs the same few statements. What the commands' `validate` reads should have been
-    read, and locked in the order of the keys, by the caller.
+    The number of statements does not depend on the number of specs. The caller should have read the rows that `validate`
+    reads, and locked them in the order of their keys.
 
-    Safe against a simultaneous twin: a lock's key is unique, and the keys are inserted in their order by one
-    statement, so the second one waits for the first transaction, finds its locks, and joins it or is refused.
+    Safe against simultaneous calls: the key of a lock is unique, and one statement inserts the keys in their order. So a
+    second call waits for the first transaction, finds its locks, and joins its job or is refused.
     """
     if not connection.in_atomic_block:
         raise RuntimeError(
@@ -164,24 +164,26 @@ def submit_many(
 
 
 def insert_jobs(jobs: Sequence[tuple[Job, Command]]) -> None:
-    """Insert jobs with the steps of their commands: one message to the database, however many there are.
+    """Insert jobs with the steps of their commands, in one message to the database.
 
-    The steps go first, and so into the same message as the jobs, whose times come back. That is possible because
-    the database looks at foreign keys at the commit.
+    The steps are inserted first, so that the last statement returns the default values of the jobs. This is possible
+    because the database checks the foreign keys at the commit.
     """
     steps = {
-        job.id: [Step(job=job, position=n, name=declared.name) for n, declared in enumerate(command.steps)]
+        job.id: [
+            Step(job=job, position=n, name=declaration.name) for n, declaration in enumerate(command.steps)
+        ]
         for job, command in jobs
     }
     new_jobs = [job for job, _command in jobs]
     insert([step for of_one in steps.values() for step in of_one], new_jobs)
     for job in new_jobs:
-        # Where `prefetch_related` would put them: the answer shows them.
+        # As `prefetch_related` would store them, for the serializer.
         job._prefetched_objects_cache = {"steps": steps[job.id]}  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def build_job(command: Command, **columns: Any) -> Job:
-    """Return the job of a command, not yet recorded."""
+    """Return a new, unsaved job for a command."""
     entity = command.entity()
     return Job(
         kind=command.kind,
@@ -208,9 +210,9 @@ def _build_root(spec: Spec, user: User | None) -> Job:
 
 
 def acquire_locks(job_ids: Mapping[str, UUID]) -> dict[str, Job]:
-    """Acquire every lock that is free, each for its job; return the jobs that hold the others, by key.
+    """Acquire every free lock, each for its job; return the jobs that hold the others, by key.
 
-    Raises `DomainError` 409 `busy` when other jobs release and acquire a lock again and again meanwhile.
+    Raises `DomainError` 409 `busy` when other jobs repeatedly release and acquire a lock in the meantime.
     """
     missing = dict(sorted(job_ids.items()))
     held: dict[str, Job] = {}
@@ -222,7 +224,7 @@ def acquire_locks(job_ids: Mapping[str, UUID]) -> dict[str, Job]:
         if missing:
             held.update(lock_holders(missing))
             missing = {key: job for key, job in missing.items() if key not in held}
-        # The holder of what is still missing ended between the two statements: try again.
+        # The holders of the missing locks ended between the two statements: try again.
     if missing:
         raise ConflictError(
             "busy", gettext_lazy("Many requests are changing this at once. Try again in a moment.")
@@ -233,7 +235,7 @@ def acquire_locks(job_ids: Mapping[str, UUID]) -> dict[str, Job]:
 def _reassign_locks(
     new_holders: Mapping[str, Job], job_ids: Mapping[str, UUID], held: Mapping[str, Job]
 ) -> None:
-    """Delete locks that were acquired for a spec that was then refused, and reassign those that another spec needs."""
+    """Delete the locks of refused specs, and reassign those of them that another spec needs."""
     _delete_locks(job_ids.keys() - held.keys() - new_holders.keys())
     for key, job in new_holders.items():
         if job_ids[key] != job.id:

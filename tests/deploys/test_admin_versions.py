@@ -231,5 +231,5 @@ def test_who_may_only_look_finds_no_form_fields(administrator):
         page = url(type(row), "change", row.pk)
         shown = client.get(page)
         assert shown.status_code == 200
-        assert "field-seen" not in shown.content.decode()
+        assert "field-opened_hash" not in shown.content.decode()
         assert client.post(page, {"notes": "Mine."}).status_code == 403

@@ -156,7 +156,7 @@ class Hosts:
     def stuck(self):
         host = self.host("stuck", self.two)
         hang = f'[ "$PORTAL_VERSION" = 2.0 ] && sleep 60; exec sh {host.folder}/restart.sh'
-        self.change("stuck", settings={"restart_command": ["/bin/sh", "-c", hang]}, put_back=False)
+        self.change("stuck", settings={"restart_command": ["/bin/sh", "-c", hang]}, auto_revert=False)
 
     def refused(self):
         host = self.host("refused", self.two)

@@ -42,7 +42,7 @@ def deploy(script, *, lines=None, options=None, **more):
     return executor(script, **(options or {})).deploy(order(**more), lines.append)
 
 
-def test_a_program_is_told_everything_twice_but_no_key():
+def test_a_program_gets_its_input_as_json_and_as_variables_without_the_key():
     lines = []
     script = 'echo "$PORTAL_ACTION $PORTAL_HOST $PORTAL_VERSION $PORTAL_SERVICE_PORT"; cat; echo; env'
     outcome = deploy(
@@ -80,14 +80,14 @@ def test_a_program_is_told_everything_twice_but_no_key():
         (127, Code.FAILED),
     ],
 )
-def test_each_exit_code_has_its_word(status, code):
+def test_each_exit_code_is_mapped_to_a_result(status, code):
     outcome = deploy(f"echo no room; exit {status}")
 
     assert (outcome.code, outcome.running) == (code, None)
     assert "no room" in outcome.lines
 
 
-def test_a_program_says_which_version_runs_afterwards():
+def test_a_program_reports_the_running_version():
     assert deploy("echo running=1.0; exit 14").running == "1.0"
     assert deploy("echo running=; exit 14").running == ""
 
@@ -99,18 +99,18 @@ def test_a_program_that_hangs_is_killed_with_its_children(tmp_path):
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
-def test_the_previous_version_is_put_back(tmp_path):
+def test_the_previous_version_is_restored(tmp_path):
     script = f'echo "$PORTAL_VERSION" >>{tmp_path}/runs; [ "$PORTAL_VERSION" = 1.0 ] || exit 13'
 
     outcome = deploy(script, previous=ONE)
     assert (outcome.code, outcome.running) == (Code.DISK_FULL, "1.0")
     assert (tmp_path / "runs").read_text().split() == ["2.0", "1.0"]
 
-    assert deploy(script, previous=ONE, put_back=False).running is None
+    assert deploy(script, previous=ONE, auto_revert=False).running is None
     assert (tmp_path / "runs").read_text().split() == ["2.0", "1.0", "2.0"]
 
 
-def test_an_unhealthy_version_is_put_back_and_flapping_is_told_apart():
+def test_an_unhealthy_version_is_reverted_and_flapping_is_distinguished():
     for answers, code in [([BAD], Code.UNHEALTHY), ([OK, BAD] * 500, Code.FLAPPING)]:
         with service(*answers) as (port, _asked):
             check = HealthCheck(port=port, in_a_row=3, seconds=0.3, interval=0.01)
@@ -145,7 +145,7 @@ def test_settings_are_checked_by_field():
     assert deploy("exit 0", settings={"program": "/bin/sh"}).code is Code.FAILED
 
 
-def test_secrets_stay_out_of_what_it_prints():
+def test_secrets_are_masked_in_the_output():
     outcome = deploy('echo "$PORTAL_ARTIFACT_URL"; echo token=abc123', release=ONE)
 
     assert outcome.lines == ("https://***@store.example.org/1.tar.gz?***", "token=***")
@@ -159,7 +159,7 @@ def test_a_daemon_that_a_program_starts_stays(tmp_path):
     os.kill(pid, signal.SIGKILL)
 
 
-def test_a_program_is_stopped_with_all_that_it_started():
+def test_a_cancelled_program_is_killed_with_its_children():
     begun = time.monotonic()
     stop = threading.Event()
 

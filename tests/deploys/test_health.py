@@ -49,90 +49,90 @@ def service(*answers, drip=0.0):
             thread.join()
 
 
-def test_a_service_that_answers_in_a_row_is_well():
+def test_a_service_with_successive_good_responses_is_healthy():
     with service(OK) as (port, asked):
-        watched = health.watch("127.0.0.1", port, path="/ready?full=1", **QUICK)
+        result = health.wait_until_healthy("127.0.0.1", port, path="/ready?full=1", **QUICK)
 
-    assert (watched.code, watched.asked, watched.good) == ("ok", 3, 3)
+    assert (result.code, result.requests, result.good_requests) == ("ok", 3, 3)
     assert asked[0].startswith(b"GET /ready?full=1 HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
-def test_a_service_that_comes_up_late_is_well():
+def test_a_service_that_starts_late_is_healthy():
     with service(BAD, BAD, OK) as (port, _asked):
-        assert health.watch("127.0.0.1", port, **QUICK).code == "ok"
+        assert health.wait_until_healthy("127.0.0.1", port, **QUICK).code == "ok"
 
 
-def test_one_that_never_comes_up_is_unhealthy():
+def test_a_service_that_never_starts_is_unhealthy():
     with service(BAD) as (port, _asked):
-        watched = health.watch("127.0.0.1", port, **QUICK)
+        result = health.wait_until_healthy("127.0.0.1", port, **QUICK)
 
-    assert (watched.code, watched.last) == ("unhealthy", "status 503 instead of 200")
+    assert (result.code, result.last_error) == ("unhealthy", "status 503 instead of 200")
 
 
-def test_one_where_nothing_listens_is_unhealthy():
+def test_a_closed_port_is_unhealthy():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    watched = health.watch("127.0.0.1", port, **QUICK)
+    result = health.wait_until_healthy("127.0.0.1", port, **QUICK)
 
-    assert (watched.code, watched.last) == ("unhealthy", "no connection: Connection refused")
+    assert (result.code, result.last_error) == ("unhealthy", "no connection: Connection refused")
 
 
-def test_one_that_comes_and_goes_is_flapping():
+def test_a_service_that_fails_again_is_flapping():
     with service(*[OK, BAD] * 500) as (port, _asked):
-        assert health.watch("127.0.0.1", port, **QUICK).code == "flapping"
+        assert health.wait_until_healthy("127.0.0.1", port, **QUICK).code == "flapping"
 
 
-def test_one_that_flaps_at_first_and_then_stays_is_well():
+def test_a_service_that_flaps_at_first_becomes_healthy():
     with service(OK, BAD, OK, OK, BAD, OK) as (port, _asked):
-        assert health.watch("127.0.0.1", port, **QUICK).code == "ok"
+        assert health.wait_until_healthy("127.0.0.1", port, **QUICK).code == "ok"
 
 
-def test_the_old_process_that_still_answers_is_not_the_new_version():
+def test_an_old_process_that_still_answers_is_not_the_new_version():
     with service(OK) as (port, _asked):
-        watched = health.watch("127.0.0.1", port, contains="version 3", **QUICK)
-        assert (watched.code, watched.last) == ("unhealthy", "the answer does not hold the expected text")
-        assert health.watch("127.0.0.1", port, contains="version 2", **QUICK).code == "ok"
+        result = health.wait_until_healthy("127.0.0.1", port, contains="version 3", **QUICK)
+        assert (result.code, result.last_error) == ("unhealthy", "the answer does not hold the expected text")
+        assert health.wait_until_healthy("127.0.0.1", port, contains="version 2", **QUICK).code == "ok"
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed():
+def test_a_redirect_is_not_followed():
     with service(MOVED) as (port, asked):
-        assert health.ask("127.0.0.1", port, "/") == "status 302 instead of 200"
-        assert health.ask("127.0.0.1", port, "/", expected_status=302) == ""
+        assert health.request_once("127.0.0.1", port, "/") == "status 302 instead of 200"
+        assert health.request_once("127.0.0.1", port, "/", expected_status=302) == ""
 
     assert len(asked) == 2
 
 
 @pytest.mark.parametrize("contains", ["", "version 2"])
-def test_a_service_that_drips_holds_nobody(contains):
+def test_a_slow_response_ends_at_the_time_limit(contains):
     with service(b"HTTP/1.1 200 OK" + b"x" * 10_000, drip=0.02) as (port, _asked):
         begun = time.monotonic()
-        trouble = health.ask("127.0.0.1", port, "/", contains=contains, seconds=0.3)
+        trouble = health.request_once("127.0.0.1", port, "/", contains=contains, seconds=0.3)
 
     assert trouble
     assert time.monotonic() - begun < 1
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\xff\r\n", b"HTTP/1.1\r\n", b""])
-def test_what_is_not_http_is_not_well(answer):
+def test_a_response_that_is_not_http_is_an_error(answer):
     with service(answer) as (port, _asked):
-        assert health.ask("127.0.0.1", port, "/") == "the answer is not HTTP"
+        assert health.request_once("127.0.0.1", port, "/") == "the answer is not HTTP"
 
 
-def test_it_stops_when_it_is_told():
+def test_a_check_ends_when_should_continue_is_false():
     with service(BAD) as (port, asked):
-        watched = health.watch(
+        result = health.wait_until_healthy(
             "127.0.0.1", port, seconds=30, interval=0.01, should_continue=lambda: len(asked) < 3
         )
 
-    assert (watched.code, watched.asked) == ("cancelled", 3)
+    assert (result.code, result.requests) == ("cancelled", 3)
 
 
 @pytest.mark.parametrize("allow_local", [True, False])
 @pytest.mark.parametrize(
     "ip", ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "169.254.169.254", "::ffff:0.0.0.0"]
 )
-def test_where_no_host_can_be_none_is(ip, allow_local):
+def test_invalid_host_addresses_are_refused(ip, allow_local):
     with pytest.raises(ExecutorError) as refused:
         check_host_address(ip, allow_local=allow_local)
 
@@ -149,5 +149,5 @@ def test_the_portals_own_machine_and_link_are_refused_unless_allowed(ip):
 
 
 @pytest.mark.parametrize("ip", ["10.0.0.5", "203.0.113.5", "2001:4860:4860::8888"])
-def test_other_addresses_are_taken(ip):
+def test_other_addresses_are_allowed(ip):
     check_host_address(ip, allow_local=False)

@@ -40,7 +40,7 @@ def run(script, on_line=lambda _line: None, **more):
     return run_program(["/bin/sh", "-c", script], on_line, **values)
 
 
-def test_lines_arrive_one_by_one_while_it_runs(tmp_path):
+def test_lines_arrive_while_the_program_runs(tmp_path):
     seen = []
 
     def read(line):
@@ -57,7 +57,7 @@ def test_lines_arrive_one_by_one_while_it_runs(tmp_path):
     assert (code, seen) == (7, ["one", "two", "three"])
 
 
-def test_it_reads_what_it_is_given_and_need_not():
+def test_a_program_may_read_its_input_or_not():
     seen = []
 
     assert run("cat", seen.append, stdin="given\n") == 0
@@ -65,24 +65,24 @@ def test_it_reads_what_it_is_given_and_need_not():
     assert seen == ["given"]
 
 
-def test_a_program_that_is_not_there_says_so():
+def test_a_missing_program_is_reported():
     seen = []
 
     assert run_program(["/nowhere/program"], seen.append, seconds=5, environment={}) == 127
     assert seen == ["Cannot run /nowhere/program: [Errno 2] No such file or directory."]
 
 
-def test_a_program_that_a_signal_ended_has_the_shells_code():
+def test_a_program_ended_by_a_signal_has_the_shells_exit_code():
     assert run("kill -9 $$") == 137
 
 
-def test_what_it_left_behind_is_ended_though_it_holds_the_output_open(tmp_path):
+def test_background_processes_are_killed_although_they_hold_the_output_open(tmp_path):
     run(STUBBORN.format(pid=tmp_path / "pid"))
 
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
-def test_a_daemon_may_stay_where_that_is_wanted(tmp_path):
+def test_a_daemon_stays_with_leave_daemons(tmp_path):
     begun = time.monotonic()
     run("sleep 60 & echo $! >pid", folder=tmp_path, leave_daemons=True)
 
@@ -93,7 +93,7 @@ def test_a_daemon_may_stay_where_that_is_wanted(tmp_path):
 
 
 @pytest.mark.parametrize("leave_daemons", [False, True])
-def test_at_the_end_of_its_time_everything_is_ended(tmp_path, leave_daemons):
+def test_all_processes_are_killed_at_the_time_limit(tmp_path, leave_daemons):
     kept = tmp_path / "private"
     kept.mkdir()
     script = STUBBORN.format(pid=tmp_path / "pid") + "; sleep 60"
@@ -104,7 +104,7 @@ def test_at_the_end_of_its_time_everything_is_ended(tmp_path, leave_daemons):
     assert not kept.exists()
 
 
-def test_it_is_ended_when_nobody_wants_it_any_more(tmp_path):
+def test_all_processes_are_killed_when_should_continue_is_false(tmp_path):
     pid = tmp_path / "pid"
     with pytest.raises(ProcessCancelledError):
         run(STUBBORN.format(pid=pid) + "; sleep 60", should_continue=lambda: not pid.exists())
@@ -112,7 +112,7 @@ def test_it_is_ended_when_nobody_wants_it_any_more(tmp_path):
     assert not alive(int(pid.read_text()))
 
 
-def test_an_exception_as_celerys_soft_time_limit_ends_it(tmp_path):
+def test_an_exception_such_as_celerys_soft_time_limit_kills_the_program(tmp_path):
     def interrupted(_line):
         raise KeyboardInterrupt
 

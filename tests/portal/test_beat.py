@@ -1,4 +1,4 @@
-"""Two beats: one rings, the other waits, and takes over when the first is gone."""
+"""Two beats: one sends the tasks, and the other waits and takes over when the first one ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from devserver import launch
-from portal.beat import OneBeatScheduler
+from portal.beat import LeaderScheduler
 from portal.celery import app
 from tests.conftest import REPOSITORY, flush_broker
 from tests.faults.serving import database_of_this_test
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def beat(tmp_path):
-    """Start beats, each with a log of its own."""
+    """Return a function that starts a beat with its own log."""
     started: list[tuple[subprocess.Popen[bytes], object]] = []
 
     def start():
@@ -48,40 +48,40 @@ def beat(tmp_path):
     flush_broker()
 
 
-def says(log, word, seconds=20.0):
+def wait_for_log(log, word, seconds=20.0):
     deadline = time.monotonic() + seconds
     while word not in log.read_text():
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.05)
 
 
-def rung():
+def count_runs():
     return PeriodicTask.objects.get(name="tasks.sweep").total_run_count
 
 
-def test_the_second_beat_waits_and_takes_over_when_the_first_is_killed(beat):
+def test_the_second_beat_waits_and_leads_after_the_first_is_killed(beat):
     call_command("write_schedules", verbosity=0)
     second, _created = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.exclude(name="tasks.sweep").update(enabled=False)
     PeriodicTask.objects.filter(name="tasks.sweep").update(interval=second)
     first, first_log = beat()
-    says(first_log, "beat_rings")
+    wait_for_log(first_log, "beat_leads")
     _other, other_log = beat()
-    says(other_log, "beat_waits")
-    before, began = rung(), time.monotonic()
+    wait_for_log(other_log, "beat_waits")
+    before, began = count_runs(), time.monotonic()
 
     time.sleep(3)
-    assert rung() - before <= time.monotonic() - began + 1.5, "it was rung for by both"
+    assert count_runs() - before <= time.monotonic() - began + 1.5, "both beats sent the task"
     assert "Sending due task" not in other_log.read_text()
     launch.kill(launch.process_tree(first.pid))
-    says(other_log, "beat_rings")
-    says(other_log, "Sending due task tasks.sweep")
+    wait_for_log(other_log, "beat_leads")
+    wait_for_log(other_log, "Sending due task tasks.sweep")
 
 
-def test_a_beat_whose_session_is_cut_asks_again_and_goes_on(beat):
+def test_a_beat_whose_session_is_cut_gets_the_lock_again(beat):
     call_command("write_schedules", verbosity=0)
     _process, log = beat()
-    says(log, "Sending due task tasks.sweep")
+    wait_for_log(log, "Sending due task tasks.sweep")
 
     with connection.cursor() as cursor:
         cursor.execute(
@@ -89,25 +89,25 @@ def test_a_beat_whose_session_is_cut_asks_again_and_goes_on(beat):
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     deadline = time.monotonic() + 20
-    while log.read_text().count("beat_rings") < 2:
+    while log.read_text().count("beat_leads") < 2:
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.1)
-    before = rung()
+    before = count_runs()
     deadline = time.monotonic() + 20
-    while rung() == before:
+    while count_runs() == before:
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.1)
 
 
-def test_ringing_writes_nothing_but_when_it_rang():
-    """Or what an operator changes in that moment would be undone."""
+def test_a_run_writes_only_its_time_and_count():
+    """Otherwise a simultaneous change of an operator would be undone."""
     interval = IntervalSchedule.objects.create(every=10, period=IntervalSchedule.SECONDS)
     task = PeriodicTask.objects.create(name="any", task="tasks.sweep", interval=interval)
-    rang = next(OneBeatScheduler.Entry(PeriodicTask.objects.get(pk=task.pk)))
+    entry = next(LeaderScheduler.Entry(PeriodicTask.objects.get(pk=task.pk)))
     PeriodicTask.objects.filter(pk=task.pk).update(enabled=False)
 
     with CaptureQueriesContext(connection) as captured:
-        rang.save()
+        entry.save()
 
     assert len(captured) == 1
     assert '"enabled"' not in captured[0]["sql"]
@@ -115,49 +115,49 @@ def test_ringing_writes_nothing_but_when_it_rang():
     assert (task.enabled, task.total_run_count) == (False, 1)
 
 
-class TestAClockThatWasSetBack:
-    """Schedules that count from a time to come: every one of them is rung at the next ticks."""
+class TestClockSetBack:
+    """Schedules whose last run is in the future: all of them run at the next ticks."""
 
     @pytest.fixture
     def scheduler(self):
         call_command("write_schedules", verbosity=0)
         flush_broker()
-        made = []
+        schedulers = []
 
         def start():
-            made.append(OneBeatScheduler(app=app, lazy=True))
-            return made[-1]
+            schedulers.append(LeaderScheduler(app=app, lazy=True))
+            return schedulers[-1]
 
         yield start
-        for one in made:
+        for one in schedulers:
             one.close()
             if one._session is not None:
                 one._session.close()
         flush_broker()
 
-    def rung(self, scheduler):
-        """The schedules that some ticks ring."""
+    def run_schedules(self, scheduler):
+        """Run some ticks; return the names of the schedules that ran."""
         for _tick in range(2 * PeriodicTask.objects.count()):
             scheduler.tick()
         return set(PeriodicTask.objects.filter(total_run_count__gt=0).values_list("name", flat=True))
 
     @pytest.mark.parametrize("hours", [1, 3, 24 * 400])
-    def test_all_are_rung_at_once(self, scheduler, hours):
+    def test_all_schedules_run_at_once(self, scheduler, hours):
         PeriodicTask.objects.update(last_run_at=timezone.now() + timedelta(hours=hours))
 
-        assert self.rung(scheduler()) == set(PeriodicTask.objects.values_list("name", flat=True))
+        assert self.run_schedules(scheduler()) == set(PeriodicTask.objects.values_list("name", flat=True))
         assert not PeriodicTask.objects.filter(last_run_at__gt=timezone.now() + timedelta(minutes=1)).exists()
 
-    def test_one_that_a_person_has_written_is_rung_too(self, scheduler):
+    def test_a_last_run_that_was_entered_in_the_future_is_corrected(self, scheduler):
         PeriodicTask.objects.update(last_run_at=timezone.now())
         PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=timezone.now() + timedelta(days=3))
 
-        assert self.rung(scheduler()) == {"tasks.sweep"}
+        assert self.run_schedules(scheduler()) == {"tasks.sweep"}
 
-    def test_a_beat_that_runs_meanwhile_rings_all(self, scheduler):
-        """Also those behind the one that is due first: what is due next is kept by the clock's time."""
+    def test_a_running_beat_runs_all_schedules(self, scheduler):
+        """Also those behind the first one in the heap, which is sorted by the time of the next run."""
         beat = scheduler()
-        self.rung(beat)
+        self.run_schedules(beat)
         PeriodicTask.objects.update(total_run_count=0)
         ahead = timezone.now() + timedelta(hours=3)
         for entry in beat.schedule.values():
@@ -166,27 +166,27 @@ class TestAClockThatWasSetBack:
         PeriodicTask.objects.update(last_run_at=ahead)
         beat._heap = [event._replace(time=event.time + 3 * 3600) for event in beat._heap]
 
-        assert self.rung(beat) == set(PeriodicTask.objects.values_list("name", flat=True))
+        assert self.run_schedules(beat) == set(PeriodicTask.objects.values_list("name", flat=True))
 
-    def test_a_crontab_is_put_right_without_being_rung_early(self, scheduler):
+    def test_a_crontab_is_corrected_without_an_early_run(self, scheduler):
         PeriodicTask.objects.all().delete()
         now = timezone.now()
-        # Soon: beat reads no others.
+        # Within the hour, because beat does not read later crontabs.
         due = now + timedelta(minutes=30)
         crontab = CrontabSchedule.objects.create(minute=str(due.minute), hour=str(due.hour))
         task = PeriodicTask.objects.create(
             name="nightly", task="tasks.sweep", crontab=crontab, last_run_at=now + timedelta(days=30)
         )
 
-        assert self.rung(scheduler()) == set()
+        assert self.run_schedules(scheduler()) == set()
         task.refresh_from_db()
         assert task.last_run_at <= timezone.now()
 
-    def test_one_that_is_off_is_left_alone(self, scheduler):
+    def test_a_disabled_schedule_is_not_changed(self, scheduler):
         ahead = timezone.now() + timedelta(hours=3)
         PeriodicTask.objects.update(last_run_at=timezone.now())
         PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=ahead, enabled=False)
 
-        self.rung(scheduler())
+        self.run_schedules(scheduler())
 
         assert PeriodicTask.objects.get(name="tasks.sweep").last_run_at == ahead

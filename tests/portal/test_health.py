@@ -58,7 +58,7 @@ def database_at(port):
 
 
 @pytest.fixture
-def rung():
+def running_beat():
     """Beat has just rung, the canary's schedule is not on, and no message of another test waits for a worker."""
     flush_broker()
     interval = IntervalSchedule.objects.create(every=5, period=IntervalSchedule.SECONDS)
@@ -67,7 +67,7 @@ def rung():
     )
 
 
-def test_all_is_well(serve, rung):
+def test_all_is_well(serve, running_beat):
     with serve() as portal:
         status, body, _seconds = ask(portal, "ready")
         assert (status, body["status"]) == (200, "ok")
@@ -78,7 +78,7 @@ def test_all_is_well(serve, rung):
 @pytest.mark.parametrize(
     "silent", [False, True], ids=["nobody listens", "it takes connections and is silent"]
 )
-def test_a_broker_that_is_away_is_named_within_two_seconds(serve, rung, silent_port, silent):
+def test_a_broker_that_is_away_is_named_within_two_seconds(serve, running_beat, silent_port, silent):
     with serve(REDIS_URL=broker_at(silent_port if silent else free_port())) as portal:
         status, body, seconds = ask(portal, "ready")
 
@@ -128,7 +128,7 @@ def the_database_takes_nobody():
             cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
-def test_a_database_that_goes_away_and_comes_back_is_noticed_both_times(serve, rung):
+def test_a_database_that_goes_away_and_comes_back_is_noticed_both_times(serve, running_beat):
     with serve() as portal:
         assert ask(portal, "ready")[0] == 200
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from prometheus_client.parser import text_string_to_metric_families
 
 from tasks import canary, engine, queues
-from tests.tasks import worlds
+from tests.tasks import external_system
 from tests.working import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,12 +26,12 @@ def figures(client):
 
 def test_jobs_and_signs_of_life_are_told(client, monkeypatch):
     # What another test has looked at is kept for some seconds.
-    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._ask_broker))
-    worlds.empty()
+    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._fetch_broker_status))
+    external_system.reset()
     canary.send_canary()
     work()
     with transaction.atomic():
-        engine.submit(worlds.BuildHouse())
+        engine.submit(external_system.BuildHouseCommand())
 
     until = time.monotonic() + 20
     while queues.broker_status() is None and time.monotonic() < until:

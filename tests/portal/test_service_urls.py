@@ -15,7 +15,7 @@ from kombu import Connection
 from devserver import launch
 from devserver.postgres import Postgres
 from devserver.valkey import Valkey
-from portal.service_urls import password_of, validate_url, with_password
+from portal.service_urls import add_password, extract_password, validate_url
 from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -77,9 +77,9 @@ def test_a_password_of_any_characters_arrives_as_it_is(read_settings, password):
     ],
 )
 def test_where_the_password_goes(url, known):
-    assert with_password(url, "p@") == known
-    assert with_password(url, "") == url
-    assert password_of(known) in {"p@", "own"}
+    assert add_password(url, "p@") == known
+    assert add_password(url, "") == url
+    assert extract_password(known) in {"p@", "own"}
 
 
 @pytest.mark.parametrize("password", ["a/b", "a#b", "a?b", "1/2", "1?2", "1#2", "a/b@c"])

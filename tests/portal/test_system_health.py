@@ -1,4 +1,4 @@
-"""`/health/ready` is not 200 while nothing rings; `/health/serving` is about the web process alone."""
+"""`/health/ready` is 503 while jobs are not processed; `/health/serving` only depends on the web process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def long_installed(monkeypatch):
-    """Not in its first minutes; and with workers that read all queues, unless a test says otherwise."""
+    """Make the installation a day old, with workers that read all queues."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE django_migrations SET applied = now() - interval '1 day'")
     monkeypatch.setattr("tasks.queues.broker_status", lambda: BrokerStatus({"jobs": 0}, []))
@@ -27,13 +27,13 @@ def long_installed(monkeypatch):
 
 @pytest.fixture
 def running(long_installed):
-    """Beat has just rung, and a canary has just come back."""
+    """Let beat have just sent tasks, and a canary have just ended."""
     call_command("write_schedules", verbosity=0)
     PeriodicTask.objects.update(last_run_at=timezone.now())
-    a_canary()
+    create_canary()
 
 
-def a_canary(ago=timedelta(seconds=5)):
+def create_canary(ago=timedelta(seconds=5)):
     at = timezone.now() - ago
     return Job.objects.create(
         kind="tasks.canary", status="succeeded", deadline=at, created_at=at, started_at=at, ended_at=at
@@ -55,14 +55,14 @@ def test_all_is_well(client, running):
 
 
 @pytest.mark.parametrize("ago", [timedelta(seconds=90), timedelta(hours=5), timedelta(days=400)])
-def test_a_beat_that_is_dead_is_told(client, running, ago):
+def test_a_dead_beat_is_reported(client, running, ago):
     PeriodicTask.objects.update(last_run_at=timezone.now() - ago)
 
     assert ready(client) == (503, "degraded", {"beat"})
     assert serving(client) == 200
 
 
-def test_a_beat_that_never_rang_is_told_and_has_time_at_first(client, running):
+def test_a_beat_that_never_ran_is_reported_after_a_while(client, running):
     PeriodicTask.objects.update(last_run_at=None)
     Job.objects.all().delete()
     assert ready(client) == (503, "degraded", {"beat", "canary"})
@@ -73,35 +73,35 @@ def test_a_beat_that_never_rang_is_told_and_has_time_at_first(client, running):
 
 
 @pytest.mark.parametrize("ago", [timedelta(minutes=3), timedelta(hours=23), timedelta(days=2)])
-def test_workers_that_are_dead_are_told(client, running, ago):
+def test_dead_workers_are_reported(client, running, ago):
     Job.objects.all().delete()
-    a_canary(ago)
+    create_canary(ago)
 
     assert ready(client) == (503, "degraded", {"canary"})
     assert serving(client) == 200
 
 
-def test_a_canary_of_the_future_is_no_sign_of_life(client, running):
+def test_a_canary_in_the_future_does_not_count(client, running):
     Job.objects.all().delete()
-    a_canary(timedelta(minutes=10))
-    a_canary(-timedelta(hours=3))
+    create_canary(timedelta(minutes=10))
+    create_canary(-timedelta(hours=3))
 
     assert ready(client)[2] == {"canary"}
 
 
-def test_a_ring_of_the_future_is_none(client, running):
+def test_runs_in_the_future_do_not_count(client, running):
     PeriodicTask.objects.update(last_run_at=timezone.now() + timedelta(hours=3))
 
     assert ready(client) == (503, "degraded", {"beat", "clock"})
 
 
-def test_one_schedule_of_the_future_is_told(client, running):
+def test_a_schedule_in_the_future_is_reported(client, running):
     PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=timezone.now() + timedelta(hours=3))
 
     assert ready(client)[2] == {"clock"}
 
 
-def test_a_queue_that_nobody_reads_is_told_when_something_waits(client, running, monkeypatch):
+def test_an_unread_queue_with_messages_is_reported(client, running, monkeypatch):
     worker = {"name": "one", "queues": ["jobs"]}
     monkeypatch.setattr(
         "tasks.queues.broker_status", lambda: BrokerStatus({"jobs": 3, "sync": 0, "deploys": 2}, [worker])
@@ -113,7 +113,7 @@ def test_a_queue_that_nobody_reads_is_told_when_something_waits(client, running,
     assert answer.json()["problems"]["queues"].endswith(": deploys.")
 
 
-def test_what_is_switched_off_on_purpose_is_not_missed_unless_it_is_all(client, running):
+def test_disabled_schedules_are_only_reported_if_all_are_disabled(client, running):
     PeriodicTask.objects.filter(task=system_health.CANARY_SCHEDULE).update(enabled=False)
     Job.objects.all().delete()
     assert ready(client) == (200, "ok", set())
@@ -122,7 +122,7 @@ def test_what_is_switched_off_on_purpose_is_not_missed_unless_it_is_all(client, 
     assert ready(client)[2] == {"schedules"}
 
 
-def test_seldom_schedules_are_given_their_time(client, running):
+def test_rare_schedules_are_not_reported_early(client, running):
     PeriodicTask.objects.exclude(name="portal.forget_old_keys").update(enabled=False)
     PeriodicTask.objects.update(last_run_at=timezone.now() - timedelta(hours=30))
 

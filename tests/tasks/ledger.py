@@ -1,9 +1,9 @@
-"""An outside that keeps account of every effect, and commands that look for their own before they have it again.
+"""A ledger of the effects of steps, and commands that check for their own effect before they repeat it.
 
-In `worlds` a step notes that it ran; here it leaves something behind, once, and its undo takes that away.
-Both know only what the engine tells them, as commands of the portal do: a step looks for its effect when `retrying`
-says so, and an undo looks when the job's data has the effect or names the step as `unrecorded`.
-An engine that tells them the wrong thing makes an effect twice, or leaves one behind, and the book shows it.
+In `external_system`, a step only records that it ran; here it creates an effect, and its undo removes it.
+Steps and undos use only what the engine tells them, as the commands of the portal do: a step checks for its effect when it
+is `retrying`, and an undo does when the job's data has the effect or names the step as `unrecorded`.
+If the engine tells them something wrong, an effect exists twice or remains, and the ledger shows it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from tasks.command import (
 from tasks.models import JobLogLine, Step, StepStatus
 from tasks.polling import MISSING
 
-from . import worlds
+from . import external_system
 
-# No deadline passes by itself while a test lets everything settle: what ends there was woken, not given up.
+# No deadline passes while a driver settles, so a job that ends was woken and did not time out.
 LONG = timedelta(hours=100)
 WAIT_SECONDS = 30.0
 
 UNDO_OF = {"buy": "sell", "grow": "uproot", "survey": "fill_in", "furnish": "clear"}
 
 
-class Short:
-    """Shown with what is out of the ordinary alone: a story has to be read by people."""
+class CompactRepr:
+    """A dataclass whose `repr` shows only the fields that differ from their defaults."""
 
     def __repr__(self) -> str:
         usual = type(self)()
@@ -55,15 +55,15 @@ class Short:
 
 
 @dataclass(frozen=True, repr=False)
-class Answer(Short):
-    """What one call of a step answers, and what happens while it runs, after its effect."""
+class Answer(CompactRepr):
+    """The scripted reply of one call of a step, and the events that happen during the call, after its effect."""
 
     reply: str = "done"  # or wait, failed, bug, and of a hook or a validation: failed
     events: tuple[str, ...] = ()
 
 
 @dataclass(repr=False)
-class Brood(Short):
+class ChildrenPlan(CompactRepr):
     """The children that a step of a project spawns."""
 
     children: list[Plan] = field(default_factory=list)
@@ -73,22 +73,22 @@ class Brood(Short):
 
 
 @dataclass(repr=False)
-class Plan(Short):
-    """What a command will meet: the entity it holds, the answers of its steps, its children."""
+class Plan(CompactRepr):
+    """The plan of a command: the entity that it locks, the replies of its steps, and its children."""
 
     kind: str = "chore"  # or errand, project
     spot: int = 0
     script: dict[str, list[Answer]] = field(default_factory=dict)
-    build: Brood | None = None
-    furnish: Brood | None = None
+    build: ChildrenPlan | None = None
+    furnish: ChildrenPlan | None = None
 
 
 class BrokenHook(Exception):
-    """A command's own last word is wrong."""
+    """The exception of a command whose hook is broken."""
 
 
-class Book:
-    """The account: what is there, what went wrong, and what happens during a step."""
+class EffectLedger:
+    """The ledger: the present effects, the detected faults, and the plans of the commands."""
 
     def __init__(self) -> None:
         self.happen: Callable[[str, UUID], None] = lambda event, job_id: None
@@ -100,17 +100,17 @@ class Book:
         self.present: Counter[tuple[UUID, str]] = Counter()
         self.calls: Counter[tuple[UUID, str]] = Counter()
         self.faults: list[str] = []
-        worlds.empty()
+        external_system.reset()
 
-    def write_down(self, name: str, plan: Plan) -> Planned:
-        """Note a plan and those below it under names; the command that carries it out."""
+    def add_plan(self, name: str, plan: Plan) -> Planned:
+        """Store a plan and the plans of its children under their names; return the command that carries it out."""
         self.plans[name] = plan
         for step_name, answers in plan.script.items():
             self.answers[name, step_name] = list(answers)
         for step_name in ("build", "furnish"):
             brood = getattr(plan, step_name)
             for n, child in enumerate(brood.children if brood else []):
-                self.write_down(f"{name}.{step_name}{n}", child)
+                self.add_plan(f"{name}.{step_name}{n}", child)
         return KINDS[plan.kind](name)
 
     def next_answer(self, name: str, step_name: str) -> Answer:
@@ -118,75 +118,78 @@ class Book:
         return answers.pop(0) if answers else Answer()
 
     def quiet(self) -> None:
-        """From now on nothing dies, waits or is wrong. What the outside refuses it still refuses: a step, not an undo."""
+        """Drop all scripted replies and events, except the next reply of a step that is a refusal."""
         refused = [Answer("failed")]
         self.answers = {
             (name, step_name): answers
             for (name, step_name), answers in self.answers.items()
             if answers[:1] == refused and step_name not in {*UNDO_OF.values(), "hook", "validate"}
         }
-        worlds.away.clear()
+        external_system.outages.clear()
         self.move_on()
 
     def move_on(self) -> None:
-        """What was to come about outside has come about."""
-        for thing in list(worlds.things):
+        """Let every watched object reach its next status."""
+        for thing in list(external_system.objects):
             self.turn(
-                thing, {"small": "grown", "dead": "dead", "grown": "grown"}.get(worlds.things[thing], MISSING)
+                thing,
+                {"small": "grown", "dead": "dead", "grown": "grown"}.get(
+                    external_system.objects[thing], MISSING
+                ),
             )
 
     def turn(self, thing: str, status: str) -> None:
-        """Something outside becomes something else; MISSING when it goes away."""
+        """Change the status of an object; with MISSING, remove it."""
         if status == MISSING:
-            worlds.things.pop(thing, None)
+            external_system.objects.pop(thing, None)
             self.present[UUID(thing), "grow"] = 0
         else:
-            worlds.things[thing] = status
+            external_system.objects[thing] = status
 
 
-book = Book()
+effect_ledger = EffectLedger()
 
 
 # --- One call ----------------------------------------------------------------------------------------------
 
 
 def act(command: Planned, name: str) -> Result:
-    """Have a step's effect unless it is found, let happen what the script says, and answer."""
+    """Create a step's effect unless it exists, run the scripted events, and return the scripted reply."""
     job_id = command.job.pk
     row = Step.objects.get(job=job_id, name=name)
     if row.status not in {StepStatus.PENDING, StepStatus.WAITING}:
-        book.faults.append(f"{name} of {command.name} was run although it was {row.status}")
-    book.calls[job_id, name] += 1
-    answer = book.next_answer(command.name, name)
-    if command.retrying and book.present[job_id, name]:
+        effect_ledger.faults.append(f"{name} of {command.name} was run although it was {row.status}")
+    effect_ledger.calls[job_id, name] += 1
+    answer = effect_ledger.next_answer(command.name, name)
+    if command.retrying and effect_ledger.present[job_id, name]:
         command.data[f"made {name}"] = True
     elif answer.reply != "failed":  # A step that says Failed is sure that it had no effect.
-        book.present[job_id, name] += 1
+        effect_ledger.present[job_id, name] += 1
         if name == "grow":
-            worlds.things[str(job_id)] = "small"
+            external_system.objects[str(job_id)] = "small"
         command.data[f"made {name}"] = True
-        if book.present[job_id, name] > 1:
-            book.faults.append(f"{name} of {command.name} had its effect twice")
+        if effect_ledger.present[job_id, name] > 1:
+            effect_ledger.faults.append(f"{name} of {command.name} had its effect twice")
     return reply(command, answer)
 
 
 def undo(command: Planned, name: str) -> Result:
-    """Take a step's effect away if the engine says that it may be there."""
+    """Remove a step's effect if the engine says that it may exist."""
     job_id = command.job.pk
     row = Step.objects.get(job=job_id, name=name)
     if row.status not in {StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.UNDOING}:
-        book.faults.append(f"{name} of {command.name} was undone although it was {row.status}")
-    book.calls[job_id, UNDO_OF[name]] += 1
-    answer = book.next_answer(command.name, UNDO_OF[name])
+        effect_ledger.faults.append(f"{name} of {command.name} was undone although it was {row.status}")
+    effect_ledger.calls[job_id, UNDO_OF[name]] += 1
+    answer = effect_ledger.next_answer(command.name, UNDO_OF[name])
     told = f"made {name}" in command.data or command.data.get("unrecorded") == name
-    there = told and bool(book.present[job_id, name])
+    there = told and bool(effect_ledger.present[job_id, name])
     if there and answer.reply in {"done", "bug"}:
         if name == "grow":
-            worlds.things[str(job_id)] = "going"
+            external_system.objects[str(job_id)] = "going"
         else:
-            book.present[job_id, name] = 0
+            effect_ledger.present[job_id, name] = 0
     result = reply(command, answer)
-    if name == "grow" and there and isinstance(result, Done) and book.present[job_id, name]:
+    if name == "grow" and there and isinstance(result, Done) and effect_ledger.present[job_id, name]:
         return Watch(
             "thing", "garden", str(job_id), until=frozenset({MISSING}), unless=frozenset({"stubborn"})
         )
@@ -195,13 +198,13 @@ def undo(command: Planned, name: str) -> Result:
 
 def reply(command: Planned, answer: Answer) -> Result:
     for event in answer.events:
-        book.happen(event, command.job.pk)
+        effect_ledger.happen(event, command.job.pk)
     if answer.reply == "bug":
         raise KeyError("a bug of ours")
     return {
         "done": Done(),
         "wait": Wait(WAIT_SECONDS, "Waiting."),
-        "failed": Failed("refused", "The outside says no."),
+        "failed": Failed("refused", "The external system refuses."),
     }[answer.reply]
 
 
@@ -210,7 +213,7 @@ def reply(command: Planned, answer: Answer) -> Result:
 
 @dataclass
 class Planned(Command):
-    """A command whose plan is in the book, under its name."""
+    """A command whose plan the ledger stores under its name."""
 
     name: str
 
@@ -219,7 +222,7 @@ class Planned(Command):
 
     @property
     def plan(self) -> Plan:
-        return book.plans[self.name]
+        return effect_ledger.plans[self.name]
 
     def locks(self) -> list[str]:
         return [f"spot:{self.plan.spot}"]
@@ -228,7 +231,7 @@ class Planned(Command):
         return Entity("plan", self.name, self.name)
 
     def validate(self) -> list[Refusal]:
-        answer = book.next_answer(self.name, "validate")
+        answer = effect_ledger.next_answer(self.name, "validate")
         return [Refusal("not_now", "Not now.")] if answer.reply == "failed" else []
 
     def on_success(self) -> None:
@@ -238,10 +241,10 @@ class Planned(Command):
         self.tell(failure.status)
 
     def tell(self, word: str) -> None:
-        """Write the word that the command was told, in the transaction that ends its job."""
-        answer = book.next_answer(self.name, "hook")
+        """Log the call of a hook, in the transaction that ends the job."""
+        answer = effect_ledger.next_answer(self.name, "hook")
         for event in answer.events:
-            book.happen(event, self.job.pk)
+            effect_ledger.happen(event, self.job.pk)
         JobLogLine.objects.create(job=self.job, message=f"told: {word}")
         if answer.reply == "failed":
             raise BrokenHook
@@ -250,7 +253,7 @@ class Planned(Command):
 @register
 @dataclass
 class Chore(Planned):
-    """Three effects: one that can be undone, one that is watched and whose undo is watched, one that stays."""
+    """A command with three effects: one with an undo, one that is watched and whose undo is watched, and one without an undo."""
 
     kind: ClassVar[str] = "ledger.chore"
 
@@ -287,7 +290,7 @@ class Chore(Planned):
 @register
 @dataclass
 class Errand(Planned):
-    """Nothing of it can be undone."""
+    """A command without an undo."""
 
     kind: ClassVar[str] = "ledger.errand"
 
@@ -299,7 +302,7 @@ class Errand(Planned):
 @register
 @dataclass
 class Project(Planned):
-    """Two steps that spawn, the second with an undo of its own, between two others."""
+    """A command with two steps that spawn children, the second with an undo, between two other steps."""
 
     kind: ClassVar[str] = "ledger.project"
 
@@ -329,7 +332,7 @@ class Project(Planned):
 
     def spawn(self, name: str) -> Result:
         result = act(self, name)
-        brood: Brood | None = getattr(self.plan, name)
+        brood: ChildrenPlan | None = getattr(self.plan, name)
         if not isinstance(result, Done) or brood is None:
             return result
         return Spawn(

@@ -21,18 +21,18 @@ from tasks.crash_points import CRASH_POINTS
 from tasks.models import AsyncTask, Job, JobStatus
 from tests.stories import ALL, some
 
-from . import worlds
-from .driving import Armed, Driver, stage
-from .ledger import Answer, Brood, Plan, book
+from . import external_system
+from .engine_driver import Armed, Driver, engine_harness
+from .ledger import Answer, ChildrenPlan, Plan, effect_ledger
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def theatre(settings):
+def harness(settings):
     settings.JOB_ATTEMPT_CAP = 3
-    with stage() as theatre:
-        yield theatre
+    with engine_harness() as harness:
+        yield harness
 
 
 # What the outside answers does not depend on who dies: it is said often enough for every repetition.
@@ -49,7 +49,7 @@ def go_on(driver: Driver, rounds: int = 1) -> None:
     """Do all there is to do, with whatever recovery it takes, and let the outside come on."""
     for _ in range(rounds):
         driver.recover()
-        book.move_on()
+        effect_ledger.move_on()
     driver.recover()
 
 
@@ -70,8 +70,8 @@ def one_that_fails_at_its_last_step(driver: Driver) -> None:
 def one_whose_outside_dies(driver: Driver) -> None:
     driver.submit(Plan())
     driver.recover()
-    for thing in worlds.things:
-        book.turn(thing, "dead")
+    for thing in external_system.objects:
+        effect_ledger.turn(thing, "dead")
     go_on(driver, 2)
 
 
@@ -83,9 +83,9 @@ def one_with_a_bug(driver: Driver) -> None:
 
 def one_whose_outside_is_away(driver: Driver) -> None:
     driver.submit(Plan())
-    worlds.away.append(polling.PollError("the garden is closed"))
+    external_system.outages.append(polling.PollError("the garden is closed"))
     driver.recover()
-    worlds.away.clear()
+    external_system.outages.clear()
     go_on(driver)
 
 
@@ -94,8 +94,8 @@ def a_tree(driver: Driver) -> None:
         Plan(
             "project",
             0,
-            build=Brood([Plan(spot=1), Plan("errand", 2), Plan("errand", 3)], at_once=2),
-            furnish=Brood([Plan("errand", 1)]),
+            build=ChildrenPlan([Plan(spot=1), Plan("errand", 2), Plan("errand", 3)], at_once=2),
+            furnish=ChildrenPlan([Plan("errand", 1)]),
         )
     )
     go_on(driver, 2)
@@ -107,8 +107,8 @@ def a_tree_that_fails_at_its_end(driver: Driver) -> None:
             "project",
             0,
             {"party": REFUSES, "clear": WAITS},
-            build=Brood([Plan(spot=1), Plan("errand", 2), Plan(spot=3)], at_once=2),
-            furnish=Brood([Plan("errand", 1)], permanent=True),
+            build=ChildrenPlan([Plan(spot=1), Plan("errand", 2), Plan(spot=3)], at_once=2),
+            furnish=ChildrenPlan([Plan("errand", 1)], permanent=True),
         )
     )
     go_on(driver, 4)
@@ -119,15 +119,15 @@ def a_tree_with_a_child_that_fails(driver: Driver) -> None:
         Plan(
             "project",
             0,
-            build=Brood([Plan(spot=1), Plan(spot=2, script={"polish": REFUSES}), Plan(spot=3)]),
+            build=ChildrenPlan([Plan(spot=1), Plan(spot=2, script={"polish": REFUSES}), Plan(spot=3)]),
         )
     )
     go_on(driver, 5)
 
 
 def three_generations_that_fail(driver: Driver) -> None:
-    village = Plan("project", 1, build=Brood([Plan(spot=2), Plan("errand", 3)]))
-    driver.submit(Plan("project", 0, {"party": REFUSES}, build=Brood([village])))
+    village = Plan("project", 1, build=ChildrenPlan([Plan(spot=2), Plan("errand", 3)]))
+    driver.submit(Plan("project", 0, {"party": REFUSES}, build=ChildrenPlan([village])))
     go_on(driver, 3)
 
 
@@ -139,7 +139,9 @@ def cancelled_while_it_watches(driver: Driver) -> None:
 
 
 def a_tree_cancelled(driver: Driver) -> None:
-    driver.submit(Plan("project", 0, build=Brood([Plan(spot=1), Plan(spot=2), Plan(spot=3)], at_once=2)))
+    driver.submit(
+        Plan("project", 0, build=ChildrenPlan([Plan(spot=1), Plan(spot=2), Plan(spot=3)], at_once=2))
+    )
     driver.recover()
     driver.cancel(first(driver))
     go_on(driver)
@@ -155,7 +157,7 @@ def cancelled_during_a_step_that_then_watches(driver: Driver) -> None:
 
 def cancelled_during_a_step_that_spawns(driver: Driver) -> None:
     script = {"build": [Answer("done", ("cancel",))]}
-    driver.submit(Plan("project", 0, script, build=Brood([Plan(spot=1), Plan(spot=2)])))
+    driver.submit(Plan("project", 0, script, build=ChildrenPlan([Plan(spot=1), Plan(spot=2)])))
     driver.recover()
     assert {job.status for job in driver.jobs()} == {JobStatus.CANCELLED}
 
@@ -186,7 +188,7 @@ def stuck_on_the_way_back_and_resumed(driver: Driver) -> None:
 
 def a_child_stuck_and_ended(driver: Driver) -> None:
     children = [Plan("errand", 1, {"run": KILLS}), Plan("errand", 2)]
-    _stuck(driver, Plan("project", 0, build=Brood(children, optional=True)), "plan0.build0")
+    _stuck(driver, Plan("project", 0, build=ChildrenPlan(children, optional=True)), "plan0.build0")
     driver.decide(Job.objects.get(subject="plan0.build0"), "end")
     go_on(driver)
 
@@ -194,7 +196,7 @@ def a_child_stuck_and_ended(driver: Driver) -> None:
 def errored_and_retried(driver: Driver) -> None:
     driver.submit(Plan(script={"buy": IS_WRONG}))
     driver.recover()
-    book.answers.clear()
+    effect_ledger.answers.clear()
     driver.decide(first(driver), "retry")
     go_on(driver)
 
@@ -203,7 +205,7 @@ def _stuck(driver: Driver, plan: Plan, subject: str = "plan0", rounds: int = 0) 
     driver.submit(plan)
     go_on(driver, rounds)
     assert Job.objects.get(subject=subject).status == JobStatus.STUCK
-    book.answers.clear()
+    effect_ledger.answers.clear()
 
 
 POLLED = {"poll_claimed", "polled", "poll_recorded"}
@@ -255,13 +257,17 @@ def told(scenario, driver: Driver, armed: Armed | None = None):
                 job.outcome_code,
                 job.outcome_message,
                 steps_of(job),
-                {name: count for (job_id, name), count in book.present.items() if job_id == job.pk and count},
+                {
+                    name: count
+                    for (job_id, name), count in effect_ledger.present.items()
+                    if job_id == job.pk and count
+                },
                 [line.message for line in job.lines.filter(message__startswith="told").order_by("pk")],
             )
             for job in driver.jobs()
         },
         "watches": sorted(AsyncTask.objects.values_list("job__subject", "step_name", "undo", "verdict")),
-        "things": sorted(worlds.things.values()),
+        "things": sorted(external_system.objects.values()),
     }
 
 
@@ -326,8 +332,8 @@ def test_every_crash_point_is_died_at():
 
 
 @pytest.mark.parametrize("scenario", PASSES, ids=lambda scenario: scenario.__name__)
-def test_a_scenario_passes_the_points_that_are_said_of_it(theatre, scenario):
-    driver = theatre.new_driver()
+def test_a_scenario_passes_the_points_that_are_said_of_it(harness, scenario):
+    driver = harness.new_driver()
 
     told(scenario, driver)
 
@@ -335,13 +341,13 @@ def test_a_scenario_passes_the_points_that_are_said_of_it(theatre, scenario):
 
 
 @pytest.mark.parametrize("point", CRASH_POINTS)
-def test_whoever_dies_at_a_point_the_end_is_the_same(theatre, point):
+def test_whoever_dies_at_a_point_the_end_is_the_same(harness, point):
     everyone = [scenario for scenario, passed in PASSES.items() if point in passed]
     for scenario in everyone if ALL else DIES[point]:
-        driver = theatre.new_driver()
+        driver = harness.new_driver()
         expected = told(scenario, driver)
         for death in some(range(driver.passed[point]), MOST_DEATHS):
-            driver = theatre.new_driver()
+            driver = harness.new_driver()
             armed = Armed(point, death, "die")
             ended = told(scenario, driver, armed)
             assert driver.armed is not armed, f"{scenario.__name__}: nobody came by so often"
@@ -351,9 +357,9 @@ def test_whoever_dies_at_a_point_the_end_is_the_same(theatre, point):
 # --- What only several deaths bring about ------------------------------------------------------------------
 
 
-def test_deaths_at_different_steps_are_not_added_up(theatre):
+def test_deaths_at_different_steps_are_not_added_up(harness):
     """The cap is for a step that kills every worker; a job that was unlucky at each of its steps goes on."""
-    driver = theatre.new_driver()
+    driver = harness.new_driver()
     twice = [Answer("done", ("die",))] * 2
     driver.submit(Plan(script={"buy": twice, "grow": twice, "polish": twice}))
 
@@ -363,10 +369,10 @@ def test_deaths_at_different_steps_are_not_added_up(theatre):
     driver.check_end()
 
 
-def test_children_that_are_taken_back_go_on_although_their_parent_is_stuck(theatre):
+def test_children_that_are_taken_back_go_on_although_their_parent_is_stuck(harness):
     """Whoever is held back is let go by the end of the one before it, whatever has become of the parent."""
-    driver = theatre.new_driver()
-    driver.submit(Plan("project", 0, {"party": REFUSES}, build=Brood([Plan(spot=1), Plan(spot=2)])))
+    driver = harness.new_driver()
+    driver.submit(Plan("project", 0, {"party": REFUSES}, build=ChildrenPlan([Plan(spot=1), Plan(spot=2)])))
     go_on(driver, 2)
     parent = first(driver)
     assert (parent.status, parent.children_open) == (JobStatus.UNDOING, 2)

@@ -15,17 +15,17 @@ from tenants.scoping import Role, Scope
 from tests.factories import MembershipFactory, UserFactory
 from tests.working import work
 
-from . import worlds
+from . import external_system
+from .external_system import BuildHouseCommand, BuildVillageCommand, PaintHouseCommand
 from .test_engine import Killed, due_now, fresh, its_worker_died, killed, statuses, submitted
-from .worlds import BuildHouse, BuildVillage, PaintHouse
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def new_world(settings):
+def reset_external_system(settings):
     settings.JOB_ATTEMPT_CAP = 2
-    worlds.empty()
+    external_system.reset()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def staff():
 
 def stuck(command=None):
     """A job whose second step has killed every worker that tried it."""
-    worlds.script["wall"] = [killed, killed]
+    external_system.replies["wall"] = [killed, killed]
     job = submitted(command)
     for _ in range(2):
         with pytest.raises(Killed):
@@ -47,8 +47,8 @@ def stuck(command=None):
 
 
 def stuck_undoing():
-    worlds.script["roof"] = [Failed("rain", "It rains.")]
-    worlds.script["unlay"] = [KeyError("spade")] * 3
+    external_system.replies["roof"] = [Failed("rain", "It rains.")]
+    external_system.replies["unlay"] = [KeyError("spade")] * 3
     job = submitted()
     for _ in range(3):
         engine.advance(job.pk)
@@ -58,10 +58,10 @@ def stuck_undoing():
 
 
 def errored():
-    worlds.script["wall"] = [KeyError("bricks")]
+    external_system.replies["wall"] = [KeyError("bricks")]
     job = submitted()
     engine.advance(job.pk)
-    worlds.empty()
+    external_system.reset()
     return job
 
 
@@ -71,7 +71,7 @@ def test_a_stuck_job_goes_on_where_it_stopped_and_its_step_is_told(staff):
     decide_job(scope=staff, job_id=job.pk, decision="resume", reason="The host is back.")
     engine.advance(job.pk)
 
-    assert worlds.happened == ["lay", "wall", "wall*", "wall*", "roof", "succeeded"]
+    assert external_system.calls == ["lay", "wall", "wall*", "wall*", "roof", "succeeded"]
     ended = fresh(job)
     assert (ended.status, ended.outcome_code, ended.outcome_message) == (JobStatus.SUCCEEDED, "done", "")
     line = JobLogLine.objects.filter(job=job).last()
@@ -92,7 +92,7 @@ def test_a_job_that_got_stuck_going_back_goes_on_going_back_for_its_first_reason
         "rain",
         "It rains.",
     )
-    assert worlds.happened[-1] == "failed:failed:rain"
+    assert external_system.calls[-1] == "failed:failed:rain"
 
 
 def test_a_stuck_job_is_ended_with_a_reason_and_frees_its_locks(staff):
@@ -106,8 +106,8 @@ def test_a_stuck_job_is_ended_with_a_reason_and_frees_its_locks(staff):
         "ended_by_staff",
         "Done by hand.",
     )
-    assert worlds.happened[-1] == "failed:failed:ended_by_staff"
-    assert "unlay" not in worlds.happened
+    assert external_system.calls[-1] == "failed:failed:ended_by_staff"
+    assert "unlay" not in external_system.calls
     assert not EntityLock.objects.exists()
     assert statuses(job) == [StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.SKIPPED]
 
@@ -118,14 +118,14 @@ def test_a_stuck_job_is_ended_and_undone(staff):
     decide_job(scope=staff, job_id=job.pk, decision="end", reason="Not wanted.", undo=True)
     engine.advance(job.pk)
 
-    assert worlds.happened[-3:] == ["unwall", "unlay", "failed:cancelled:cancelled"]
+    assert external_system.calls[-3:] == ["unwall", "unlay", "failed:cancelled:cancelled"]
     assert fresh(job).status == JobStatus.CANCELLED
     assert not EntityLock.objects.exists()
 
 
 def test_a_stuck_job_whose_last_word_is_broken_can_still_be_ended(staff):
     job = stuck()
-    worlds.script["failed"] = [ValueError("no paper")]
+    external_system.replies["failed"] = [ValueError("no paper")]
 
     decide_job(scope=staff, job_id=job.pk, decision="end", reason="Enough.")
 
@@ -146,8 +146,8 @@ def test_a_job_of_an_unknown_kind_is_stuck_and_can_be_ended(staff):
 
 
 def test_a_parent_with_open_children_is_ended_by_undoing_alone(staff):
-    worlds.script["raise a"] = [Wait(1000)]
-    job = submitted(BuildVillage(["a"]))
+    external_system.replies["raise a"] = [Wait(1000)]
+    job = submitted(BuildVillageCommand(["a"]))
     engine.advance(job.pk)
     (child,) = Job.objects.filter(parent=job)
     engine.advance(child.pk)
@@ -163,8 +163,8 @@ def test_a_parent_with_open_children_is_ended_by_undoing_alone(staff):
 
 
 def test_a_stuck_child_is_ended_and_its_parent_goes_on(staff):
-    worlds.script["raise a"] = [killed, killed]
-    job = submitted(BuildVillage(["a", "b"], optional=True))
+    external_system.replies["raise a"] = [killed, killed]
+    job = submitted(BuildVillageCommand(["a", "b"], optional=True))
     engine.advance(job.pk)
     child = Job.objects.get(parent=job, position=0)
     for _ in range(2):
@@ -182,8 +182,8 @@ def test_a_stuck_child_is_ended_and_its_parent_goes_on(staff):
 
 
 def test_a_stuck_child_of_a_cancelled_tree_is_undone_when_it_is_let_go_on(staff):
-    worlds.script["roof a"] = [killed, killed]
-    job = submitted(BuildVillage(["a"]))
+    external_system.replies["roof a"] = [killed, killed]
+    job = submitted(BuildVillageCommand(["a"]))
     engine.advance(job.pk)
     child = Job.objects.get(parent=job)
     for _ in range(2):
@@ -197,8 +197,8 @@ def test_a_stuck_child_of_a_cancelled_tree_is_undone_when_it_is_let_go_on(staff)
     work()
 
     assert (fresh(job).status, fresh(child).status) == (JobStatus.CANCELLED, JobStatus.CANCELLED)
-    assert worlds.happened.count("roof a") == 1
-    assert "tear a" in worlds.happened
+    assert external_system.calls.count("roof a") == 1
+    assert "tear a" in external_system.calls
 
 
 def test_an_errored_job_is_tried_again_as_a_new_one(staff):
@@ -215,7 +215,7 @@ def test_an_errored_job_is_tried_again_as_a_new_one(staff):
 def test_a_retry_is_refused_like_any_other_submission_and_changes_nothing(staff):
     job = errored()
     with transaction.atomic():
-        engine.submit(PaintHouse())
+        engine.submit(PaintHouseCommand())
 
     with pytest.raises(engine.BusyError):
         decide_job(scope=staff, job_id=job.pk, decision="retry", reason="Mended.")
@@ -269,7 +269,7 @@ def test_two_who_decide_at_once_decide_once(staff):
 def test_a_command_over_rest(client):
     user = UserFactory(is_staff=True, is_superuser=True)
     client.force_login(user)
-    job = stuck(BuildHouse("rest"))
+    job = stuck(BuildHouseCommand("rest"))
 
     refused = client.post(f"/api/v1/jobs/{job.pk}/resume/", {}, content_type="application/json")
     resumed = client.post(

@@ -14,20 +14,20 @@ from tasks.command import Done, Failed, Wait
 from tasks.engine import recovery
 from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
 
-from . import worlds
-from .worlds import BuildHouse, PaintHouse
+from . import external_system
+from .external_system import BuildHouseCommand, PaintHouseCommand
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def new_world():
-    worlds.empty()
+def reset_external_system():
+    external_system.reset()
 
 
 def submitted(command=None):
     with transaction.atomic():
-        return engine.submit(command or BuildHouse()).job
+        return engine.submit(command or BuildHouseCommand()).job
 
 
 def fresh(job):
@@ -52,10 +52,10 @@ def statuses(job):
 
 def test_a_job_is_recorded_in_the_callers_transaction_or_not_at_all():
     with pytest.raises(RuntimeError, match="transaction"):
-        engine.submit(BuildHouse())
+        engine.submit(BuildHouseCommand())
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        engine.submit(BuildHouse())
+        engine.submit(BuildHouseCommand())
         raise ZeroDivisionError
 
     assert not Job.objects.exists()
@@ -66,11 +66,11 @@ def test_the_same_command_joins_and_another_is_busy():
     job = submitted()
 
     with transaction.atomic():
-        again = engine.submit(BuildHouse())
+        again = engine.submit(BuildHouseCommand())
     with pytest.raises(engine.BusyError) as painting, transaction.atomic():
-        engine.submit(PaintHouse())
+        engine.submit(PaintHouseCommand())
     with pytest.raises(engine.BusyError), transaction.atomic():
-        engine.submit(BuildHouse(colour="red"))
+        engine.submit(BuildHouseCommand(colour="red"))
 
     assert (again.joined, again.job.pk) == (True, job.pk)
     assert painting.value.job.pk == job.pk
@@ -79,7 +79,7 @@ def test_the_same_command_joins_and_another_is_busy():
 
 def test_a_refused_command_leaves_nothing():
     with pytest.raises(engine.NotValidError) as refused, transaction.atomic():
-        engine.submit(BuildHouse(colour="pink"))
+        engine.submit(BuildHouseCommand(colour="pink"))
 
     assert refused.value.code == "ugly"
     assert refused.value.errors == {"colour": ["Not pink."]}
@@ -94,7 +94,7 @@ def test_two_at_once_give_one_job():
         try:
             start.wait()
             with transaction.atomic():
-                jobs.append(engine.submit(BuildHouse()))
+                jobs.append(engine.submit(BuildHouseCommand()))
         finally:
             connection.close()
 
@@ -108,7 +108,7 @@ def test_two_at_once_give_one_job():
 
 def test_without_the_lock_two_at_once_give_two_jobs(monkeypatch):
     """The race is real: the test above would fail if nobody took locks."""
-    monkeypatch.setattr(BuildHouse, "locks", lambda self: [])
+    monkeypatch.setattr(BuildHouseCommand, "locks", lambda self: [])
     first, second = submitted(), submitted()
 
     assert first.pk != second.pk
@@ -123,24 +123,24 @@ def test_steps_run_in_order_and_the_end_frees_the_locks():
     engine.advance(job.pk)
 
     ended = fresh(job)
-    assert worlds.happened == ["lay", "wall", "roof", "succeeded"]
+    assert external_system.calls == ["lay", "wall", "roof", "succeeded"]
     assert (ended.status, ended.outcome_code, ended.owner) == (JobStatus.SUCCEEDED, "done", "")
     assert ended.ended_at is not None
     assert statuses(job) == [StepStatus.SUCCEEDED] * 3
     assert not EntityLock.objects.exists()
 
 
-def test_a_second_ring_finds_nothing_to_do():
+def test_a_second_message_finds_nothing_to_do():
     job = submitted()
     engine.advance(job.pk)
 
     engine.advance(job.pk)
 
-    assert worlds.happened.count("lay") == 1
+    assert external_system.calls.count("lay") == 1
 
 
 def test_a_step_that_waits_gives_the_process_back_until_its_time():
-    worlds.script["wall"] = [Wait(30, "drying")]
+    external_system.replies["wall"] = [Wait(30, "drying")]
     job = submitted()
 
     engine.advance(job.pk)
@@ -148,16 +148,16 @@ def test_a_step_that_waits_gives_the_process_back_until_its_time():
 
     waiting = fresh(job)
     assert (waiting.status, waiting.owner) == (JobStatus.WAITING, "")
-    assert worlds.happened == ["lay", "wall"]
+    assert external_system.calls == ["lay", "wall"]
     assert Step.objects.get(job=job, name="wall").message == "drying"
     due_now(job)
     engine.advance(job.pk)
-    assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
+    assert external_system.calls == ["lay", "wall", "wall*", "roof", "succeeded"]
 
 
 def test_only_tries_that_failed_are_counted_for_the_back_off():
-    worlds.script["roof"] = [Failed("rain", "It rains.")]
-    worlds.script["unwall"] = [Wait(1), Wait(1), Failed("stuck", "It will not come off."), Wait(1)]
+    external_system.replies["roof"] = [Failed("rain", "It rains.")]
+    external_system.replies["unwall"] = [Wait(1), Wait(1), Failed("stuck", "It will not come off."), Wait(1)]
     job, tries = submitted(), []
 
     for _ in range(4):
@@ -170,7 +170,7 @@ def test_only_tries_that_failed_are_counted_for_the_back_off():
 
 def test_a_step_runs_without_a_transaction():
     seen = []
-    worlds.script["lay"] = [lambda command: seen.append(connection.in_atomic_block)]
+    external_system.replies["lay"] = [lambda command: seen.append(connection.in_atomic_block)]
     engine.advance(submitted().pk)
 
     assert seen == [False]
@@ -184,7 +184,7 @@ def test_two_workers_run_a_step_once():
         entered.set()
         leave.wait(10)
 
-    worlds.script["lay"] = [until_told]
+    external_system.replies["lay"] = [until_told]
     job = submitted()
 
     def work():
@@ -200,7 +200,7 @@ def test_two_workers_run_a_step_once():
     leave.set()
     first.join()
 
-    assert worlds.happened.count("lay") == 1
+    assert external_system.calls.count("lay") == 1
     assert fresh(job).status == JobStatus.SUCCEEDED
 
 
@@ -211,10 +211,10 @@ def test_without_the_claim_two_workers_run_a_step_twice(monkeypatch):
         return Job.objects.get(pk=job_id), list(Step.objects.filter(job=job_id).order_by("position"))
 
     monkeypatch.setattr("tasks.engine.execution.claim_job", unclaimed)
-    worlds.script["lay"] = [lambda command: engine.advance(command.job.pk)]
+    external_system.replies["lay"] = [lambda command: engine.advance(command.job.pk)]
     engine.advance(submitted().pk)
 
-    assert worlds.happened.count("lay") == 2
+    assert external_system.calls.count("lay") == 2
 
 
 # --- Crashes -----------------------------------------------------------------------------------------------
@@ -229,17 +229,17 @@ def killed(command):
 
 
 def test_after_a_crash_finished_steps_stay_finished_and_the_broken_one_is_told():
-    worlds.script["wall"] = [killed]
+    external_system.replies["wall"] = [killed]
     job = submitted()
     with pytest.raises(Killed):
         engine.advance(job.pk)
 
     engine.advance(job.pk)
-    assert worlds.happened == ["lay", "wall"]  # the lease still stands
+    assert external_system.calls == ["lay", "wall"]  # the lease still stands
     its_worker_died(job)
     engine.advance(job.pk)
 
-    assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
+    assert external_system.calls == ["lay", "wall", "wall*", "roof", "succeeded"]
     assert fresh(job).status == JobStatus.SUCCEEDED
 
 
@@ -249,19 +249,19 @@ def test_a_worker_that_overslept_its_lease_cannot_write():
         engine.advance(command.job.pk)  # the rescuer does it all
         return Failed("late", "I come too late.")
 
-    worlds.script["lay"] = [oversleep]
+    external_system.replies["lay"] = [oversleep]
     job = submitted()
 
     engine.advance(job.pk)
 
     ended = fresh(job)
     assert (ended.status, ended.outcome_message) == (JobStatus.SUCCEEDED, "")
-    assert worlds.happened == ["lay", "lay*", "wall", "roof", "succeeded"]
+    assert external_system.calls == ["lay", "lay*", "wall", "roof", "succeeded"]
 
 
 def test_a_step_that_kills_every_worker_gets_stuck_with_its_locks(settings):
     settings.JOB_ATTEMPT_CAP = 3
-    worlds.script["lay"] = [killed] * 5
+    external_system.replies["lay"] = [killed] * 5
     job = submitted()
     for _ in range(3):
         with pytest.raises(Killed):
@@ -276,7 +276,7 @@ def test_a_step_that_kills_every_worker_gets_stuck_with_its_locks(settings):
 
 
 def test_when_the_last_write_fails_nothing_of_it_is_written():
-    worlds.script["succeeded"] = [ValueError("no room")]
+    external_system.replies["succeeded"] = [ValueError("no room")]
     job = submitted()
     with pytest.raises(ValueError, match="no room"):
         engine.advance(job.pk)
@@ -286,14 +286,16 @@ def test_when_the_last_write_fails_nothing_of_it_is_written():
     its_worker_died(job)
     engine.advance(job.pk)
     assert fresh(job).status == JobStatus.SUCCEEDED
-    assert worlds.happened == ["lay", "wall", "roof", "succeeded", "roof*", "succeeded"]
+    assert external_system.calls == ["lay", "wall", "roof", "succeeded", "roof*", "succeeded"]
 
 
-def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeypatch):
-    rung = []
-    monkeypatch.setattr(recovery, "dispatch_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
-    lost, waiting, dead, new = (submitted(BuildHouse(key=key)) for key in ("lost", "waiting", "dead", "new"))
-    done = submitted(BuildHouse(key="done"))
+def test_the_sweep_dispatches_overdue_jobs_and_no_others(monkeypatch):
+    dispatched = []
+    monkeypatch.setattr(recovery, "dispatch_jobs", lambda jobs: dispatched.extend(pk for pk, _queue in jobs))
+    lost, waiting, dead, new = (
+        submitted(BuildHouseCommand(key=key)) for key in ("lost", "waiting", "dead", "new")
+    )
+    done = submitted(BuildHouseCommand(key="done"))
     engine.advance(done.pk)
     long_ago = timezone.now() - timedelta(minutes=1)
     Job.objects.filter(pk__in=[lost.pk, dead.pk]).update(not_before=long_ago)
@@ -301,12 +303,12 @@ def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeyp
         status="waiting", not_before=timezone.now() + timedelta(minutes=1)
     )
     Job.objects.filter(pk=dead.pk).update(status="running", owner="somebody", lease_until=long_ago)
-    rung.clear()
+    dispatched.clear()
 
     assert engine.sweep() == 2
-    assert set(rung) == {lost.pk, dead.pk}
-    assert engine.sweep() == 0  # rung for a moment ago
-    assert new.pk not in rung
+    assert set(dispatched) == {lost.pk, dead.pk}
+    assert engine.sweep() == 0  # dispatched a moment ago
+    assert new.pk not in dispatched
 
 
 # --- What the database itself refuses ----------------------------------------------------------------------
@@ -330,7 +332,7 @@ def test_the_database_refuses_impossible_jobs(columns):
 
 
 def test_prune_forgets_old_ended_jobs_alone():
-    old, recent, open_job = (submitted(BuildHouse(key=key)) for key in ("old", "recent", "open"))
+    old, recent, open_job = (submitted(BuildHouseCommand(key=key)) for key in ("old", "recent", "open"))
     engine.advance(old.pk)
     engine.advance(recent.pk)
     Job.objects.filter(pk=old.pk).update(ended_at=timezone.now() - timedelta(days=100))
@@ -341,7 +343,7 @@ def test_prune_forgets_old_ended_jobs_alone():
 
 
 def test_done_is_the_answer_of_a_step_that_says_nothing():
-    worlds.script["lay"] = [lambda command: Done("laid")]
+    external_system.replies["lay"] = [lambda command: Done("laid")]
     job = submitted()
     engine.advance(job.pk)
 
@@ -359,8 +361,8 @@ def stored_by_the_release_before(job):
 
 
 def test_a_job_goes_on_whose_steps_were_renamed(monkeypatch):
-    monkeypatch.setattr(BuildHouse, "renamed_steps", {"raise_walls": "wall"})
-    worlds.script["wall"] = [Wait(60)]
+    monkeypatch.setattr(BuildHouseCommand, "renamed_steps", {"raise_walls": "wall"})
+    external_system.replies["wall"] = [Wait(60)]
     job = submitted()
     engine.advance(job.pk)
     stored_by_the_release_before(job)
@@ -371,12 +373,12 @@ def test_a_job_goes_on_whose_steps_were_renamed(monkeypatch):
     assert fresh(job).status == JobStatus.SUCCEEDED
     steps = Step.objects.filter(job=job).order_by("position")
     assert list(steps.values_list("name", flat=True)) == ["lay", "wall", "roof"]
-    assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
+    assert external_system.calls == ["lay", "wall", "wall*", "roof", "succeeded"]
 
 
 def test_a_renamed_step_is_taken_back(monkeypatch):
-    monkeypatch.setattr(BuildHouse, "renamed_steps", {"raise_walls": "wall"})
-    worlds.script["wall"] = [Wait(60), Failed("no", "No.")]
+    monkeypatch.setattr(BuildHouseCommand, "renamed_steps", {"raise_walls": "wall"})
+    external_system.replies["wall"] = [Wait(60), Failed("no", "No.")]
     job = submitted()
     engine.advance(job.pk)
     stored_by_the_release_before(job)
@@ -385,4 +387,4 @@ def test_a_renamed_step_is_taken_back(monkeypatch):
     engine.advance(job.pk)
 
     assert fresh(job).status == JobStatus.FAILED
-    assert "unwall" in worlds.happened and "unlay" in worlds.happened
+    assert "unwall" in external_system.calls and "unlay" in external_system.calls

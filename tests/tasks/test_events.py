@@ -20,8 +20,8 @@ from tests.factories import MembershipFactory
 from tests.faults.conftest import web
 from tests.working import work
 
-from . import worlds
-from .worlds import BuildHouse, BuildVillage
+from . import external_system
+from .external_system import BuildHouseCommand, BuildVillageCommand
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,10 +41,10 @@ def token(member):
 
 @pytest.fixture
 def job(member):
-    worlds.empty()
-    worlds.script["wall"] = [Wait(0), Wait(0)]
+    external_system.reset()
+    external_system.replies["wall"] = [Wait(0), Wait(0)]
     with transaction.atomic():
-        return engine.submit(BuildHouse(), tenant=member.tenant, user=member.user).job
+        return engine.submit(BuildHouseCommand(), tenant=member.tenant, user=member.user).job
 
 
 def events(answer):
@@ -172,10 +172,12 @@ def test_plain_polling_stays_beside_it(web, job, token):
 
 def test_a_tree_tells_how_far_everything_below_it_is(member, client):
     client.force_login(member.user)
-    worlds.empty()
-    worlds.script["roof b"] = [Wait(1000)]
+    external_system.reset()
+    external_system.replies["roof b"] = [Wait(1000)]
     with transaction.atomic():
-        tree = engine.submit(BuildVillage(["a", "b"], at_once=2), tenant=member.tenant, user=member.user).job
+        tree = engine.submit(
+            BuildVillageCommand(["a", "b"], at_once=2), tenant=member.tenant, user=member.user
+        ).job
     for _ in range(2):
         for pk in Job.objects.order_by("created_at", "position").values_list("pk", flat=True):
             engine.advance(pk)

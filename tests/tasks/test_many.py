@@ -12,15 +12,15 @@ from tasks import engine
 from tasks.engine import Spec
 from tasks.models import EntityLock, Job, Step
 
-from . import worlds
-from .worlds import BuildHouse, PaintHouse
+from . import external_system
+from .external_system import BuildHouseCommand, PaintHouseCommand
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def new_world():
-    worlds.empty()
+def reset_external_system():
+    external_system.reset()
 
 
 def many(*commands, **options):
@@ -33,7 +33,7 @@ def codes(answers):
 
 
 def test_all_are_recorded_when_all_pass():
-    answers = many(BuildHouse("a"), BuildHouse("b"))
+    answers = many(BuildHouseCommand("a"), BuildHouseCommand("b"))
 
     assert [answer.job.params["key"] for answer in answers] == ["a", "b"]
     assert Job.objects.count() == 2
@@ -44,10 +44,12 @@ def test_all_are_recorded_when_all_pass():
     }
 
 
-def test_one_refusal_stops_all_of_them_and_each_gets_its_answer():
-    many(PaintHouse("busy"))
+def test_one_refusal_stops_all_specs_and_each_has_its_result():
+    many(PaintHouseCommand("busy"))
 
-    answers = many(BuildHouse("a"), BuildHouse("b", "pink"), BuildHouse("busy"), mode="all")
+    answers = many(
+        BuildHouseCommand("a"), BuildHouseCommand("b", "pink"), BuildHouseCommand("busy"), mode="all"
+    )
 
     assert codes(answers) == [None, "ugly", "busy"]
     assert [answer.job for answer in answers] == [None, None, None]
@@ -55,10 +57,12 @@ def test_one_refusal_stops_all_of_them_and_each_gets_its_answer():
     assert [lock.key for lock in EntityLock.objects.all()] == ["house:busy"]
 
 
-def test_the_valid_ones_are_recorded_when_that_is_asked_for():
-    painting = many(PaintHouse("busy"))[0].job
+def test_valid_specs_are_recorded_in_mode_valid():
+    painting = many(PaintHouseCommand("busy"))[0].job
 
-    answers = many(BuildHouse("a"), BuildHouse("b", "pink"), BuildHouse("busy"), mode="valid")
+    answers = many(
+        BuildHouseCommand("a"), BuildHouseCommand("b", "pink"), BuildHouseCommand("busy"), mode="valid"
+    )
 
     assert codes(answers) == [None, "ugly", "busy"]
     assert answers[0].job.params["key"] == "a"
@@ -66,10 +70,16 @@ def test_the_valid_ones_are_recorded_when_that_is_asked_for():
     assert set(EntityLock.objects.values_list("key", flat=True)) == {"house:a", "house:busy"}
 
 
-def test_the_same_twice_joins_inside_a_request_and_across_requests():
-    first = many(BuildHouse("a"))[0].job
+def test_equal_specs_join_within_a_request_and_across_requests():
+    first = many(BuildHouseCommand("a"))[0].job
 
-    answers = many(BuildHouse("a"), BuildHouse("b"), BuildHouse("b"), PaintHouse("b"), mode="valid")
+    answers = many(
+        BuildHouseCommand("a"),
+        BuildHouseCommand("b"),
+        BuildHouseCommand("b"),
+        PaintHouseCommand("b"),
+        mode="valid",
+    )
 
     assert [answer.joined for answer in answers] == [True, False, True, False]
     assert answers[0].job.pk == first.pk
@@ -77,21 +87,21 @@ def test_the_same_twice_joins_inside_a_request_and_across_requests():
     assert codes(answers) == [None, None, None, "busy"]
 
 
-def test_a_key_that_a_refused_spec_named_first_goes_to_the_one_that_passes():
-    answers = many(BuildHouse("a", "pink"), PaintHouse("a"), mode="valid")
+def test_the_lock_of_a_refused_spec_is_reassigned_to_a_valid_one():
+    answers = many(BuildHouseCommand("a", "pink"), PaintHouseCommand("a"), mode="valid")
 
     assert codes(answers) == ["ugly", None]
     assert EntityLock.objects.get().job_id == answers[1].job.pk
 
 
-def test_a_dry_run_answers_alike_and_writes_nothing():
-    painting = many(PaintHouse("busy"))[0].job
+def test_a_dry_run_returns_the_same_results_and_writes_nothing():
+    painting = many(PaintHouseCommand("busy"))[0].job
 
     answers = many(
-        BuildHouse("a"),
-        BuildHouse("b", "pink"),
-        BuildHouse("busy"),
-        PaintHouse("busy"),
+        BuildHouseCommand("a"),
+        BuildHouseCommand("b", "pink"),
+        BuildHouseCommand("busy"),
+        PaintHouseCommand("busy"),
         dry_run=True,
         mode="valid",
     )
@@ -102,11 +112,11 @@ def test_a_dry_run_answers_alike_and_writes_nothing():
     assert EntityLock.objects.count() == 1
 
 
-def test_five_hundred_cost_as_many_statements_as_ten():
+def test_the_number_of_statements_does_not_depend_on_the_number_of_specs():
     counts = []
     for count in (10, 500):
         with CaptureQueriesContext(connection) as queries, transaction.atomic():
-            engine.submit_many([Spec(BuildHouse(f"{count}-{n}")) for n in range(count)])
+            engine.submit_many([Spec(BuildHouseCommand(f"{count}-{n}")) for n in range(count)])
         counts.append(
             len([query for query in queries if query["sql"].split()[0] in {"INSERT", "SELECT", "UPDATE"}])
         )
@@ -122,7 +132,7 @@ def test_two_requests_with_the_same_entities_in_other_orders_do_not_block_each_o
     def ask(order):
         try:
             together.wait(10)
-            outcomes.append(many(*[BuildHouse(key) for key in order], mode="valid"))
+            outcomes.append(many(*[BuildHouseCommand(key) for key in order], mode="valid"))
         except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it.
             problems.append(error)
         finally:

@@ -22,8 +22,8 @@ from tests.factories import UserFactory
 from tests.faults.conftest import web
 from tests.working import work
 
-from . import worlds
-from .worlds import BuildHouse
+from . import external_system
+from .external_system import BuildHouseCommand
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,8 +33,8 @@ __all__ = ["web"]
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     """A process that has not asked the broker yet."""
-    worlds.empty()
-    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._ask_broker))
+    external_system.reset()
+    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._fetch_broker_status))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def staff_token():
 
 def a_job(key, **columns):
     with transaction.atomic():
-        job = engine.submit(BuildHouse(key)).job
+        job = engine.submit(BuildHouseCommand(key)).job
     Job.objects.filter(pk=job.pk).update(**columns)
     return job
 
@@ -61,7 +61,7 @@ def a_job(key, **columns):
 # --- The broker --------------------------------------------------------------------------------------------
 
 
-def test_workers_say_what_they_do_and_queues_how_long_they_are(staff, celery_worker):
+def test_workers_and_queue_depths_are_listed(staff, celery_worker):
     a_job("waits")
     celery_worker(queues="polling,sync", concurrency=2)
 
@@ -110,7 +110,7 @@ def test_a_dead_broker_is_unknown_and_answers_within_two_seconds(web, staff_toke
         assert {queue["has_worker"] for queue in body.get("queues", [])} <= {None}
 
 
-def test_a_look_that_hangs_costs_a_process_one_thread():
+def test_a_hanging_probe_costs_a_process_one_thread():
     hang, asked = threading.Event(), []
 
     def ask():
@@ -133,7 +133,7 @@ def test_a_look_that_hangs_costs_a_process_one_thread():
 # --- Schedules ---------------------------------------------------------------------------------------------
 
 
-def test_a_schedule_is_switched_off_and_beat_is_told(staff):
+def test_a_schedule_is_disabled_and_beat_is_notified(staff):
     call_command("write_schedules", verbosity=0)
     told = PeriodicTasks.last_change()
     shown = {row["name"]: row for row in staff.get("/api/v1/queue/schedules/").json()}
@@ -153,7 +153,7 @@ def test_a_schedule_is_switched_off_and_beat_is_told(staff):
     assert (row.enabled, row.interval.every) == (False, 7)  # A deploy keeps it.
 
 
-def test_a_schedule_that_beat_forgets_is_late():
+def test_a_schedule_that_does_not_run_is_late():
     call_command("write_schedules", verbosity=0)
     PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=timezone.now() - timedelta(minutes=5))
 
@@ -162,7 +162,7 @@ def test_a_schedule_that_beat_forgets_is_late():
     assert late == {"tasks.sweep"}
 
 
-def test_a_schedule_that_is_not_there(staff):
+def test_an_unknown_schedule_is_404(staff):
     answer = staff.patch("/api/v1/queue/schedules/4711/", {"enabled": False}, content_type="application/json")
 
     assert answer.status_code == 404
@@ -171,7 +171,7 @@ def test_a_schedule_that_is_not_there(staff):
 # --- Jobs --------------------------------------------------------------------------------------------------
 
 
-def test_the_summary_counts_by_status_and_age_and_names_what_is_late_or_in_trouble(staff):
+def test_the_summary_counts_jobs_and_lists_overdue_and_troubled_ones(staff):
     old = timezone.now() - timedelta(minutes=30)
     a_job("new")
     late = a_job("late", created_at=old, not_before=old)
@@ -197,7 +197,7 @@ def test_the_summary_counts_by_status_and_age_and_names_what_is_late_or_in_troub
 # --- The canary --------------------------------------------------------------------------------------------
 
 
-def test_the_canary_goes_through_everything_and_its_age_is_shown(client, celery_worker):
+def test_the_canary_passes_through_the_system_and_its_age_is_shown(client, celery_worker):
     celery_worker(queues="jobs,polling")
     assert queues.seconds_since_canary() is None
 
@@ -218,7 +218,7 @@ def test_a_beat_that_fires_twice_sends_one_canary():
     assert Job.objects.count() == 1
 
 
-def test_canaries_are_forgotten_after_a_day_and_other_jobs_are_kept():
+def test_canaries_are_pruned_after_a_day_and_other_jobs_are_kept():
     canary.send_canary()
     work()
     kept = a_job("kept")
@@ -233,7 +233,7 @@ def test_canaries_are_forgotten_after_a_day_and_other_jobs_are_kept():
 # --- The admin ---------------------------------------------------------------------------------------------
 
 
-def test_the_queue_page_shows_it_all_and_switches_a_schedule(staff):
+def test_the_queue_page_shows_the_summary_and_disables_a_schedule(staff):
     call_command("write_schedules", verbosity=0)
     a_job("stuck", status=JobStatus.STUCK, outcome_code="stuck", outcome_message="Dead.")
     sweep = PeriodicTask.objects.get(name="tasks.sweep")
@@ -266,7 +266,7 @@ def test_the_buttons_of_a_stuck_job(staff):
     assert Job.objects.get(pk=job.pk).status == JobStatus.FAILED
 
 
-def test_who_is_not_staff_has_no_queue_page(client):
+def test_the_queue_page_is_for_staff_only(client):
     client.force_login(UserFactory())
 
     assert client.get("/admin/tasks/job/queue/").status_code == 302

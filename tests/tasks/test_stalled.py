@@ -14,7 +14,7 @@ from tasks import engine, polling
 from tasks.command import STALLED_AFTER, Command, Failed, Result, Wait, Watch, register, step
 from tasks.models import AsyncTask, Job, JobStatus, Step
 
-from . import worlds
+from . import external_system
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,29 +31,29 @@ class GrowInVain(Command):
 
     @step
     def see_it_grown(self) -> Result:
-        worlds.happened.append("watch")
+        external_system.calls.append("watch")
         return Watch("thing", "garden", self.key, until=frozenset({"grown"}), unless=frozenset({"dead"}))
 
     @see_it_grown.stalled
     def dig(self) -> Result:
-        return worlds.play(self, "dig")
+        return external_system.run_scripted(self, "dig")
 
     @step
     def then(self) -> Result:
-        return worlds.play(self, "then")
+        return external_system.run_scripted(self, "then")
 
     def explain(self, status: str, fault: str) -> str:
         return {"dead": "It was the frost."}.get(status, "")
 
 
 @pytest.fixture(autouse=True)
-def new_world():
-    worlds.empty()
+def reset_external_system():
+    external_system.reset()
 
 
 @pytest.fixture
 def job():
-    worlds.things["oak"] = "small"
+    external_system.objects["oak"] = "small"
     with transaction.atomic():
         job = engine.submit(GrowInVain()).job
     engine.advance(job.pk)
@@ -75,23 +75,23 @@ def test_a_watch_is_asked_about_in_time_and_not_before(job):
     assert abs(due - timezone.now() - STALLED_AFTER) < timedelta(seconds=5)
     Job.objects.update(not_before=timezone.now())
     engine.advance(job.pk)
-    assert worlds.happened == ["watch"]
+    assert external_system.calls == ["watch"]
 
 
 def test_waiting_goes_on_with_the_same_watch_and_says_why(job):
-    worlds.script["dig"] = [Wait(20, "The roots are alive.")]
+    external_system.replies["dig"] = [Wait(20, "The roots are alive.")]
 
     waiting = now_is_late(job)
 
     assert waiting.status == JobStatus.WAITING
     assert timedelta(seconds=15) < waiting.not_before - timezone.now() < timedelta(seconds=21)
     assert Step.objects.get(job=job, position=0).message == "The roots are alive."
-    worlds.things["oak"] = "grown"
+    external_system.objects["oak"] = "grown"
     AsyncTask.objects.update(next_look_at=timezone.now())
     polling.poll("thing", "garden")
     engine.advance(job.pk)
     assert Job.objects.get(pk=job.pk).status == JobStatus.SUCCEEDED
-    assert worlds.happened == ["watch", "dig*", "then"]
+    assert external_system.calls == ["watch", "dig*", "then"]
 
 
 def test_what_has_come_about_unseen_is_done(job):
@@ -100,7 +100,7 @@ def test_what_has_come_about_unseen_is_done(job):
 
 
 def test_what_will_not_come_ends_the_job(job):
-    worlds.script["dig"] = [Failed("lost", "Nobody planted it.")]
+    external_system.replies["dig"] = [Failed("lost", "Nobody planted it.")]
 
     ended = now_is_late(job)
 
@@ -109,19 +109,19 @@ def test_what_will_not_come_ends_the_job(job):
 
 @pytest.mark.parametrize("answer", [RuntimeError("a bug"), Watch("thing", "garden", "elm", frozenset({"x"}))])
 def test_a_mistake_in_the_question_decides_nothing(job, answer):
-    worlds.script["dig"] = [answer]
+    external_system.replies["dig"] = [answer]
 
     assert now_is_late(job).status == JobStatus.WAITING
     assert AsyncTask.objects.get().verdict == "open"
 
 
 def test_an_outside_that_answers_again_is_looked_at_without_waiting_for_the_back_off(job):
-    worlds.things["oak"] = "grown"
-    worlds.away.append(polling.PollError("away", 600.0))
+    external_system.objects["oak"] = "grown"
+    external_system.outages.append(polling.PollError("away", 600.0))
     AsyncTask.objects.update(next_look_at=timezone.now())
     polling.poll("thing", "garden")
-    worlds.away.clear()
-    worlds.script["dig"] = [Wait(1.0)]
+    external_system.outages.clear()
+    external_system.replies["dig"] = [Wait(1.0)]
 
     now_is_late(job)
 
@@ -133,18 +133,18 @@ def test_an_outside_that_answers_again_is_looked_at_without_waiting_for_the_back
 
 def test_what_the_poller_decides_meanwhile_counts(job):
     def grows_now(command):
-        worlds.things["oak"] = "grown"
+        external_system.objects["oak"] = "grown"
         AsyncTask.objects.update(next_look_at=timezone.now())
         polling.poll("thing", "garden")
         return Failed("lost", "Nobody planted it.")
 
-    worlds.script["dig"] = [grows_now]
+    external_system.replies["dig"] = [grows_now]
 
     assert now_is_late(job).status == JobStatus.SUCCEEDED
 
 
 def test_a_command_explains_what_the_outside_has_decided(job):
-    worlds.things["oak"] = "dead"
+    external_system.objects["oak"] = "dead"
     AsyncTask.objects.update(next_look_at=timezone.now())
     polling.poll("thing", "garden")
 

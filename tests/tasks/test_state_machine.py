@@ -24,9 +24,9 @@ from tasks.models import ENDED, JobStatus
 from tasks.polling import MISSING, PollError
 from tests.stories import ALL, invented
 
-from . import worlds
-from .driving import ROUND, Armed, Stage, stage
-from .ledger import Answer, Brood, Plan, book
+from . import external_system
+from .engine_driver import ROUND, Armed, EngineHarness, engine_harness
+from .ledger import Answer, ChildrenPlan, Plan, effect_ledger
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -97,7 +97,7 @@ LEAVES = st.one_of(PLAIN_CHORES, PLAIN_CHORES, ERRANDS, CHORES)
 
 def broods(children, most):
     return st.builds(
-        Brood,
+        ChildrenPlan,
         st.lists(children, min_size=1, max_size=most),
         at_once=st.integers(1, 3),
         optional=st.booleans(),
@@ -124,11 +124,11 @@ WHICH = st.integers(0, 15)
 class Engine(RuleBasedStateMachine):
     """The engine, and everything around it that can happen."""
 
-    stage: ClassVar[Stage]
+    harness: ClassVar[EngineHarness]
 
     def __init__(self):
         super().__init__()
-        self.driver = self.stage.new_driver()
+        self.driver = self.harness.new_driver()
         self.sound = True
         self.decisions = []
 
@@ -155,21 +155,21 @@ class Engine(RuleBasedStateMachine):
     def a_minute_passes(self, grown):
         self.driver.pass_time(ROUND)
         if grown:
-            book.move_on()
+            effect_ledger.move_on()
         self.driver.poll()
         self.driver.sweep()
         self.driver.deliver_all()
 
     @rule()
     def a_minute_passes_outside_and_messages_come(self):
-        book.move_on()
+        effect_ledger.move_on()
         self.driver.pass_time(ROUND)
         self.driver.poll()
         self.driver.deliver_all()
 
     @rule()
     def a_minute_passes_and_the_sweep_rings(self):
-        book.move_on()
+        effect_ledger.move_on()
         self.driver.pass_time(ROUND)
         self.driver.messages.clear()
         self.driver.sweep()
@@ -213,15 +213,17 @@ class Engine(RuleBasedStateMachine):
     @rule(which=WHICH)
     def deadlines_pass(self, which):
         if job := self.job(which, *(set(JobStatus.values) - ENDED)):
-            self.driver.be_late(job)
+            self.driver.pass_deadlines(job)
 
     @rule(which=WHICH, becomes=st.sampled_from(["grown", "grown", "dead", "stubborn", MISSING]))
     def something_outside_changes(self, which, becomes):
-        changing = [thing for thing in worlds.things if worlds.things[thing] in {"small", "going"}]
+        changing = [
+            thing for thing in external_system.objects if external_system.objects[thing] in {"small", "going"}
+        ]
         if changing:
             thing = changing[which % len(changing)]
-            if worlds.things[thing] == "small" or becomes in {MISSING, "stubborn"}:
-                book.turn(thing, becomes)
+            if external_system.objects[thing] == "small" or becomes in {MISSING, "stubborn"}:
+                effect_ledger.turn(thing, becomes)
 
     @rule()
     def poll(self):
@@ -229,10 +231,10 @@ class Engine(RuleBasedStateMachine):
 
     @rule()
     def the_outside_goes_away_or_comes_back(self):
-        if worlds.away:
-            worlds.away.clear()
+        if external_system.outages:
+            external_system.outages.clear()
         else:
-            worlds.away.append(PollError("the garden is closed"))
+            external_system.outages.append(PollError("the garden is closed"))
 
     @rule(
         which=WHICH,
@@ -263,5 +265,5 @@ class Engine(RuleBasedStateMachine):
 
 def test_whatever_happens_what_must_hold_holds_and_everything_ends(settings):
     settings.JOB_ATTEMPT_CAP = 3
-    with stage() as Engine.stage:
+    with engine_harness() as Engine.harness:
         run_state_machine_as_test(Engine, settings=SETTINGS)

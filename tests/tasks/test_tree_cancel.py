@@ -15,20 +15,20 @@ from tasks.engine.children import cancel_descendants
 from tasks.models import EntityLock, Job, JobStatus
 from tests.working import work
 
-from . import worlds
+from . import external_system
+from .external_system import BuildVillageCommand
 from .test_engine import fresh, submitted
-from .test_trees import advance_all, children, new_world, overdue, statuses
-from .worlds import BuildVillage
+from .test_trees import advance_all, children, overdue, reset_external_system, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-__all__ = ["new_world"]
+__all__ = ["reset_external_system"]
 
 
 def test_a_cancel_ends_the_parent_only_after_its_children():
-    worlds.script["raise a"] = [Wait(1000)]
-    worlds.script["tear a"] = [Wait(0)]
-    job = submitted(BuildVillage(["a", "b"]))
+    external_system.replies["raise a"] = [Wait(1000)]
+    external_system.replies["tear a"] = [Wait(0)]
+    job = submitted(BuildVillageCommand(["a", "b"]))
     for _ in range(2):
         advance_all()
 
@@ -37,13 +37,13 @@ def test_a_cancel_ends_the_parent_only_after_its_children():
     assert fresh(job).status == JobStatus.WAITING
     work()
 
-    assert worlds.happened[-3:] == ["a:cancelled:cancelled", "unsurvey", "village:cancelled:cancelled"]
+    assert external_system.calls[-3:] == ["a:cancelled:cancelled", "unsurvey", "village:cancelled:cancelled"]
     assert statuses(job) == [JobStatus.CANCELLED] * 2
 
 
 def test_a_parent_past_its_deadline_winds_its_children_up_first():
-    worlds.script["raise a"] = [Wait(1000)]
-    job = submitted(BuildVillage(["a", "b"]))
+    external_system.replies["raise a"] = [Wait(1000)]
+    job = submitted(BuildVillageCommand(["a", "b"]))
     for _ in range(2):
         advance_all()
 
@@ -56,8 +56,8 @@ def test_a_parent_past_its_deadline_winds_its_children_up_first():
 
 
 def test_a_child_is_not_cancelled_alone(monkeypatch):
-    worlds.script["raise a"] = [Wait(1000)]
-    job = submitted(BuildVillage(["a"]))
+    external_system.replies["raise a"] = [Wait(1000)]
+    job = submitted(BuildVillageCommand(["a"]))
     engine.advance(job.pk)
 
     assert not engine.cancel(children(job)[0])
@@ -65,8 +65,8 @@ def test_a_child_is_not_cancelled_alone(monkeypatch):
 
 
 def test_cancelling_twice_is_heard_once():
-    worlds.script["raise a"] = [Wait(1000)]
-    job = submitted(BuildVillage(["a"]))
+    external_system.replies["raise a"] = [Wait(1000)]
+    job = submitted(BuildVillageCommand(["a"]))
     for _ in range(2):
         advance_all()
     engine.cancel(fresh(job))
@@ -74,15 +74,15 @@ def test_cancelling_twice_is_heard_once():
         cancel_descendants(job.pk)
     work()
 
-    assert worlds.happened.count("a:cancelled:cancelled") == 1
+    assert external_system.calls.count("a:cancelled:cancelled") == 1
 
 
 def test_children_that_end_during_a_cancel_of_the_tree_do_not_block_it():
     """Real threads: ends lock parent then child, a cancel root then children; in other orders they would deadlock."""
     for round_ in range(5):
-        worlds.empty()
+        external_system.reset()
         keys = [f"{round_}-{n}" for n in range(6)]
-        job = submitted(BuildVillage(keys, at_once=6))
+        job = submitted(BuildVillageCommand(keys, at_once=6))
         engine.advance(job.pk)
         together = threading.Barrier(7)
         problems = []

@@ -13,26 +13,26 @@ from tasks import engine, polling
 from tasks.leases import Lease
 from tasks.models import AsyncTask, JobLogLine, JobStatus, PollScope
 
-from .driving import Driver
-from .ledger import Answer, Brood, Plan, book
-from .test_crash_points import REFUSES, first, go_on, theatre
+from .engine_driver import Driver
+from .ledger import Answer, ChildrenPlan, Plan, effect_ledger
+from .test_crash_points import REFUSES, first, go_on, harness
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-__all__ = ["theatre"]
+__all__ = ["harness"]
 
 SLOW = ("oversleep",)
 
 
-def overslept(theatre, plan: Plan, times: int = 1) -> Driver:
+def run_with_takeover(harness, plan: Plan, times: int = 1) -> Driver:
     """Carry a plan out in which a worker oversleeps its lease in the middle of a step, while another does the job.
 
     The driver compares: whatever the late one could write is as the other one left it.
     """
-    driver = theatre.new_driver()
+    driver = harness.new_driver()
     driver.submit(plan)
     go_on(driver, 6)
-    assert driver.overslept == times
+    assert driver.takeovers == times
     driver.check()
     driver.check_end()
     return driver
@@ -40,67 +40,67 @@ def overslept(theatre, plan: Plan, times: int = 1) -> Driver:
 
 @pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
 @pytest.mark.parametrize("step", ["buy", "grow", "polish"])
-def test_what_a_late_worker_has_to_say_of_a_step_is_refused(theatre, step, answer):
+def test_what_a_late_worker_has_to_say_of_a_step_is_refused(harness, step, answer):
     """Also when the step is a watch, of which a job has one at a time, and when it is the last, which ends the job."""
-    driver = overslept(theatre, Plan(script={step: [Answer(answer, SLOW)]}))
+    driver = run_with_takeover(harness, Plan(script={step: [Answer(answer, SLOW)]}))
 
     job = first(driver)
     assert job.status == JobStatus.SUCCEEDED
-    assert book.calls[job.pk, step] == 2
-    assert book.present[job.pk, step] == 1
+    assert effect_ledger.calls[job.pk, step] == 2
+    assert effect_ledger.present[job.pk, step] == 1
     assert AsyncTask.objects.count() == 1
     assert job.lines.filter(message="told: succeeded").count() == 1
 
 
 @pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
 @pytest.mark.parametrize("undo", ["sell", "uproot"])
-def test_what_a_late_worker_has_to_say_of_an_undo_is_refused(theatre, undo, answer):
-    driver = overslept(theatre, Plan(script={"polish": REFUSES, undo: [Answer(answer, SLOW)]}))
+def test_what_a_late_worker_has_to_say_of_an_undo_is_refused(harness, undo, answer):
+    driver = run_with_takeover(harness, Plan(script={"polish": REFUSES, undo: [Answer(answer, SLOW)]}))
 
     job = first(driver)
     assert (job.status, job.outcome_code) == (JobStatus.FAILED, "refused")
-    assert book.calls[job.pk, undo] == 2
-    assert not any(book.present.values())
+    assert effect_ledger.calls[job.pk, undo] == 2
+    assert not any(effect_ledger.present.values())
 
 
 @pytest.mark.parametrize("step", ["buy", "grow", "polish"])
-def test_who_comes_while_a_lease_stands_finds_nothing_to_do(theatre, step):
-    driver = theatre.new_driver()
+def test_who_comes_while_a_lease_stands_finds_nothing_to_do(harness, step):
+    driver = harness.new_driver()
     driver.submit(Plan(script={step: [Answer("done", ("other",))]}))
 
     go_on(driver)
 
     assert first(driver).status == JobStatus.SUCCEEDED
-    assert book.calls[first(driver).pk, step] == 1
+    assert effect_ledger.calls[first(driver).pk, step] == 1
     driver.check_end()
 
 
-def test_a_late_worker_of_a_cancelled_job_cannot_bring_it_back(theatre):
-    driver = overslept(theatre, Plan(script={"buy": [Answer("done", ("cancel", *SLOW))]}))
+def test_a_late_worker_of_a_cancelled_job_cannot_bring_it_back(harness):
+    driver = run_with_takeover(harness, Plan(script={"buy": [Answer("done", ("cancel", *SLOW))]}))
 
     assert first(driver).status == JobStatus.CANCELLED
-    assert not any(book.present.values())
+    assert not any(effect_ledger.present.values())
 
 
-def test_children_are_not_born_twice(theatre):
-    brood = Brood([Plan(spot=1), Plan("errand", 2)], at_once=2)
-    driver = overslept(theatre, Plan("project", 0, {"build": [Answer("done", SLOW)]}, build=brood))
+def test_children_are_not_born_twice(harness):
+    brood = ChildrenPlan([Plan(spot=1), Plan("errand", 2)], at_once=2)
+    driver = run_with_takeover(harness, Plan("project", 0, {"build": [Answer("done", SLOW)]}, build=brood))
 
     assert sorted(job.subject for job in driver.jobs()) == ["plan0", "plan0.build0", "plan0.build1"]
     assert {job.status for job in driver.jobs()} == {JobStatus.SUCCEEDED}
 
 
-def test_a_late_spawn_brings_no_children_into_a_job_that_failed_meanwhile(theatre):
+def test_a_late_spawn_brings_no_children_into_a_job_that_failed_meanwhile(harness):
     script = {"build": [Answer("done", SLOW), Answer("failed"), Answer("failed")]}
-    driver = overslept(theatre, Plan("project", 0, script, build=Brood([Plan(spot=1)])))
+    driver = run_with_takeover(harness, Plan("project", 0, script, build=ChildrenPlan([Plan(spot=1)])))
 
     (job,) = driver.jobs()
     assert job.status == JobStatus.FAILED
 
 
-def test_a_job_is_ended_once_by_two_who_are_ending_it(theatre):
+def test_a_job_is_ended_once_by_two_who_are_ending_it(harness):
     """Real threads: the late one is inside the transaction of its last word when the other one ends the job."""
-    driver = theatre.new_driver()
+    driver = harness.new_driver()
     driver.submit(Plan("errand"))
 
     def other_worker():
@@ -115,8 +115,8 @@ def test_a_job_is_ended_once_by_two_who_are_ending_it(theatre):
         thread.start()
         thread.join()
 
-    book.happen = end_elsewhere
-    book.answers["plan0", "hook"] = [Answer("done", SLOW)]
+    effect_ledger.happen = end_elsewhere
+    effect_ledger.answers["plan0", "hook"] = [Answer("done", SLOW)]
     engine.advance(first(driver).pk)
 
     assert first(driver).status == JobStatus.SUCCEEDED
@@ -124,21 +124,21 @@ def test_a_job_is_ended_once_by_two_who_are_ending_it(theatre):
     driver.check_end()
 
 
-def test_without_the_owner_in_its_writes_a_late_worker_would_be_believed(theatre, monkeypatch):
+def test_without_the_owner_in_its_writes_a_late_worker_would_be_believed(harness, monkeypatch):
     """The race is real: the tests above fail when a write only names the job."""
     monkeypatch.setattr(Lease, "held_row", property(lambda lease: lease.row))
-    driver = theatre.new_driver()
+    driver = harness.new_driver()
     driver.submit(Plan(script={"buy": [Answer("done", SLOW)]}))
 
     driver.deliver_all()
 
-    assert book.faults
+    assert effect_ledger.faults
 
 
 @pytest.fixture
-def watched(theatre, monkeypatch):
+def watched(harness, monkeypatch):
     """A job that watches, and a round of looking during which the lease ends and another does the round."""
-    driver = theatre.new_driver()
+    driver = harness.new_driver()
     driver.submit(Plan())
     driver.deliver_all()
     assert AsyncTask.objects.get().verdict == "open"
@@ -152,7 +152,7 @@ def watched(theatre, monkeypatch):
             rounds.append(object_id)
             if len(rounds) > 1:
                 return looked(scope, object_id)
-            book.turn(object_id, other_sees)
+            effect_ledger.turn(object_id, other_sees)
             driver.end_leases()
             driver.poll()
             driver.deliver_all()
@@ -183,9 +183,9 @@ def test_what_a_late_poller_saw_changes_nothing_that_is_decided(watched, sees):
 
 
 @pytest.mark.parametrize("sees", ["small", "grown", polling.PollError("the garden is closed")], ids=str)
-def test_a_late_poller_does_not_let_go_of_the_scope_that_another_holds(theatre, monkeypatch, sees):
+def test_a_late_poller_does_not_let_go_of_the_scope_that_another_holds(harness, monkeypatch, sees):
     """It would be looked at by two at once from then on."""
-    driver = theatre.new_driver()
+    driver = harness.new_driver()
     driver.submit(Plan())
     driver.deliver_all()
 

@@ -13,26 +13,26 @@ from tasks.engine.claims import Claim, FencedError, job_row
 from tasks.leases import Lease
 from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
 
-from . import worlds
+from . import external_system
+from .external_system import BuildHouseCommand
 from .test_engine import Killed, due_now, fresh, its_worker_died, killed, statuses, submitted
-from .worlds import BuildHouse
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def new_world():
-    worlds.empty()
+def reset_external_system():
+    external_system.reset()
 
 
 def test_failure_is_undone_backwards_before_it_is_final():
-    worlds.script["roof"] = [Failed("rain", "It rains.")]
+    external_system.replies["roof"] = [Failed("rain", "It rains.")]
     job = submitted()
 
     engine.advance(job.pk)
 
     ended = fresh(job)
-    assert worlds.happened == ["lay", "wall", "roof", "unwall", "unlay", "failed:failed:rain"]
+    assert external_system.calls == ["lay", "wall", "roof", "unwall", "unlay", "failed:failed:rain"]
     assert (ended.status, ended.outcome_code, ended.outcome_message) == (
         JobStatus.FAILED,
         "rain",
@@ -43,8 +43,8 @@ def test_failure_is_undone_backwards_before_it_is_final():
 
 
 def test_an_undo_is_tried_until_it_succeeds_and_the_job_says_what_is_left():
-    worlds.script["wall"] = [Failed("rain", "It rains.")]
-    worlds.script["unwall"] = [Failed("stuck", "It will not come off."), Wait(1, "Pulling.")]
+    external_system.replies["wall"] = [Failed("rain", "It rains.")]
+    external_system.replies["unwall"] = [Failed("stuck", "It will not come off."), Wait(1, "Pulling.")]
     job = submitted()
 
     engine.advance(job.pk)
@@ -55,13 +55,21 @@ def test_an_undo_is_tried_until_it_succeeds_and_the_job_says_what_is_left():
         due_now(job)
         engine.advance(job.pk)
 
-    assert worlds.happened == ["lay", "wall", "unwall", "unwall*", "unwall*", "unlay", "failed:failed:rain"]
+    assert external_system.calls == [
+        "lay",
+        "wall",
+        "unwall",
+        "unwall*",
+        "unwall*",
+        "unlay",
+        "failed:failed:rain",
+    ]
     assert fresh(job).status == JobStatus.FAILED
 
 
 def test_an_undo_goes_on_after_a_crash():
-    worlds.script["roof"] = [Failed("rain", "It rains.")]
-    worlds.script["unlay"] = [killed]
+    external_system.replies["roof"] = [Failed("rain", "It rains.")]
+    external_system.replies["unlay"] = [killed]
     job = submitted()
     with pytest.raises(Killed):
         engine.advance(job.pk)
@@ -69,12 +77,12 @@ def test_an_undo_goes_on_after_a_crash():
     its_worker_died(job)
     engine.advance(job.pk)
 
-    assert worlds.happened == ["lay", "wall", "roof", "unwall", "unlay", "unlay*", "failed:failed:rain"]
+    assert external_system.calls == ["lay", "wall", "roof", "unwall", "unlay", "unlay*", "failed:failed:rain"]
     assert fresh(job).status == JobStatus.FAILED
 
 
 def test_a_bug_of_ours_is_errored_and_keeps_its_traceback():
-    worlds.script["wall"] = [KeyError("bricks")]
+    external_system.replies["wall"] = [KeyError("bricks")]
     job = submitted()
 
     engine.advance(job.pk)
@@ -83,7 +91,7 @@ def test_a_bug_of_ours_is_errored_and_keeps_its_traceback():
     assert (ended.status, ended.outcome_code) == (JobStatus.ERRORED, "internal_error")
     assert "bricks" in ended.traceback
     assert "bricks" not in ended.outcome_message
-    assert worlds.happened == ["lay", "wall", "unwall", "unlay", "failed:errored:internal_error"]
+    assert external_system.calls == ["lay", "wall", "unwall", "unlay", "failed:errored:internal_error"]
 
 
 def test_a_cancel_before_the_start_leaves_nothing_to_undo():
@@ -92,32 +100,34 @@ def test_a_cancel_before_the_start_leaves_nothing_to_undo():
     assert engine.cancel(fresh(job))
     engine.advance(job.pk)
 
-    assert worlds.happened == ["failed:cancelled:cancelled"]
+    assert external_system.calls == ["failed:cancelled:cancelled"]
     assert fresh(job).status == JobStatus.CANCELLED
     assert statuses(job) == [StepStatus.SKIPPED] * 3
     assert not EntityLock.objects.exists()
 
 
 def test_a_cancel_takes_effect_at_the_next_step_and_undoes():
-    worlds.script["lay"] = [lambda command: engine.cancel(Job.objects.get(pk=command.job.pk)) and None]
+    external_system.replies["lay"] = [
+        lambda command: engine.cancel(Job.objects.get(pk=command.job.pk)) and None
+    ]
     job = submitted()
 
     engine.advance(job.pk)
 
-    assert worlds.happened == ["lay", "unlay", "failed:cancelled:cancelled"]
+    assert external_system.calls == ["lay", "unlay", "failed:cancelled:cancelled"]
     assert fresh(job).status == JobStatus.CANCELLED
     assert not engine.cancel(fresh(job))
 
 
 def test_a_cancel_during_a_wait_is_heard_at_once():
-    worlds.script["wall"] = [Wait(3000)]
+    external_system.replies["wall"] = [Wait(3000)]
     job = submitted()
     engine.advance(job.pk)
 
     engine.cancel(fresh(job))
     engine.advance(job.pk)
 
-    assert worlds.happened == ["lay", "wall", "unwall", "unlay", "failed:cancelled:cancelled"]
+    assert external_system.calls == ["lay", "wall", "unwall", "unlay", "failed:cancelled:cancelled"]
 
 
 def test_a_cancel_during_a_step_that_then_waits_is_heard_without_waiting():
@@ -125,19 +135,19 @@ def test_a_cancel_during_a_step_that_then_waits_is_heard_without_waiting():
         engine.cancel(Job.objects.get(pk=command.job.pk))
         return Wait(3000)
 
-    worlds.script["wall"] = [cancelled_meanwhile]
+    external_system.replies["wall"] = [cancelled_meanwhile]
     job = submitted()
 
     engine.advance(job.pk)
     engine.advance(job.pk)
 
-    assert worlds.happened == ["lay", "wall", "unwall", "unlay", "failed:cancelled:cancelled"]
+    assert external_system.calls == ["lay", "wall", "unwall", "unlay", "failed:cancelled:cancelled"]
 
 
 def test_a_move_that_is_not_legal_is_refused():
     """Every move is compared with the table of legal ones, besides the owner."""
     job = submitted()
-    claim = Claim(job, Lease(job_row(job.pk), "somebody"), [], BuildHouse())
+    claim = Claim(job, Lease(job_row(job.pk), "somebody"), [], BuildHouseCommand())
     Job.objects.filter(pk=job.pk).update(owner="somebody")
 
     with pytest.raises(FencedError):
@@ -146,7 +156,7 @@ def test_a_move_that_is_not_legal_is_refused():
 
 
 def test_a_step_past_its_deadline_fails_with_its_last_word():
-    worlds.script["wall"] = [Wait(1, "still wet"), Wait(1, "still wet")]
+    external_system.replies["wall"] = [Wait(1, "still wet"), Wait(1, "still wet")]
     job = submitted()
     engine.advance(job.pk)
     Step.objects.filter(job=job, name="wall").update(deadline=timezone.now() - timedelta(seconds=1))
@@ -156,7 +166,7 @@ def test_a_step_past_its_deadline_fails_with_its_last_word():
 
     assert fresh(job).outcome_code == "timeout"
     assert "still wet" in fresh(job).outcome_message
-    assert worlds.happened[-1] == "failed:failed:timeout"
+    assert external_system.calls[-1] == "failed:failed:timeout"
 
 
 def test_a_job_past_its_deadline_fails():
@@ -171,8 +181,8 @@ def test_a_job_past_its_deadline_fails():
 def test_an_effect_that_no_record_speaks_of_is_told_to_the_undo():
     """A worker dies in a step and the job is cancelled before anybody looks: the effect may be out there."""
     told = []
-    worlds.script["lay"] = [killed]
-    worlds.script["unlay"] = [lambda command: told.append(command.data.get("unrecorded"))]
+    external_system.replies["lay"] = [killed]
+    external_system.replies["unlay"] = [lambda command: told.append(command.data.get("unrecorded"))]
     job = submitted()
     with pytest.raises(Killed):
         engine.advance(job.pk)
@@ -191,7 +201,7 @@ def out_of_time(job):
 
 
 def test_a_step_that_waits_is_run_once_more_before_it_is_undone_for_being_late():
-    worlds.script["wall"] = [Wait(3600, "The cloud asks us to come back in an hour.")]
+    external_system.replies["wall"] = [Wait(3600, "The cloud asks us to come back in an hour.")]
     job = submitted()
     engine.advance(job.pk)
     out_of_time(job)
@@ -199,12 +209,12 @@ def test_a_step_that_waits_is_run_once_more_before_it_is_undone_for_being_late()
     engine.advance(job.pk)
 
     assert fresh(job).status == JobStatus.SUCCEEDED
-    assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
+    assert external_system.calls == ["lay", "wall", "wall*", "roof", "succeeded"]
 
 
 @pytest.mark.parametrize("last", [Wait(1, "still"), ValueError("a bug")], ids=repr)
 def test_a_late_step_that_does_not_hold_by_then_is_undone(last):
-    worlds.script["wall"] = [Wait(3600, "later"), last]
+    external_system.replies["wall"] = [Wait(3600, "later"), last]
     job = submitted()
     engine.advance(job.pk)
     out_of_time(job)
@@ -213,4 +223,4 @@ def test_a_late_step_that_does_not_hold_by_then_is_undone(last):
 
     ended = fresh(job)
     assert (ended.status, ended.outcome_code) == (JobStatus.FAILED, "timeout")
-    assert worlds.happened[:4] == ["lay", "wall", "wall*", "unwall"]
+    assert external_system.calls[:4] == ["lay", "wall", "wall*", "unwall"]

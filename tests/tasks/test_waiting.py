@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from tasks.waiting import waiting_slot
 
 
-def test_a_tenant_takes_half_of_the_places_and_leaves_the_rest_to_others(settings):
+def test_a_tenant_holds_at_most_half_of_the_slots(settings):
     settings.WAITING_REQUESTS_AT_MOST = 4
     with ExitStack() as waiting:
 
@@ -23,7 +23,7 @@ def test_a_tenant_takes_half_of_the_places_and_leaves_the_rest_to_others(setting
         assert may_wait
 
 
-def test_one_place_is_one_for_each_in_turn(settings):
+def test_a_single_slot_is_used_by_one_tenant_after_another(settings):
     settings.WAITING_REQUESTS_AT_MOST = 1
     with waiting_slot(None) as first, waiting_slot(1) as second:
         assert (first, second) == (True, False)

@@ -1,16 +1,17 @@
 """An Ansible module: the releases of one service in its folder on a host.
 
-    <folder>/releases/<version>/   what was unpacked, with its checksum in .portal-sha256
+    <folder>/releases/<version>/   the unpacked release, with its checksum in .portal-sha256
     <folder>/current               a symbolic link to the release that is to run
-    <folder>/under_way             there while a deployment goes on or has died: a link to what ran before
+    <folder>/under_way             a link to the previous release, from the switch of a deployment until it is settled
 
-Actions: `prepare`, which looks what is there and fetches the release if it is not; `switch` the link; `settle`, which
-ends a deployment. Each may be repeated. Results hold `portal_code` when something failed, and `portal_running` when that is known.
+Actions: `prepare` reads the state and fetches the release if it is missing; `switch` changes the link `current`; `settle`
+ends a deployment. Each may be repeated. A result has `portal_code` after a failure, and `portal_running` when it is known.
 
-Why the host fetches, and not the portal: the portal never opens an address that a tenant wrote, one artifact does not
-go through it once for every host, and a host that cannot reach the artifact says so before anything has changed.
+The host fetches the artifact, and not the portal, for these reasons: the portal never opens an address that a tenant
+entered; it does not transfer an artifact once for every host; and a host that cannot reach the artifact fails before
+anything has changed.
 
-It runs on the host's Python, 3.8 or later, with what Ansible carries along (`ansible.module_utils`, BSD licence).
+It runs on the host's Python, 3.8 or later, with the modules that Ansible copies (`ansible.module_utils`, BSD licence).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from urllib.error import HTTPError, URLError
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.release_archives import CHUNK, SUM_FILE, ReleaseError, remove, unpack
 
-# What a single read may take, in seconds; `seconds` bounds the whole.
+# In seconds: the limit of a single read. `seconds` limits the whole download.
 READ_SECONDS = 15
 DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -50,7 +51,7 @@ class Folder:
             return ""
 
     def previous_version(self) -> str | None:
-        """The version that ran before, when a deployment is under way; None when none is."""
+        """Return the version that ran before the deployment that is under way, or None without one."""
         try:
             return os.path.basename(os.readlink(self.under_way))
         except OSError:
@@ -58,19 +59,19 @@ class Folder:
 
     def read_state(self, version: str, sha256: str) -> dict[str, Any]:
         current, previous_version = self.current_version(), self.previous_version()
-        fetched = read(os.path.join(self.release(version), SUM_FILE)) == sha256
+        fetched = read_text(os.path.join(self.release(version), SUM_FILE)) == sha256
         return {
             "current": current,
             "before": current if previous_version is None else previous_version,
-            # A link alone proves nothing: who died after switching it may not have restarted the service.
+            # The link alone proves nothing: a deployment may have ended between the switch and the restart.
             "already": current == version and fetched and previous_version is None,
             "portal_running": current if previous_version is None else None,
         }
 
     def switch(self, version: str) -> None:
-        """Point `current` at a release, or at none when `version` is empty. Never a moment without a link."""
+        """Point `current` at a release, by an atomic replacement; remove it when `version` is empty."""
         if self.previous_version() is None:
-            # A link and no file: it takes no room, so that one can revert on a disk that the new version has filled.
+            # A symbolic link instead of a file needs no block, so a revert is possible on a full disk.
             replace_link(self.under_way, self.current_version())
         if version:
             replace_link(self.current, version)
@@ -78,48 +79,48 @@ class Folder:
             remove(self.current)
 
     def settle(self, keep: int) -> None:
-        """End the deployment, and keep the `keep` newest releases, that which runs among them."""
+        """End the deployment, and keep the `keep` newest releases including the current one."""
         remove(self.under_way)
-        others = [name for name in os.listdir(self.releases) if name != self.current_version()]
-        others.sort(key=lambda name: os.path.getmtime(self.release(name)), reverse=True)
-        for name in [name for name in others if name.startswith(".")] + [
-            name for name in others if not name.startswith(".")
+        other_releases = [name for name in os.listdir(self.releases) if name != self.current_version()]
+        other_releases.sort(key=lambda name: os.path.getmtime(self.release(name)), reverse=True)
+        for name in [name for name in other_releases if name.startswith(".")] + [
+            name for name in other_releases if not name.startswith(".")
         ][max(keep - 1, 0) :]:
             shutil.rmtree(self.release(name), ignore_errors=True)
 
     def fetch(self, version: str, url: str, sha256: str, seconds: float) -> bool:
-        """Have a release unpacked in its place. Whether anything had to be done. Raises Trouble."""
-        place = self.release(version)
-        if read(os.path.join(place, SUM_FILE)) == sha256:
+        """Download and unpack a release unless it is there; return whether anything was done. Raises `ReleaseError`."""
+        release_folder = self.release(version)
+        if read_text(os.path.join(release_folder, SUM_FILE)) == sha256:
             return False
         os.makedirs(self.releases, mode=0o755, exist_ok=True)
-        # One name for each version, so that a repetition clears away what a killed one has left.
+        # The names are fixed for a version, so a repetition removes the files of a run that was killed.
         unpacked, archive = self.release(".unpacking-" + version), self.release(".fetching-" + version)
         shutil.rmtree(unpacked, ignore_errors=True)
         try:
             os.mkdir(unpacked, 0o755)
             self.download(url, archive, sha256, seconds)
             unpack(archive, unpacked, self.check_free_space)
-            write(os.path.join(unpacked, SUM_FILE), sha256)
-            if os.path.isdir(place):
-                # The label was built again. What runs from the old folder keeps its open files.
+            write_text(os.path.join(unpacked, SUM_FILE), sha256)
+            if os.path.isdir(release_folder):
+                # The label was built again. Processes that run from the old folder keep their open files.
                 old = self.release(".old-" + version)
                 shutil.rmtree(old, ignore_errors=True)
-                os.rename(place, old)
-            os.rename(unpacked, place)
+                os.rename(release_folder, old)
+            os.rename(unpacked, release_folder)
         finally:
             remove(archive)
             shutil.rmtree(unpacked, ignore_errors=True)
         return True
 
     def check_free_space(self, needed: int) -> None:
-        # Before writing: filling the disk to its last byte would bring down what still runs.
+        # Checked before writing: a full disk would break the services that still run.
         there = os.statvfs(self.releases)
         if needed > there.f_bavail * there.f_frsize:
             raise ReleaseError("disk_full", "The artifact needs %d bytes more than the disk has." % needed)
 
     def download(self, url: str, archive: str, sha256: str, seconds: float) -> None:
-        # Imported here, as the other actions need none of it: Ansible compiles its modules anew for every task.
+        # Imported here because the other actions do not need it, and Ansible compiles its modules for every task.
         from ansible.module_utils.urls import open_url
 
         deadline = time.monotonic() + seconds
@@ -129,7 +130,7 @@ class Folder:
             with open_url(url, timeout=READ_SECONDS, http_agent="portal-deploy") as response:  # noqa: SIM117
                 with open(archive, "wb") as file:
                     self.check_free_space(int(response.headers.get("Content-Length") or 0))
-                    # read1: what is there now, so that a slow server cannot hold us longer than the deadline.
+                    # `read1` returns the bytes that have arrived, so a slow server cannot block beyond the deadline.
                     while True:
                         data = response.read1(CHUNK)
                         if not data:
@@ -153,7 +154,7 @@ class Folder:
             raise ReleaseError("artifact_wrong_sum", "The artifact's SHA-256 is %s." % digest.hexdigest())
 
 
-def read(path: str) -> str | None:
+def read_text(path: str) -> str | None:
     try:
         with open(path) as file:
             return file.read().strip()
@@ -161,7 +162,7 @@ def read(path: str) -> str | None:
         return None
 
 
-def write(path: str, text: str) -> None:
+def write_text(path: str, text: str) -> None:
     with open(path + ".new", "w") as file:
         file.write(text + "\n")
         file.flush()
@@ -170,7 +171,7 @@ def write(path: str, text: str) -> None:
 
 
 def replace_link(link: str, version: str) -> None:
-    """Have a link to a release, or to their folder when `version` is empty."""
+    """Create or replace a link to a release, or to the folder of releases when `version` is empty."""
     remove(link + ".new")
     os.symlink(os.path.join("releases", version), link + ".new")
     os.replace(link + ".new", link)
@@ -178,14 +179,14 @@ def replace_link(link: str, version: str) -> None:
 
 def run_action(folder: Folder, params: dict[str, Any]) -> dict[str, Any]:
     if params["action"] == "prepare":
-        found = folder.read_state(params["version"], params["sha256"])
+        state = folder.read_state(params["version"], params["sha256"])
         try:
             changed = folder.fetch(params["version"], params["url"], params["sha256"], params["seconds"])
         except (ReleaseError, OSError) as error:
-            # Nothing was touched: what ran before runs on.
-            error.running = found["portal_running"]  # type: ignore[union-attr]
+            # Nothing was changed, so the version that ran before runs on.
+            error.running = state["portal_running"]  # type: ignore[union-attr]
             raise
-        return dict(found, changed=changed)
+        return dict(state, changed=changed)
     if params["action"] == "switch":
         folder.switch(params["version"])
         return {"changed": True, "portal_running": None}
@@ -199,21 +200,21 @@ def main() -> None:
             "action": {"choices": ["prepare", "switch", "settle"], "required": True},
             "folder": {"type": "path", "required": True},
             "version": {"default": ""},
-            # It may carry a signature.
+            # It may contain a signature.
             "url": {"no_log": True},
             "sha256": {"default": ""},
             "seconds": {"type": "int", "default": 120},
             "keep": {"type": "int", "default": 3},
         }
     )
-    # The user who unpacks need not be the one as whom the service runs. The modes of files are the archive's own.
+    # The service may run as another user than the one that unpacks. The archive sets the modes of files.
     os.umask(0o022)
     try:
         module.exit_json(**run_action(Folder(module.params["folder"]), module.params))
     except ReleaseError as error:
-        module.fail_json(msg=str(error), portal_code=error.code, **running_of(error))
+        module.fail_json(msg=str(error), portal_code=error.code, **get_running_version(error))
     except OSError as error:
-        # Every write of an action can meet the full disk.
+        # Every write of an action can fail on a full disk.
         code = (
             "disk_full"
             if error.errno in DISK_FULL_ERRORS
@@ -221,11 +222,11 @@ def main() -> None:
             if isinstance(error, TimeoutError)
             else "failed"
         )
-        module.fail_json(msg=str(error), portal_code=code, **running_of(error))
+        module.fail_json(msg=str(error), portal_code=code, **get_running_version(error))
 
 
-def running_of(error: Exception) -> dict[str, Any]:
-    """Which version runs, as far as an error knows it."""
+def get_running_version(error: Exception) -> dict[str, Any]:
+    """Return the version that runs as `portal_running`, if the error has it."""
     return {"portal_running": error.running} if hasattr(error, "running") else {}
 
 

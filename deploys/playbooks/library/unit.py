@@ -1,11 +1,12 @@
-"""An Ansible module: restart, stop or look at a systemd unit, and tell what became of it.
+"""An Ansible module: restart, stop or check a systemd unit, and report its state.
 
-Ansible's own module does not do, as real hosts showed:
+Ansible's own module is not sufficient, as tests on real hosts showed:
 
-1. Its `become` runs a shell as root, so that the user would have to be allowed everything. Here `sudo` gets the one
+1. Its `become` runs a shell as root, so the user would need the right to run everything. Here `sudo` gets a single
    command, which a line of sudoers can name.
-2. Its `systemctl` waits as long as the unit does. Once given up on it stays on the host; here systemd is only told, and asked.
-3. A unit that dies at once has been started well for it, and one that died too often is not started again.
+2. Its `systemctl` waits as long as the unit takes, and stays on the host after a timeout. Here `systemctl` does not wait;
+   the module polls the state of the unit.
+3. It reports success for a unit that ends right after its start, and does not start a unit that has ended too often.
 
 It runs on the host's Python, 3.8 or later, with what Ansible carries along (`ansible.module_utils`, BSD licence).
 """
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-SHOWN = (
+SHOWN_PROPERTIES = (
     "ActiveState",
     "SubState",
     "Type",
@@ -29,7 +30,7 @@ SHOWN = (
     "InvocationID",
     "Job",
 )
-GLANCE = 0.1
+POLL_SECONDS = 0.1
 NO_SUCH_UNIT = 5
 
 
@@ -42,29 +43,29 @@ class Unit:
         self.systemctl = [module.get_bin_path("systemctl", required=True)]
         self.sudo: list[str] = []
         if module.params["scope"] == "user":
-            # sshd may have been told to leave PAM alone, which would have set it.
+            # PAM sets it, but sshd may be configured to run without PAM.
             os.environ.setdefault("XDG_RUNTIME_DIR", "/run/user/%d" % os.geteuid())
             self.systemctl.append("--user")
         elif module.params["sudo"] and os.geteuid() != 0:
             self.sudo = [module.get_bin_path("sudo", required=True), "-n"]
-        self.before = self.show()
+        self.before = self.read_properties()
         if not self.before:
-            # A user reaches systemd over D-Bus, and their own only while it runs.
+            # A user reaches systemd over D-Bus, and the user's own systemd only while it runs.
             self.fail("systemd does not answer this user: %s" % self.errors)
         self.deadline = time.monotonic() + module.params["seconds"]
 
-    def show(self) -> dict[str, str]:
-        """How it is; empty when systemd does not answer."""
-        program = [*self.systemctl, "show", "--property=" + ",".join(SHOWN), self.name]
+    def read_properties(self) -> dict[str, str]:
+        """Return the unit's properties; empty when systemd does not answer."""
+        program = [*self.systemctl, "show", "--property=" + ",".join(SHOWN_PROPERTIES), self.name]
         _code, output, errors = self.module.run_command(program)
         self.errors: str = errors.strip()
-        shown = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
-        if shown.get("Job") in ("", "0"):
-            del shown["Job"]
-        return shown
+        properties = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+        if properties.get("Job") in ("", "0"):
+            del properties["Job"]
+        return properties
 
-    def tell(self, verb: str) -> None:
-        """Have systemd begin with something."""
+    def run_systemctl(self, verb: str) -> None:
+        """Run `systemctl` with a verb, without waiting for the result. Fails when systemd refuses."""
         command = [*self.systemctl, "--no-block", verb, self.name]
         code, _output, errors = self.module.run_command([*self.sudo, *command])
         if code:
@@ -77,61 +78,63 @@ class Unit:
             self.fail(why)
 
     def restart(self) -> None:
-        # It forgets how often the unit was started: what systemd has given up on could not be put back. Where this is
-        # not allowed, or there is nothing to forget, the restart itself will tell.
+        # Resets the count of starts: systemd would refuse to start a unit that has failed too often. Errors are ignored,
+        # because the restart reports them.
         self.module.run_command([*self.sudo, *self.systemctl, "reset-failed", self.name])
-        self.tell("restart")
-        self.watch()
+        self.run_systemctl("restart")
+        self.wait_until_steady()
 
     def stop(self) -> None:
         if "Job" not in self.before and self.before["ActiveState"] in ("inactive", "failed"):
             return
-        self.tell("stop")
-        now = self.show()
+        self.run_systemctl("stop")
+        now = self.read_properties()
         while "Job" in now or now.get("ActiveState") not in ("inactive", "failed"):
-            self.wait(now)
-            now = self.show()
+            self.wait_for_next_poll(now)
+            now = self.read_properties()
 
-    def watch(self) -> None:
-        """Return when it has been active for a while; it fails when it is not, or not in its time."""
+    def wait_until_steady(self) -> None:
+        """Return when the unit has been active for `steady` seconds. Fails when it ends, or is not active in time."""
         steady, since = None, 0.0
         while True:
-            now = self.show()
+            now = self.read_properties()
             run = (now.get("InvocationID"), now.get("NRestarts"))
             if "Job" in now:
                 steady = None
-                self.wait(now)
+                self.wait_for_next_poll(now)
             elif now.get("Type") == "oneshot" and now.get("Result") == "success":
                 return
             elif now.get("ActiveState") not in ("active", "reloading") or steady not in (None, run):
-                self.fail("It does not stay up: %s." % words(now))
+                self.fail("It does not stay up: %s." % describe_state(now))
             elif steady is None:
                 steady, since = run, time.monotonic()
             elif time.monotonic() - since >= self.module.params["steady"]:
                 return
-            time.sleep(GLANCE)
+            time.sleep(POLL_SECONDS)
 
-    def wait(self, now: dict[str, str]) -> None:
+    def wait_for_next_poll(self, now: dict[str, str]) -> None:
         if time.monotonic() > self.deadline:
             seconds = self.module.params["seconds"]
-            self.fail("It took more than %d seconds: %s." % (seconds, words(now)), portal_code="timed_out")
-        time.sleep(GLANCE)
+            self.fail(
+                "It took more than %d seconds: %s." % (seconds, describe_state(now)), portal_code="timed_out"
+            )
+        time.sleep(POLL_SECONDS)
 
     def fail(self, why: str, **more: Any) -> NoReturn:
-        # What was refused, or is not there, has not been touched: it runs on as it did.
-        untouched = self.show() == self.before
+        # A unit with unchanged properties was not touched, and runs on.
+        untouched = self.read_properties() == self.before
         self.module.fail_json(msg="%s: %s" % (self.name, why), untouched=untouched, **more)
         raise SystemExit(1)
 
 
-def words(shown: dict[str, str]) -> str:
-    """A unit's state, as `systemctl status` has it."""
-    state = "%s (%s)" % (shown.get("ActiveState"), shown.get("SubState"))
-    if shown.get("NRestarts", "0") != "0":
-        state += ", restarted by systemd %s times" % shown["NRestarts"]
-    if shown.get("Result", "success") == "success":
+def describe_state(properties: dict[str, str]) -> str:
+    """Return a unit's state in the words of `systemctl status`."""
+    state = "%s (%s)" % (properties.get("ActiveState"), properties.get("SubState"))
+    if properties.get("NRestarts", "0") != "0":
+        state += ", restarted by systemd %s times" % properties["NRestarts"]
+    if properties.get("Result", "success") == "success":
         return state
-    return "%s, %s, exit code %s" % (state, shown["Result"], shown.get("ExecMainStatus"))
+    return "%s, %s, exit code %s" % (state, properties["Result"], properties.get("ExecMainStatus"))
 
 
 def main() -> None:
@@ -142,12 +145,14 @@ def main() -> None:
             "sudo": {"type": "bool", "default": False},
             "state": {"choices": ["restarted", "stopped", "steady"], "required": True},
             "seconds": {"type": "int", "default": 30},
-            # For so long it has to stay active: a program that does not come up mostly ends at once.
+            # In seconds: the unit has to stay active for this time. A program that fails to start usually ends at once.
             "steady": {"type": "float", "default": 1.0},
         }
     )
     unit = Unit(module)
-    {"restarted": unit.restart, "stopped": unit.stop, "steady": unit.watch}[module.params["state"]]()
+    {"restarted": unit.restart, "stopped": unit.stop, "steady": unit.wait_until_steady}[
+        module.params["state"]
+    ]()
     module.exit_json(changed=module.params["state"] != "steady")
 
 

@@ -1,9 +1,9 @@
-"""An Ansible module: ask a service over HTTP until it is well. The asking is in `deploys/executors/health.py`."""
+"""An Ansible module: wait until a service is healthy. It runs `deploys/executors/health.py` on the host."""
 
 from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.health import watch
+from ansible.module_utils.health import wait_until_healthy
 
 
 def main() -> None:
@@ -20,11 +20,13 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    watched = watch(**module.params)
-    facts = {"asked": watched.asked, "good": watched.good, "changed": False}
-    if watched.code == "ok":
+    result = wait_until_healthy(**module.params)
+    facts = {"asked": result.requests, "good": result.good_requests, "changed": False}
+    if result.code == "ok":
         module.exit_json(healthy=True, **facts)
-    module.fail_json(msg="Health check: %s." % watched.last, healthy=False, portal_code=watched.code, **facts)
+    module.fail_json(
+        msg="Health check: %s." % result.last_error, healthy=False, portal_code=result.code, **facts
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Safe unpacking of a release's archive: what no archive of a release needs is refused.
+"""Safe unpacking of a release's archive. Features that a release does not need are refused.
 
-Ansible carries this file to the host with the module `release` (`module_utils` in the configuration of a run). It runs on
-the host's Python, 3.8 or later, with the standard library alone.
+Ansible copies this file to the host with the module `release` (`module_utils` in the configuration of a run). It runs on
+the host's Python, 3.8 or later, with only the standard library.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Callable, NoReturn
 
 SUM_FILE = ".portal-sha256"
 CHUNK = 1024 * 1024
-# What no archive of a release needs, and what would trouble those who remove it: paths longer than the kernel takes at
-# once, folders deeper than a recursion goes, more files than fit into memory. The kernel follows 40 links at most.
+# No release needs more than these, and more would make its removal fail: the kernel refuses longer paths, recursion is
+# limited, and the list of members is kept in memory. The kernel follows at most 40 links.
 HEADER_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -34,7 +34,7 @@ UNUSABLE_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 
 
 class ReleaseError(Exception):
-    """Something that has a code of its own."""
+    """A release that cannot be fetched or unpacked. `code` is a value of `contract.Code`."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -42,13 +42,13 @@ class ReleaseError(Exception):
 
 
 def unpack(archive: str, into: str, check_free_space: Callable[[int], None]) -> None:
-    """Unpack an archive into a folder that this process has just made. Raises Trouble when it is unsafe.
+    """Unpack an archive into an empty folder of this process. Raises `ReleaseError` when it is unsafe.
 
-    Nothing here asks the file system where a path leads: `realpath` stops silently at a path that is longer than
-    the kernel takes at once (CVE-2025-4517), and the filters of `tarfile` rewrite the targets of links on one
-    Python and refuse them on another. `ArchiveTree` is a picture of what is unpacked, kept in memory, and judges alone.
-    Files are written while there is no symbolic link in the folder, so that nothing can be written through one;
-    the links are made last, once it is known where all of them together lead.
+    Paths are resolved in memory (`ArchiveTree`), not by the file system: `realpath` stops silently at a path that is too
+    long for the kernel (CVE-2025-4517), and the filters of `tarfile` rewrite the targets of links in some Python versions
+    and refuse them in others.
+    Files are written before any symbolic link exists, so nothing can be written through a link. The links are created
+    last, after it was checked that all of them together stay inside the folder.
     """
     tree = ArchiveTree()
     try:
@@ -72,10 +72,10 @@ def unpack(archive: str, into: str, check_free_space: Callable[[int], None]) -> 
 
 
 class CheckedMember(tarfile.TarInfo):
-    """A member whose sizes are checked before `tarfile` believes them.
+    """A member whose sizes are checked before `tarfile` uses them.
 
-    A negative one leads back to a header that was read already, for ever (CVE-2025-8194), and a long name or a pax
-    header is read into memory whole.
+    A negative size makes `tarfile` read the same header for ever (CVE-2025-8194), and `tarfile` reads a long name or a
+    pax header into memory as a whole.
     """
 
     def _block(self, count: int) -> int:
@@ -94,16 +94,16 @@ class ArchiveTree:
         self.entries: dict[str, int | str] = {"": self.FOLDER}
 
     def add(self, member: tarfile.TarInfo) -> str:
-        """Take in one member, and return its path; "" for one of which nothing is to be written now."""
+        """Add a member and return its path; "" for a member that is not written now."""
         path = self.parse_path(member)
         if path.split("/")[0] in ("", SUM_FILE, SUM_FILE + ".new"):
-            # The release's own folder is there already, and the portal writes its checksum itself.
+            # The folder of the release exists, and the portal writes the checksum itself.
             return ""
         if len(self.entries) > MAX_MEMBERS:
             raise_bad_archive(member.name, "is one too many; at most %d are unpacked" % MAX_MEMBERS)
         self.add_parents(member, path)
         entry = self.parse_entry(member)
-        # Archives that were appended to hold a file twice; the later one counts. What is in a folder stays in it.
+        # An archive that was appended to may contain a file twice; the last one counts. A folder stays a folder.
         if self.entries.get(path, entry) != entry and self.FOLDER in (entry, self.entries[path]):
             raise_bad_archive(member.name, "is a folder and something else")
         if isinstance(self.entries.get(path), str) and not isinstance(entry, str):
@@ -135,7 +135,7 @@ class ArchiveTree:
             return self.parse_link(member)
         if not member.islnk():
             raise_bad_archive(member.name, "is a device")
-        # A hard link is named from the archive's root, and to what came before.
+        # The target of a hard link is relative to the archive's root, and an earlier member.
         target = "/".join(part for part in member.linkname.split("/") if part not in ("", "."))
         entry = self.entries.get(target, self.FOLDER)
         if member.linkname.startswith("/") or entry == self.FOLDER:
@@ -149,62 +149,62 @@ class ArchiveTree:
         return target
 
     def check_links(self) -> list[tuple[str, str]]:
-        """The symbolic links with their targets, when none of them leads outside, together or alone."""
+        """Return the symbolic links with their targets. Raises `ReleaseError` if any combination leads outside."""
         links = [(path, target) for path, target in self.entries.items() if isinstance(target, str)]
         for path, _target in links:
             self.check_link(path)
         return links
 
     def check_link(self, path: str) -> None:
-        """Walk a path as the kernel would, and refuse it when it leaves the folder."""
-        place: list[str] = []
-        waiting = path.split("/")[::-1]
-        hops = 0
-        while waiting:
-            part = waiting.pop()
+        """Resolve a path as the kernel does. Raises `ReleaseError` when it leaves the folder."""
+        destination: list[str] = []
+        remaining = path.split("/")[::-1]
+        links_followed = 0
+        while remaining:
+            part = remaining.pop()
             if part == "..":
-                if not place:
+                if not destination:
                     raise_bad_archive(path, "leads outside")
-                place.pop()
+                destination.pop()
             elif part not in ("", "."):
-                place.append(part)
-                target = self.entries.get("/".join(place))
+                destination.append(part)
+                target = self.entries.get("/".join(destination))
                 if isinstance(target, str):
-                    hops += 1
-                    if hops > MAX_LINKS_FOLLOWED:
+                    links_followed += 1
+                    if links_followed > MAX_LINKS_FOLLOWED:
                         raise_bad_archive(path, "leads through too many links")
-                    place.pop()
-                    waiting.extend(target.split("/")[::-1])
+                    destination.pop()
+                    remaining.extend(target.split("/")[::-1])
 
 
 def write_member(members: tarfile.TarFile, member: tarfile.TarInfo, into: str, path: str) -> None:
-    """Write a folder, a file or a hard link; the folder holds no symbolic link yet."""
-    place = os.path.join(into, path)
+    """Write a folder, a file or a hard link. The target folder must not contain symbolic links yet."""
+    destination = os.path.join(into, path)
     if member.isdir():
-        os.makedirs(place, 0o755, exist_ok=True)
+        os.makedirs(destination, 0o755, exist_ok=True)
         return
     create_parent(into, path)
     if member.islnk():
         linked = os.path.join(into, member.linkname)
-        if os.path.normpath(linked) != place:
-            remove(place)
-            os.link(linked, place)
+        if os.path.normpath(linked) != destination:
+            remove(destination)
+            os.link(linked, destination)
         return
-    remove(place)
+    remove(destination)
     mode = member.mode & 0o755 | 0o600
     if not mode & 0o100:
         mode &= ~0o111
     source = members.extractfile(member)
     assert source is not None
-    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+    with os.fdopen(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         shutil.copyfileobj(source, file, CHUNK)
         if file.tell() != member.size:
             raise EOFError("it ends in the middle of %r" % member.name[:200])
         os.fchmod(file.fileno(), mode)
     try:
-        os.utime(place, (member.mtime, member.mtime))
+        os.utime(destination, (member.mtime, member.mtime))
     except (OverflowError, OSError):
-        # A time that no file can have.
+        # The file system cannot store this time.
         pass
 
 

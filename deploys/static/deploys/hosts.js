@@ -1,5 +1,5 @@
-// The form of an upgrade or a revert. While all free hosts are chosen, their boxes are shown ticked and not sent: one
-// field says it, where thousands would be more than a form may send.
+// The form of an upgrade or a revert. With all available hosts selected, their checkboxes are checked but not sent: one
+// field represents them, because a form may not have thousands of fields.
 
 const free = document.getElementById("which-free");
 const ticked = document.getElementById("which-ticked");
@@ -41,6 +41,6 @@ if (all) {
     obey();
   });
   document.addEventListener("change", (event) => event.target.name === "hosts" && look());
-  // A browser that comes back to the page remembers what was chosen.
+  // After a navigation back, browsers restore the selection.
   window.addEventListener("pageshow", obey);
 }

@@ -25,7 +25,7 @@ MEMBERS = {
     "acme": {"alice": Role.ADMIN, "oscar": Role.OPERATOR, "vera": Role.VIEWER, "bruno": Role.OPERATOR},
     "globex": {"gina": Role.ADMIN, "bruno": Role.OPERATOR},
 }
-# Tenant, system, and the servers that the simulator gets for it: (name prefix, how many, status).
+# By tenant and information system: the servers that the simulator gets, as (name prefix, count, status).
 SYSTEMS = {
     ("acme", "Web shop"): [("shop-web", 40, "ACTIVE"), ("shop-db", 20, "SHUTOFF")],
     ("acme", "Warehouse"): [("warehouse", 40, "ACTIVE"), ("warehouse-test", 20, "SHUTOFF")],
@@ -34,26 +34,26 @@ SYSTEMS = {
 }
 
 
-# Pools of the simulated cloud; one of a real one would cost somebody money.
+# Pools of the simulated cloud only, because pools of a real cloud cost money.
 POOLS: dict[str, dict[str, Any]] = {
     "igw": {"size_gb": 10, "snapshot_prefix": "igw-", "desired": 3},
     "data": {"size_gb": 20, "desired": 4},
 }
-# Versions of the demo's service: the first one runs, the last one does not come up.
+# Versions of the demo's service: the first one runs, and the deployment of the last one fails.
 LABELS = ("1.0", "1.1", "2.0", "2.1-broken")
 
 
 class Command(BaseCommand):
-    """Tenants, users, a cloud account and VMs to try the portal with. Run it again: it makes what is missing.
+    """Create tenants, users, a cloud account and VMs to try the portal with. A repetition creates only what is missing.
 
-    DEMO_PASSWORD is everybody's password; SIMULATOR_PORT says where the simulator listens.
-    With OS_CLOUD the account is that cloud of clouds.yaml, and the VMs are the servers that it has.
+    DEMO_PASSWORD is the password of all users; SIMULATOR_PORT is the port of the simulator.
+    With OS_CLOUD, the account is that cloud of clouds.yaml, and the VMs are its servers.
     """
 
     help = __doc__ or ""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make what is missing."""
+        """Create everything that is missing."""
         if settings.PRODUCTION:
             raise CommandError(
                 "PORTAL_ENV is 'production': the demo's users have a password that everybody knows. "
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         account, region, is_new = self.create_account()
         if is_new and not settings.OS_CLOUD:
             self.seed_cloud()
-        # Here and now, so that there is something to choose from when the portal opens; the workers verify it.
+        # Synced in this process, so that forms have choices as soon as the portal is up. The workers verify the account.
         for type_code in list_synced_types(account):
             sync_resource(account.pk, type_code)
         if account.last_verified_at is None:
@@ -85,7 +85,7 @@ class Command(BaseCommand):
         )
 
     def create_users_and_systems(self, password: str) -> dict[tuple[str, str], InformationSystem]:
-        """Users, tenants, memberships, information systems."""
+        """Create users, tenants, memberships and information systems; return the systems."""
         self.create_user("admin", password, is_staff=True, is_superuser=True)
         systems = {}
         for slug, members in MEMBERS.items():
@@ -100,9 +100,9 @@ class Command(BaseCommand):
         return systems
 
     def create_service(self, system: InformationSystem) -> None:
-        """A service in its first version on four hosts, with newer ones to upgrade to.
+        """Create a service with its first version on four hosts and newer versions, if the installation has the demo program.
 
-        It is "deployed" by a program that only says so, where the installation has that one.
+        The demo program only simulates a deployment.
         """
         if (
             "demo" not in settings.DEPLOY_PROGRAMS
@@ -143,13 +143,13 @@ class Command(BaseCommand):
             )
 
     def create_user(self, username: str, password: str, **flags: bool) -> User:
-        """A user; one that is there already keeps his password."""
+        """Return a user, created if missing. An existing user keeps the password."""
         return User.objects.filter(username=username).first() or User.objects.create_user(
             username, f"{username}@example.org", password, **flags
         )
 
     def create_account(self) -> tuple[CloudAccount, str, bool]:
-        """The demo's cloud account, its region, and whether it was made just now."""
+        """Return the demo's cloud account, its region, and whether it is new."""
         name = settings.OS_CLOUD or "simulator"
         account = CloudAccount.objects.filter(name=name).first()
         is_new = account is None
@@ -166,12 +166,12 @@ class Command(BaseCommand):
         return account, region, is_new
 
     def find_simulator(self) -> str:
-        """Where the simulator listens; empty when `make up-nosim` runs without one."""
+        """Return the URL of the simulator; empty when there is none (`make up-nosim`)."""
         port = os.environ.get("SIMULATOR_PORT", "5050")
         return f"http://127.0.0.1:{port}" if port else ""
 
     def seed_cloud(self) -> None:
-        """Give the simulator the servers of the demo."""
+        """Create the servers of the demo in the simulator."""
         for batches in SYSTEMS.values():
             for prefix, count, status in batches:
                 body = {"project": "demo", "servers": count, "name_prefix": prefix, "status": status}
@@ -185,7 +185,7 @@ class Command(BaseCommand):
     def find_system(
         self, systems: dict[tuple[str, str], InformationSystem], number: int, name: str
     ) -> InformationSystem | None:
-        """The system that a server's name belongs to; servers of other names are shared out in turn."""
+        """Return the system for a server by its name. Other servers of a real cloud are distributed among all systems."""
         for key, batches in SYSTEMS.items():
             if any(name.rpartition("-")[0] == prefix for prefix, _count, _status in batches):
                 return systems[key]

@@ -1,12 +1,12 @@
-// Exports for the tenant that the page shows.
-// A link cannot say for which tenant; the API wants that of who belongs to several.
+// Downloads exports for the tenant of the page.
+// The API needs the header X-Tenant from members of several tenants, and a plain link cannot send headers.
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-tenant]");
   if (!link) return;
   event.preventDefault();
   const answer = await fetch(link.href, { headers: { "X-Tenant": link.dataset.tenant, Accept: "text/csv" } });
   if (answer.status === 401) {
-    // The session has ended: the page itself leads to the sign-in, and back.
+    // The session has ended. The reload redirects to the sign-in page, and back.
     window.location.reload();
     return;
   }

@@ -1,11 +1,11 @@
-// What every page does about its forms and its requests. Our content security policy allows no inline scripts.
+// The behavior of forms and requests on every page. It is a file, because the Content-Security-Policy allows no inline scripts.
 
-// An error of a request that a part of the page has made: the server says where it is to be shown.
+// The server tells in HX-Retarget where the page shows the error of an htmx request.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.isError && event.detail.xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
 });
 
-// A form is sent once, however often its button is pressed. The server sees to it as well, by the form's key.
+// A form is sent once, even if its button is pressed repeatedly. The form key ensures this on the server, too.
 const sent = new WeakSet();
 const buttons = (form) => [...form.elements].filter((element) => element.type === "submit");
 
@@ -17,7 +17,7 @@ document.addEventListener("submit", (event) => {
     return;
   }
   sent.add(form);
-  // Only afterwards: the button that was pressed is a field of the form, and one that is disabled is not sent.
+  // After the submission, because the pressed button is a field of the form, and disabled fields are not sent.
   setTimeout(() => {
     for (const button of buttons(form)) {
       if (!button.disabled) {
@@ -28,7 +28,7 @@ document.addEventListener("submit", (event) => {
   });
 });
 
-// A browser that comes back to the page shows it as it was left.
+// After a navigation back, browsers show the page in the state in which it was left.
 window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("[data-was-sent]")) {
     button.disabled = false;

@@ -9,14 +9,14 @@ from tasks.schedules import declared_schedules
 
 
 class Command(BaseCommand):
-    """Write the schedules that the code declares. Run at every deploy; what an operator changed stays."""
+    """Write the schedules that the code declares. Run it at every deploy; changes of operators are kept."""
 
     help = __doc__ or ""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Create what is missing; keep interval and enabled of what is there."""
+        """Create missing schedules; keep the interval and the switch of existing ones."""
         for schedule in declared_schedules():
-            # Beat counts a schedule that never ran from its own start; a new one is due at once.
+            # Without a last run, beat would count from its own start. With this one, the schedule is due at once.
             due = timezone.now() - timedelta(seconds=schedule.every_seconds)
             interval, _created = IntervalSchedule.objects.get_or_create(
                 every=schedule.every_seconds, period=IntervalSchedule.SECONDS

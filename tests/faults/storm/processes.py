@@ -52,7 +52,7 @@ def programs(web_port: int) -> dict[str, str]:
 
 
 class Processes:
-    """The running portal. Call it from the main thread alone, which is the one that stays (`leash.py`)."""
+    """The running portal. Call it from the main thread alone, which is the one that stays (`die_with_parent.py`)."""
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers

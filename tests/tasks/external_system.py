@@ -1,6 +1,6 @@
-"""A world outside the engine that tests can look at, and commands that change it.
+"""An external system in memory, and commands that change it.
 
-`happened` is what was done out there, in order; `script` tells a step what to answer next.
+`calls` lists what the commands did, in order; `replies` has the next results of a step by its name.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from tasks.command import (
 )
 from tasks.polling import MISSING, Observation, PollError, register_watcher
 
-happened: list[str] = []
-script: dict[str, list[Result | Exception | Callable[[Any], Any]]] = {}
-things: dict[str, str] = {}
-looks: list[tuple[str, int]] = []
-away: list[PollError] = []
+calls: list[str] = []
+replies: dict[str, list[Result | Exception | Callable[[Any], Any]]] = {}
+objects: dict[str, str] = {}
+polls: list[tuple[str, int]] = []
+outages: list[PollError] = []
 
 
-def empty() -> None:
-    """A new world."""
-    for part in (happened, script, things, looks, away):
-        part.clear()
+def reset() -> None:
+    """Reset the external system to its empty state."""
+    for collection in (calls, replies, objects, polls, outages):
+        collection.clear()
 
 
-def play(command: Command, name: str) -> Result:
-    """Note that a step ran, starred when it was told that it may have run before; answer what the script says."""
-    return answer(command, name + ("*" if command.retrying else ""), name)
+def run_scripted(command: Command, name: str) -> Result:
+    """Record that a step ran, with a star if it is `retrying`, and return its next scripted result."""
+    return next_reply(command, name + ("*" if command.retrying else ""), name)
 
 
-def answer(command: Command, note: str, name: str) -> Result:
-    """Note something, and answer what the script says next under a name."""
-    happened.append(note)
-    lines = script.get(name, [])
-    line = lines.pop(0) if lines else Done()
-    if callable(line):
-        line = line(command) or Done()
-    if isinstance(line, Exception):
-        raise line
-    return line
+def next_reply(command: Command, note: str, name: str) -> Result:
+    """Record a call, and return or raise the next scripted reply of a name; `Done` without one."""
+    calls.append(note)
+    pending = replies.get(name, [])
+    reply = pending.pop(0) if pending else Done()
+    if callable(reply):
+        reply = reply(command) or Done()
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 @register
 @dataclass
-class BuildHouse(Command):
+class BuildHouseCommand(Command):
     """Three steps, two of which can be undone."""
 
     key: str = "house"
@@ -77,34 +77,34 @@ class BuildHouse(Command):
 
     @step
     def lay(self) -> Result:
-        return play(self, "lay")
+        return run_scripted(self, "lay")
 
     @lay.undo
     def unlay(self) -> Result:
-        return play(self, "unlay")
+        return run_scripted(self, "unlay")
 
     @step(deadline=minutes(5))
     def wall(self) -> Result:
-        return play(self, "wall")
+        return run_scripted(self, "wall")
 
     @wall.undo
     def unwall(self) -> Result:
-        return play(self, "unwall")
+        return run_scripted(self, "unwall")
 
     @step
     def roof(self) -> Result:
-        return play(self, "roof")
+        return run_scripted(self, "roof")
 
     def on_success(self) -> None:
-        answer(self, "succeeded", "succeeded")
+        next_reply(self, "succeeded", "succeeded")
 
     def on_failure(self, failure: Failure) -> None:
-        answer(self, f"failed:{failure.status}:{failure.code}", "failed")
+        next_reply(self, f"failed:{failure.status}:{failure.code}", "failed")
 
 
 @register
 @dataclass
-class PaintHouse(Command):
+class PaintHouseCommand(Command):
     """Another command on the same entity."""
 
     key: str = "house"
@@ -117,13 +117,13 @@ class PaintHouse(Command):
 
     @step
     def paint(self) -> Result:
-        return play(self, "paint")
+        return run_scripted(self, "paint")
 
 
 @register
 @dataclass
-class GrowTree(Command):
-    """Waits for a thing of the world to be grown."""
+class GrowTreeCommand(Command):
+    """Wait until an object of the external system is grown."""
 
     name: str = "tree"
 
@@ -137,38 +137,38 @@ class GrowTree(Command):
         )
 
     def on_success(self) -> None:
-        happened.append(f"grown:{self.data['observed']['height']}")
+        calls.append(f"grown:{self.data['observed']['height']}")
 
     def on_failure(self, failure: Failure) -> None:
-        happened.append(f"failed:{failure.code}:{failure.message}")
+        calls.append(f"failed:{failure.code}:{failure.message}")
 
 
-class ThingWatcher:
-    """Looks at `things`."""
+class ObjectWatcher:
+    """A watcher of `objects`."""
 
     def poll_one(self, scope: str, object_id: str) -> Observation:
-        looks.append(("one", 1))
-        if away:
-            raise away[0]
-        return self.seen(object_id)
+        polls.append(("one", 1))
+        if outages:
+            raise outages[0]
+        return self.observe(object_id)
 
     def poll_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
-        looks.append(("many", len(object_ids)))
-        if away:
-            raise away[0]
-        return {object_id: self.seen(object_id) for object_id in object_ids}
+        polls.append(("many", len(object_ids)))
+        if outages:
+            raise outages[0]
+        return {object_id: self.observe(object_id) for object_id in object_ids}
 
-    def seen(self, object_id: str) -> Observation:
-        status = things.get(object_id, MISSING)
+    def observe(self, object_id: str) -> Observation:
+        status = objects.get(object_id, MISSING)
         return Observation(status, "frost" if status == "dead" else "", {"height": 3})
 
 
-register_watcher("thing", ThingWatcher())
+register_watcher("thing", ObjectWatcher())
 
 
 @register
 @dataclass
-class BuildVillage(Command):
+class BuildVillageCommand(Command):
     """Houses as children of one step, between two steps of its own."""
 
     houses: list[str]
@@ -185,15 +185,15 @@ class BuildVillage(Command):
 
     @step
     def survey(self) -> Result:
-        return play(self, "survey")
+        return run_scripted(self, "survey")
 
     @survey.undo
     def unsurvey(self) -> Result:
-        return play(self, "unsurvey")
+        return run_scripted(self, "unsurvey")
 
     @step
     def build(self) -> Result:
-        happened.append("build")
+        calls.append("build")
         return Spawn(
             [self.house(key) for key in self.houses],
             at_once=self.at_once,
@@ -203,21 +203,21 @@ class BuildVillage(Command):
 
     @step
     def feast(self) -> Result:
-        return play(self, "feast")
+        return run_scripted(self, "feast")
 
     def house(self, key: str) -> Command:
-        return House(key, self.colour)
+        return HouseCommand(key, self.colour)
 
     def on_success(self) -> None:
-        answer(self, "village:succeeded", "village:succeeded")
+        next_reply(self, "village:succeeded", "village:succeeded")
 
     def on_failure(self, failure: Failure) -> None:
-        answer(self, f"village:{failure.status}:{failure.code}", "village:failed")
+        next_reply(self, f"village:{failure.status}:{failure.code}", "village:failed")
 
 
 @register
 @dataclass
-class BuildCounty(BuildVillage):
+class BuildCountyCommand(BuildVillageCommand):
     """A tree of three generations: its children are villages of two houses each."""
 
     kind: ClassVar[str] = "test.build_county"
@@ -226,13 +226,13 @@ class BuildCounty(BuildVillage):
         return ["county"]
 
     def house(self, key: str) -> Command:
-        return BuildVillage([f"{key}1", f"{key}2"])
+        return BuildVillageCommand([f"{key}1", f"{key}2"])
 
 
 @register
 @dataclass
-class House(Command):
-    """One house of a village: what happens to it is noted under its own name."""
+class HouseCommand(Command):
+    """One house of a village. Its calls are recorded under its own key."""
 
     key: str
     colour: str = "white"
@@ -251,15 +251,15 @@ class House(Command):
 
     @step
     def raise_it(self) -> Result:
-        return play(self, f"raise {self.key}")
+        return run_scripted(self, f"raise {self.key}")
 
     @raise_it.undo
     def tear_down(self) -> Result:
-        return play(self, f"tear {self.key}")
+        return run_scripted(self, f"tear {self.key}")
 
     @step
     def roof(self) -> Result:
-        return play(self, f"roof {self.key}")
+        return run_scripted(self, f"roof {self.key}")
 
     def on_failure(self, failure: Failure) -> None:
-        answer(self, f"{self.key}:{failure.status}:{failure.code}", f"failed {self.key}")
+        next_reply(self, f"{self.key}:{failure.status}:{failure.code}", f"failed {self.key}")

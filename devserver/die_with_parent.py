@@ -1,18 +1,18 @@
-"""Become another program that cannot outlive its parent.
+"""Run a program that the kernel kills when its parent ends.
 
-Run as a script: `python leash.py --parent PID --signal N [--identity WHO] [--folder DIR] -- program arguments`.
+Run as a script: `python die_with_parent.py --parent PID --signal N [--identity WHO] [--folder DIR] -- program arguments`.
 
-The kernel sends the signal when the parent is gone, even if the parent was killed with -9 and could end nothing
-itself (PR_SET_PDEATHSIG).
-Caveats, each of which has its line below:
+The kernel sends the signal when the parent ends, even if the parent was killed with SIGKILL and could not end its
+children itself (PR_SET_PDEATHSIG).
+Caveats:
 
-1. A change of user clears the request, so it is made after that change.
-2. The parent may die before the request is made; then nobody would ever tell us, so we look once more.
-3. "Parent" is the thread that forked: whoever starts a process on a leash does it from a thread that stays.
+1. A change of user clears the setting, so it is made after that change.
+2. The parent may end before the setting is made, and the kernel would then send no signal, so the parent is checked again.
+3. "Parent" is the thread that forked, so processes must be started from a thread that lives as long.
 
-A program of its own, and not a `preexec_fn`: Python code between fork and exec can deadlock when the parent has
+It is a separate program and not a `preexec_fn`: Python code between fork and exec can deadlock when the parent has
 threads, and Python 3.12 warns of it.
-It imports nothing of the portal, because it runs before every process and has to be quick.
+It imports nothing of the portal, because it runs before every process and has to start fast.
 """
 
 import argparse
@@ -30,17 +30,17 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
-# The version of the kernel's interface that knows 64 capabilities, in two words of each set.
+# The version of the kernel's interface with 64 capabilities, in two 32-bit words for each set.
 CAPABILITY_VERSION = 0x20080522
 CLONE_NEWUSER = 0x10000000
-# What the caller sees when the leash itself failed, and not the program.
-LEASH_FAILED = 97
+# The exit code when this program itself failed.
+EXIT_SETUP_FAILED = 97
 
 
 def fail(sentence: str) -> NoReturn:
     """Write to standard error (the process's log) what failed, and exit."""
     print(sentence, file=sys.stderr, flush=True)
-    sys.exit(LEASH_FAILED)
+    sys.exit(EXIT_SETUP_FAILED)
 
 
 def become_nobody() -> None:
@@ -55,10 +55,10 @@ def become_nobody() -> None:
 
 
 def keep_capability(libc: ctypes.CDLL, number: int) -> bool:
-    """Keep one capability of root's, over the change of user and over `exec`; false if it cannot be had.
+    """Keep one capability of root over the change of user and over `exec`; return False if that is impossible.
 
-    The sets are those of `struct __user_cap_data_struct`: effective, permitted, inheritable. An ambient capability is
-    what a program without marks of its own keeps, and it must be permitted and inheritable first.
+    The sets are those of `struct __user_cap_data_struct`: effective, permitted, inheritable. A program without file
+    capabilities keeps ambient capabilities, which must be permitted and inheritable first.
     """
     bit = 1 << number
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
@@ -69,13 +69,13 @@ def keep_capability(libc: ctypes.CDLL, number: int) -> bool:
 
 
 def become_passing_nobody(libc: ctypes.CDLL) -> None:
-    """Become `nobody`, who may still pass through folders that are root's alone, such as `/root`.
+    """Become `nobody` with the capability to pass through folders of root, such as `/root`.
 
-    It is for containers in which no user namespace can be made. Reading is enough; containers often lack that one
-    capability, while they have the one to read and write. Nothing else of root's is left.
+    It is for containers in which user namespaces are not available. The capability to read is sufficient; containers often
+    lack it, but have the one to read and write. No other capability of root is kept.
     """
-    # Without this bit the change of user drops all capabilities, and access(2), by which PostgreSQL looks for its own
-    # programs, goes on leaving them out.
+    # Without this bit, the change of user drops all capabilities, and access(2), with which PostgreSQL finds its own
+    # programs, ignores them.
     if libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0:
         fail(f"Cannot keep capabilities: {os.strerror(ctypes.get_errno())}.")
     become_nobody()
@@ -84,7 +84,7 @@ def become_passing_nobody(libc: ctypes.CDLL) -> None:
 
 
 def enter_user_namespace(libc: ctypes.CDLL) -> None:
-    """Keep root's files but lose root's name: in a new user namespace nobody is root any more.
+    """Enter a new user namespace, in which this process is not root but keeps its access to root's files.
 
     It is for folders that only root may enter, such as `/root`.
     """
@@ -93,8 +93,8 @@ def enter_user_namespace(libc: ctypes.CDLL) -> None:
 
 
 def main() -> NoReturn:
-    """Read the arguments, put on the leash, and become the program."""
-    parser = argparse.ArgumentParser(prog="leash")
+    """Parse the arguments, set the death signal, and become the program."""
+    parser = argparse.ArgumentParser(prog="die_with_parent")
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--signal", type=int, default=int(signal.SIGTERM))
     parser.add_argument("--identity", choices=["self", "nobody", "namespace", "passing"], default="self")
