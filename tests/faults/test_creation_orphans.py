@@ -19,8 +19,8 @@ from vms.sync.orphans import sweep_region
 from vms.sync.regions import known_regions
 
 from .creation.stage import Stage
-from .creation.stories import STORIES, Telling
-from .creation.worker import worker
+from .creation.stories import STORIES, StoryRun
+from .killable_worker import killable_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,10 +36,10 @@ def stage(cloud, account):
 
 
 @pytest.fixture
-def hands():
+def worker():
     """The worker that does it all."""
-    with worker() as hands:
-        yield hands
+    with killable_worker() as worker:
+        yield worker
 
 
 def server(stage, *, tags=None, row=None, hours_ago=3.0):
@@ -111,54 +111,54 @@ def test_a_sweep_that_breaks_off_tells_and_forgets_nothing(stage):
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name.replace(" ", "-"))
-def test_nothing_that_is_being_made_or_removed_is_ever_an_orphan(stage, hands, story, monkeypatch, settings):
+def test_nothing_that_is_being_made_or_removed_is_ever_an_orphan(stage, worker, story, monkeypatch, settings):
     """However long it takes, and however often the sweep looks: at each step everything that exists has its row."""
     settings.ORPHANS_REMOVE = True
     monkeypatch.setattr(orphans, "LONGEST_CREATION", orphans.timedelta(hours=-1))
-    telling = Telling(story, stage, hands).begin()
+    run = StoryRun(story, stage, worker).prepare()
     sweeps = []
 
     def sweep(*_place):
         sweeps.extend(sweep_region(stage.account.pk, REGION) for _ in range(2))
 
-    hands.at_point = sweep
-    telling.act()
-    hands.rounds(80)
+    worker.on_point = sweep
+    run.act()
+    worker.run_rounds(80)
 
     assert len(sweeps) > 10
     assert not any(sweeps)
     assert reported() == set()
-    assert telling.end() == []
+    assert run.finish() == []
 
 
 @pytest.mark.parametrize("make", [server, volume], ids=["server", "volume"])
-def test_with_the_setting_it_is_removed(stage, hands, make, settings):
+def test_with_the_setting_it_is_removed(stage, worker, make, settings):
     settings.ORPHANS_REMOVE = True
     make(stage)
-    vm = stage.made(hands, boot_volume=True)
+    vm = stage.create_vm(worker, boot_volume=True)
 
     for _ in range(2):
         sweep_orphans(stage.account.pk, REGION)
-    hands.settle()
+    worker.settle()
 
     (job,) = Job.objects.filter(kind=RemoveOrphanCommand.kind)
     assert job.status == JobStatus.SUCCEEDED
     assert not Orphan.objects.exists()
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}
     vm.refresh_from_db()
 
 
-def test_without_the_setting_it_stays(stage, hands):
+def test_without_the_setting_it_stays(stage, worker):
     orphan = server(stage)
 
     for _ in range(3):
         sweep_orphans(stage.account.pk, REGION)
-    hands.settle()
+    worker.settle()
 
-    assert [one["id"] for one in stage.servers()] == [orphan]
+    assert [one["id"] for one in stage.list_new_servers()] == [orphan]
 
 
-def test_what_belongs_to_others_is_nobodys_orphan(stage, hands, settings):
+def test_what_belongs_to_others_is_nobodys_orphan(stage, worker, settings):
     settings.ORPHANS_REMOVE = True
     others = {
         server(stage, tags=["web"]),
@@ -171,33 +171,33 @@ def test_what_belongs_to_others_is_nobodys_orphan(stage, hands, settings):
 
     for _ in range(3):
         sweep_orphans(stage.account.pk, REGION)
-    hands.settle()
+    worker.settle()
 
     assert not Orphan.objects.exists()
-    assert others == {one["id"] for one in stage.servers()}
+    assert others == {one["id"] for one in stage.list_new_servers()}
 
 
-def test_a_sweep_while_an_orphan_is_being_removed_does_not_disturb_that(stage, hands):
+def test_a_sweep_while_an_orphan_is_being_removed_does_not_disturb_that(stage, worker):
     """Its server is gone from the listing before its job has looked again."""
     orphan = server(stage)
     for _ in range(2):
         sweep_region(stage.account.pk, REGION)
     job = remove_orphan(orphan_id=Orphan.objects.get().pk, user=None)
-    hands.round()  # It is asked for, and waits.
+    worker.run_round()  # It is asked for, and waits.
 
     sweep_region(stage.account.pk, REGION)
-    hands.settle()
+    worker.settle()
 
     job.refresh_from_db()
     assert job.status == JobStatus.SUCCEEDED, job.traceback
-    assert orphan not in {one["id"] for one in stage.servers()}
+    assert orphan not in {one["id"] for one in stage.list_new_servers()}
     assert not Orphan.objects.exists()
 
 
-def test_an_account_whose_first_creation_was_lost_is_swept_too(stage, hands):
+def test_an_account_whose_first_creation_was_lost_is_swept_too(stage, worker):
     """Nothing but the lost server remains of it: no VM, and no sync has ever run."""
     stage.cloud.call("POST", "failing_builds", {"times": 1})
-    stage.create()
-    hands.settle()
+    stage.request_vm()
+    worker.settle()
 
     assert (stage.account.pk, REGION) in known_regions()

@@ -13,7 +13,7 @@ from tasks import engine
 from tasks.models import EntityLock, Job
 from tests.deploys.deploying import Company
 
-from .creation.worker import Killed, forget_jobs, worker
+from .killable_worker import Killed, delete_jobs, killable_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,7 +46,7 @@ class Scene:
 
     def begin(self):
         """Everything as it was before, and the deployment asked for."""
-        forget_jobs()
+        delete_jobs()
         Deployment.objects.all().delete()
         for host in self.company.hosts:
             (self.folder / f"runs-{host.hostname}").write_text("1.0\n")
@@ -90,7 +90,7 @@ def scene(tmp_path, monkeypatch, settings):
 @pytest.fixture
 def places(scene):
     """Every crash point, kind and step that the deployment passes, and how often."""
-    with worker() as one:
+    with killable_worker() as one:
         scene.begin()
         one.passed.clear()
         one.settle()
@@ -107,7 +107,7 @@ def sample_of(places, first):
 
 def test_a_deployment_whose_worker_dies_anywhere_ends_like_one_that_did_not(scene, places):
     for place, times in sample_of(places.items(), 0):
-        with worker() as one:
+        with killable_worker() as one:
             scene.begin()
             one.die_at(place, times - 1)
             one.settle()
@@ -122,7 +122,7 @@ def test_a_deployment_whose_worker_dies_anywhere_ends_like_one_that_did_not(scen
 def test_a_worker_that_dies_with_the_version_on_the_host_is_followed_by_one_that_finds_it(
     scene, places, number
 ):
-    with worker() as one:
+    with killable_worker() as one:
         scene.begin()
         scene.dies_while = scene.order[number]
         one.settle()
@@ -139,9 +139,9 @@ def cancel_at(place, job):
 def test_a_cancel_at_any_place_leaves_nothing_held_and_nothing_half_told(scene, places):
     results = set()
     for place in sample_of(places, 1):
-        with worker() as one:
+        with killable_worker() as one:
             scene.begin()
-            one.at_point = cancel_at(place, scene.plan.job)
+            one.on_point = cancel_at(place, scene.plan.job)
             one.settle()
         try:
             scene.assert_over()

@@ -13,7 +13,7 @@ from volumepool.models import OrphanVolume, SpareVolume, Volume
 from volumepool.services import backfill, orphans, reconciliation, remove_volume
 from volumepool.sync import spares as sync_spares
 
-from .creation.worker import worker
+from .killable_worker import killable_worker
 from .pool.stage import REGION, PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 @pytest.fixture
 def stage(cloud, account):
-    with worker() as hands:
-        yield PoolStage.of(cloud, account, hands)
+    with killable_worker() as worker:
+        yield PoolStage.of(cloud, account, worker)
 
 
 def orphan(stage):
@@ -80,7 +80,7 @@ def test_an_orphan_that_another_reconciliation_adopts_is_adopted_once(stage, mon
 
     assert SpareVolume.objects.count() == 3
     stage.settle()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 @pytest.mark.parametrize("desired", [3, 2], ids=["adopted", "removed"])
@@ -99,7 +99,7 @@ def test_an_orphan_that_was_adopted_and_claimed_meanwhile_stays_its_tenants(stag
     assert not SpareVolume.objects.filter(volume_id=volume_id).exists()
     stage.settle()
     assert Volume.objects.filter(volume_id=volume_id).exists()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_more(stage, monkeypatch):
@@ -107,11 +107,11 @@ def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_
     stage.clear()
     claim = stage.claim()
     engine.cancel(claim.job)
-    stage.hands.settle()
+    stage.worker.settle()
 
     def remove():
         remove_volume(scope=stage.scope, volume_id=claim.volumes[0].pk)
-        stage.hands.settle()
+        stage.worker.settle()
 
     monkeypatch.setattr(
         reconciliation,
@@ -126,7 +126,7 @@ def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_
     monkeypatch.undo()
 
     stage.settle()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 # Before which part of a comparison it is claimed, and what is wrong with it.
@@ -147,7 +147,7 @@ def test_what_is_claimed_while_it_is_compared_stays_its_tenants(stage, monkeypat
     stage.clear()
     if trouble == "error":
         for spare in SpareVolume.objects.all():
-            stage.change(spare.volume_id, status="error")
+            stage.change_volume(spare.volume_id, status="error")
     if trouble == "surplus":
         type(stage.pool).objects.update(desired=0)
     claimed = []
@@ -186,5 +186,5 @@ def test_claims_backfills_and_reconciliations_at_once_leave_each_volume_one_row(
 
     assert raised == []
     stage.settle()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
     assert Volume.objects.count() == len(claimed) == 16

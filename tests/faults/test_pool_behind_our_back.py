@@ -10,7 +10,7 @@ from volumepool.commands import RemoveSpareCommand
 from volumepool.models import SpareVolume, Volume
 from volumepool.services import backfill
 
-from .creation.worker import worker
+from .killable_worker import killable_worker
 from .pool.stage import PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -27,19 +27,19 @@ TAKEN = {"attached", "renamed"}
 
 @pytest.fixture
 def stage(cloud, account):
-    with worker() as hands:
-        yield PoolStage.of(cloud, account, hands)
+    with killable_worker() as worker:
+        yield PoolStage.of(cloud, account, worker)
 
 
 def meddle(stage, volume_id, change):
     """Do it to one volume, whatever becomes of it."""
     if CHANGES[change] is None:
         stage.cloud.call("DELETE", f"volumes/{volume_id}")
-        stage.done.removed.add(volume_id)
+        stage.changed.removed.add(volume_id)
     else:
-        stage.change(volume_id, **CHANGES[change])
+        stage.change_volume(volume_id, **CHANGES[change])
     if change in TAKEN:
-        stage.done.taken.add(volume_id)
+        stage.changed.taken.add(volume_id)
 
 
 def exists(stage, volume_id):
@@ -57,7 +57,7 @@ def test_a_spare_that_is_ready(stage, change):
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []
     assert not SpareVolume.objects.filter(volume_id=spare.volume_id).exists()
     assert exists(stage, spare.volume_id) == (change in TAKEN)
 
@@ -67,17 +67,17 @@ def test_a_spare_that_is_being_made(stage, change):
     stage.clear(spares=0)
     stage.cloud.clock(volume_seconds=60)
     backfill(stage.pool.pk)
-    stage.hands.round()
+    stage.worker.run_round()
     (made, *_others) = [one["id"] for one in stage.cloud.call("GET", "objects")["volumes"]]
     meddle(stage, made, change)
-    stage.hands.rounds(3)
+    stage.worker.run_rounds(3)
     stage.cloud.clock(volume_seconds=0, advance_seconds=61)
 
     stage.settle()
 
     if change == "attached":  # It was never a spare: its own job has removed it, or waits until it may.
-        stage.done.taken.discard(made)
-    assert stage.broken() == []
+        stage.changed.taken.discard(made)
+    assert stage.find_violations() == []
 
 
 @pytest.mark.parametrize("change", sorted(set(CHANGES) - TAKEN))
@@ -88,11 +88,11 @@ def test_a_spare_that_is_being_removed(stage, change):
     stage.reconcile()
     assert Job.objects.get().kind == RemoveSpareCommand.kind
     meddle(stage, old.volume_id, change)
-    stage.hands.rounds(3)
+    stage.worker.run_rounds(3)
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 @changes
@@ -103,7 +103,7 @@ def test_a_spare_between_its_claim_and_the_look_at_it(stage, change):
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []
     given = Volume.objects.get(pk=volume.pk)
     assert (given.status, given.source) == ("available", "created")
     assert given.volume_id != volume.volume_id
@@ -122,10 +122,10 @@ def test_what_is_on_somebodys_server_is_not_removed_when_it_comes_off(stage, at)
 
     def detach(*place):
         if place == ("recorded", "volumepool.take_spare", step):
-            stage.change(volume.volume_id, status="available", attachments=[])
+            stage.change_volume(volume.volume_id, status="available", attachments=[])
 
-    stage.hands.at_point = detach
-    stage.hands.work()
+    stage.worker.on_point = detach
+    stage.worker.work()
     assert exists(stage, volume.volume_id), "somebody's data were removed"
 
 
@@ -135,7 +135,7 @@ def test_what_has_been_on_a_server_is_no_spare_again(stage):
     used = SpareVolume.objects.claimable().first().volume_id
     meddle(stage, used, "attached")
     stage.reconcile()
-    stage.change(used, status="available", attachments=[])
+    stage.change_volume(used, status="available", attachments=[])
 
     stage.settle()
     for _ in range(3):
@@ -153,14 +153,14 @@ def test_what_somebody_takes_while_it_is_to_be_removed_stays_his(stage, change):
     type(stage.pool).objects.update(desired=2)
     stage.reconcile()
     meddle(stage, old.volume_id, change)
-    stage.hands.rounds(2)
+    stage.worker.run_rounds(2)
     if change == "attached":
-        stage.change(old.volume_id, status="available", attachments=[])
+        stage.change_volume(old.volume_id, status="available", attachments=[])
 
     stage.settle()
 
     assert exists(stage, old.volume_id), "somebody's data were removed"
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 @pytest.mark.parametrize("ends", ["refused", "cancelled"])
@@ -172,9 +172,9 @@ def test_a_spare_whose_removal_came_to_nothing_is_removed_later(stage, ends):
         stage.cloud.faults({"method": "DELETE", "path": "/volumes/", "kind": "status", "status": 403})
     else:
         engine.cancel(Job.objects.get())
-    stage.hands.work()
+    stage.worker.work()
     assert Job.objects.get().status in {"failed", "cancelled"}
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []

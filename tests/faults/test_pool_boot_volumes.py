@@ -17,7 +17,7 @@ from vms.models import VirtualMachine
 from vms.services import create_vm
 from volumepool.models import SpareVolume, Volume, VolumePool
 
-from .creation.worker import worker
+from .killable_worker import killable_worker
 from .pool.stage import PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -31,8 +31,8 @@ def stage(cloud, account):
     for type_code in catalogue_types():
         assert sync_resource(account.pk, type_code).state == "success"
     images = CloudResource.objects.present().filter(account=account, type="image", name__icontains="ubuntu")
-    with worker() as hands:
-        stage = PoolStage.of(cloud, account, hands)
+    with killable_worker() as worker:
+        stage = PoolStage.of(cloud, account, worker)
         VolumePool.objects.update(size_gb=DISK_GB, image_id=images.order_by("-name")[0].cloud_id)
         yield stage
 
@@ -59,7 +59,7 @@ def a_vm_of_a_spare(stage, *, in_vain=False):
 def what_is_wrong(stage):
     stage.settle()
     servers = [one for one in stage.cloud.call("GET", "objects")["servers"] if one["tags"]]
-    wrong = stage.broken()
+    wrong = stage.find_violations()
     if not len(servers) == VirtualMachine.objects.count() == Volume.objects.filter(is_boot=True).count():
         wrong.append(f"{len(servers)} servers, {VirtualMachine.objects.count()} VMs")
     if Volume.objects.exclude(is_boot=True).exists():
@@ -69,11 +69,11 @@ def what_is_wrong(stage):
 
 def places(stage, *, in_vain):
     job = a_vm_of_a_spare(stage, in_vain=in_vain)
-    stage.hands.work()
+    stage.worker.work()
     assert what_is_wrong(stage) == []
     job.refresh_from_db()
     assert (job.status == "failed") == in_vain
-    passed = [place for place in stage.hands.passed if place[0] == "called"]
+    passed = [place for place in stage.worker.passed if place[0] == "called"]
     return [
         place for place in passed if place[1] in ({"vms.create", "volumepool.take_spare"} if ALL else TOLD)
     ]
@@ -84,9 +84,9 @@ def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, in_vain
     wrong = []
     for place in places(stage, in_vain=in_vain):
         a_vm_of_a_spare(stage, in_vain=in_vain)
-        stage.hands.die_at(place)
-        stage.hands.work()
-        assert stage.hands.deaths == 1, place
+        stage.worker.die_at(place)
+        stage.worker.work()
+        assert stage.worker.deaths == 1, place
         wrong += [f"death at {place}: {one}" for one in what_is_wrong(stage)]
     assert wrong == [], "\n".join(wrong)
 
@@ -103,10 +103,10 @@ def test_wherever_it_is_cancelled_the_spare_is_the_vms_or_nobodys(stage, dies):
             if at == place and not heard:
                 heard.append(engine.cancel(job))
 
-        stage.hands.at_point = look
+        stage.worker.on_point = look
         if dies:
-            stage.hands.die_at(place)
-        stage.hands.work()
+            stage.worker.die_at(place)
+        stage.worker.work()
         assert heard, place
         wrong += [f"cancelled at {place}: {one}" for one in what_is_wrong(stage)]
     assert wrong == [], "\n".join(wrong)
@@ -116,7 +116,7 @@ def test_a_comparison_before_the_creation_begins_leaves_its_volume_to_it(stage):
     job = a_vm_of_a_spare(stage)
 
     stage.reconcile()
-    stage.hands.work()
+    stage.worker.work()
 
     job.refresh_from_db()
     assert job.status == "succeeded", job.outcome_message

@@ -27,7 +27,7 @@ from tests.cloudaccounts.cloud_and_rows import check_logs, check_rows, rows, sma
 from tests.conftest import flush_broker
 from tests.working import until
 
-from .creation.worker import Killed
+from .killable_worker import Killed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
