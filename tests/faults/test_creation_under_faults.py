@@ -12,7 +12,7 @@ import itertools
 import pytest
 
 from tasks.models import Job, JobStatus
-from tests.stories import ALL, some
+from tests.stories import ALL, select_evenly
 from vms.models import VMOperationLog
 from vms.services import remove_vm
 
@@ -75,7 +75,7 @@ def told(story, stage, worker):
 def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, worker, story, fault):
     requests, _passed = told(story, stage, worker)
     wrong = []
-    for rule, times in some(itertools.product(requests, (1, None)), MOST):
+    for rule, times in select_evenly(itertools.product(requests, (1, None)), MOST):
         run = StoryRun(story, stage, worker).prepare()
         stage.cloud.faults({**FAULTS[fault], **rule, "times": times})
         run.act()
@@ -102,7 +102,9 @@ def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, worker, story)
     wrong = []
     # A request dies after "submitted", and no worker: that is `test_worker_killed.py`.
     at_work = {place: times for place, times in passed.items() if place[0] != "submitted"}
-    for place, death in some([(p, n) for p, times in at_work.items() for n in range(min(times, 2))], MOST):
+    for place, death in select_evenly(
+        [(p, n) for p, times in at_work.items() for n in range(min(times, 2))], MOST
+    ):
         run = StoryRun(story, stage, worker).prepare()
         worker.die_at(place, death)
         run.act()
@@ -123,7 +125,7 @@ def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, worker, s
     _requests, passed = told(story, stage, worker)
     wrong = []
     ends = set()
-    for place in some([place for place in passed if place[0] not in {"submitted", "ended"}], MOST):
+    for place in select_evenly([place for place in passed if place[0] not in {"submitted", "ended"}], MOST):
         run = StoryRun(story, stage, worker).prepare()
         run.act()
         run.cancel_at(place)

@@ -12,7 +12,7 @@ from devserver import launch
 from tasks.models import EntityLock, Job
 from tests.conftest import flush_broker
 from tests.deploys.deploying import PROGRAM, Company
-from tests.working import until
+from tests.working import wait_for
 
 from .test_worker_killed import LEASE_SECONDS, sweep_until_all_end
 
@@ -36,18 +36,18 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
     folder.mkdir()
     company = Company(folder)
     programs = json.dumps({"files": ["/bin/sh", "-c", PROGRAM, str(folder)]})
-    beside = {"DEPLOY_PROGRAMS": programs, "JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
-    doomed = celery_worker(queues="deploys", concurrency=4, beside=beside)
+    environment = {"DEPLOY_PROGRAMS": programs, "JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
+    doomed = celery_worker(queues="deploys", concurrency=4, environment=environment)
     plan = company.deploy("1.0", "2.0", batch=2)
     order = [int(instance.host.hostname[-1]) for batch in plan.batches for instance in batch]
     for number in order[2:]:
         company.sleeps(number)
 
-    until("the second batch is under way", lambda: len(company.calls()) == 4)
+    wait_for("the second batch is under way", lambda: len(company.calls()) == 4)
     everybody = launch.process_tree(doomed.pid)
     launch.kill(everybody)
     assert launch.wait_until_gone(everybody, seconds=5)
-    until("its programs have ended too", lambda: not programs_in(folder), seconds=5)
+    wait_for("its programs have ended too", lambda: not programs_in(folder), seconds=5)
     flush_broker()
     half = dict(zip(order, (company.instance(number) for number in order), strict=True))
     company.wake()
@@ -55,7 +55,7 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
 
     assert [half[number].locked for number in order] == [False, False, True, True]
     assert [company.running()[number] for number in order] == ["2.0", "2.0", "1.0", "1.0"]
-    celery_worker(queues="deploys", concurrency=4, beside=beside)
+    celery_worker(queues="deploys", concurrency=4, environment=environment)
     sweep_until_all_end()
 
     assert company.running() == company.recorded() == ["2.0"] * 4

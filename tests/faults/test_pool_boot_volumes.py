@@ -11,7 +11,7 @@ from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
 from tasks import engine
 from tasks.models import Job
-from tests.factories import catalogue_types
+from tests.factories import list_catalogue_types
 from tests.stories import ALL
 from vms.models import VirtualMachine
 from vms.services import create_vm
@@ -28,7 +28,7 @@ DISK_GB = 40
 
 @pytest.fixture
 def stage(cloud, account):
-    for type_code in catalogue_types():
+    for type_code in list_catalogue_types():
         assert sync_resource(account.pk, type_code).state == "success"
     images = CloudResource.objects.present().filter(account=account, type="image", name__icontains="ubuntu")
     with killable_worker() as worker:

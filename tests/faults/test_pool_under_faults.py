@@ -10,7 +10,7 @@ import re
 import pytest
 
 from tests.faults.creation.stage import UUID_PATTERN
-from tests.stories import ALL, some
+from tests.stories import ALL, select_evenly
 from volumepool.models import Volume
 from volumepool.services import backfill
 
@@ -92,7 +92,7 @@ def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, name):
     wrong = []
     # A request dies after "submitted", and no worker: below.
     places = [one for one in passed if one[0] != "submitted" and (ALL or one[0] in TOLD_PLACES)]
-    for place in some(places, MOST):
+    for place in select_evenly(places, MOST):
         story.prepare(stage)
         stage.worker.die_at(place)
         story.act(stage)
@@ -127,7 +127,7 @@ def test_each_fault_strikes_each_request_of_a_creation(stage):
     """Ten spares are asked for at once, and each meets another fault at the same request: none leaks, all are made."""
     asked, _passed = told(stage, STORIES["backfill"])
     wrong = []
-    for rule in some(asked, 4):
+    for rule in select_evenly(asked, 4):
         stage.clear(spares=0)
         type(stage.pool).objects.update(desired=len(FAULTS))
         stage.cloud.faults(*[{**fault, **rule, "times": 1} for fault in FAULTS.values()])
@@ -151,7 +151,7 @@ def test_whatever_one_request_is_answered_nothing_is_left_and_nothing_is_lost(st
     story = STORIES[name]
     asked, _passed = told(stage, story)
     wrong = []
-    for rule in some(asked, MOST):
+    for rule in select_evenly(asked, MOST):
         story.prepare(stage)
         stage.cloud.faults({**FAULTS[fault], **rule, "times": 1})
         story.act(stage)

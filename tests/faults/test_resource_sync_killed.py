@@ -25,7 +25,7 @@ from cloudaccounts.sync.resources import CRASH_POINTS, run_sync, sync_resource
 from tasks import crash_points, dispatch
 from tests.cloudaccounts.cloud_and_rows import check_logs, check_rows, rows, small_pages, there
 from tests.conftest import flush_broker
-from tests.working import until
+from tests.working import wait_for
 
 from .killable_worker import Killed
 
@@ -147,8 +147,8 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
     lost = change_the_cloud(cloud, simulator, "volume")
 
     def start(point):
-        beside = {"JOB_LEASE_SECONDS": "1", "PORTAL_CRASH_AT": f"{point}:{tmp_path / point}"}
-        return celery_worker(queues=f"resources-{point}", pool="solo", beside=beside)
+        environment = {"JOB_LEASE_SECONDS": "1", "PORTAL_CRASH_AT": f"{point}:{tmp_path / point}"}
+        return celery_worker(queues=f"resources-{point}", pool="solo", environment=environment)
 
     workers = dict(zip(CRASH_POINTS, starting.map(start, CRASH_POINTS), strict=True))
     for point, account in accounts.items():
@@ -157,10 +157,10 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
             task, (of,) = "cloudaccounts.sync_resource", SyncLog.objects.open(account.pk, ["volume"])
         current_app.send_task(task, args=[of], queue=f"resources-{point}", ignore_result=True)
     for point, worker in workers.items():
-        until(f"it dies at {point}", lambda worker=worker: worker.poll() is not None)
+        wait_for(f"it dies at {point}", lambda worker=worker: worker.poll() is not None)
         assert ((tmp_path / point).exists(), worker.returncode) == (True, -signal.SIGKILL)
     flush_broker()  # Celery would deliver the dead processes' messages again: nothing may depend on that.
-    until(
+    wait_for(
         "their leases are over",
         lambda: sweep_syncs() or not SyncLog.objects.running().exclude(owner="").exists(),
     )

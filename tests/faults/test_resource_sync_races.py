@@ -37,7 +37,7 @@ from tests.cloudaccounts.cloud_and_rows import (
 from tests.cloudaccounts.odd_cloud import odd_cloud
 from tests.conftest import flush_broker
 from tests.factories import UserFactory
-from tests.working import until, work
+from tests.working import wait_for, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,7 +59,7 @@ class Held:
         return status, body
 
     def until_waiting(self, count=1):
-        until(f"{count} wait for the cloud", lambda: self.waiting >= count)
+        wait_for(f"{count} wait for the cloud", lambda: self.waiting >= count)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_of_many_who_ask_and_many_who_take_the_same_log_one_lists(simulator, kno
 
     with in_threads(*[ask_and_run] * 8) as found:
         held.until_waiting()
-        until("seven have left", lambda: found.count(None) == 1)
+        wait_for("seven have left", lambda: found.count(None) == 1)
         held.open.set()
 
     assert sorted(count for count, _ran in found) == [0] * 7 + [1]
@@ -191,7 +191,7 @@ def test_two_workers_that_are_rung_many_times_list_once(simulator, known, odd, c
     for _ in range(10):
         ring(log_id)
     celery_worker(queues="resources", concurrency=2)
-    until("it is done", lambda: not SyncLog.objects.running().exists())
+    wait_for("it is done", lambda: not SyncLog.objects.running().exists())
 
     assert len(listings_begun(odd)) == 1
     assert SyncLog.objects.get(pk=log_id).state == "success"
@@ -203,7 +203,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
 ):
     """It is put to sleep while it waits for a page, and wakes with an old picture, long after another has listed anew."""
     held = Held(odd)
-    celery_worker(queues="resources", beside={"JOB_LEASE_SECONDS": "1"})
+    celery_worker(queues="resources", environment={"JOB_LEASE_SECONDS": "1"})
     (log_id,) = SyncLog.objects.open(known.pk, ["volume"])
     ring(log_id)
     held.until_waiting()
@@ -214,7 +214,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     assert sleeper
     os.kill(sleeper, signal.SIGSTOP)
     try:
-        until("its lease is over", lambda: sweep_syncs() or not SyncLog.objects.running().exists())
+        wait_for("its lease is over", lambda: sweep_syncs() or not SyncLog.objects.running().exists())
         dead = SyncLog.objects.get(pk=log_id)
         assert (dead.state, "worker" in dead.message) == ("failed", True)
         renamed, removed, *_rest = there(simulator, "volume")
@@ -230,7 +230,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     # It has the old page in hand now; that it is through with it shows when it has done what comes next.
     (next_log,) = SyncLog.objects.open(known.pk, ["zone"])
     ring(next_log)
-    until("it is through", lambda: not SyncLog.objects.running().exists())
+    wait_for("it is through", lambda: not SyncLog.objects.running().exists())
 
     assert picture(type="volume") == after
     assert SyncLog.objects.get(pk=log_id).lines.count() == 0

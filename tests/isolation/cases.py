@@ -26,7 +26,7 @@ from tests.factories import (
     VolumeFactory,
     VolumePoolFactory,
     VolumeSnapshotFactory,
-    stock,
+    create_catalogue,
 )
 from vms.commands.power import POWER_COMMANDS
 from vms.models import SyncRun
@@ -45,7 +45,7 @@ def a_system(member: Membership) -> Ids:
 
 def a_stocked_system(member: Membership) -> Ids:
     account = CloudAccountFactory(tenant=member.tenant)
-    stock(account)
+    create_catalogue(account)
     return {"id": InformationSystemFactory(tenant=member.tenant, default_account=account).pk}
 
 
@@ -58,7 +58,7 @@ def a_wish(member: Membership) -> dict[str, Any]:
 def a_running_vm(member: Membership) -> Ids:
     """One in an account with a catalogue."""
     account = CloudAccountFactory(tenant=member.tenant)
-    stock(account)
+    create_catalogue(account)
     vm = VirtualMachineFactory(
         information_system__tenant=member.tenant, account=account, status="running", disk_gb=10
     )

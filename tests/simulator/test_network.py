@@ -3,7 +3,7 @@
 import pytest
 
 from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, InvalidRequest, NotFound
-from tests.listings import everything
+from tests.listings import read_all_pages
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def neutron(cloud):
 @pytest.fixture
 def routed(cloud, neutron):
     """A router between the internal and the external network, and a port that it can reach."""
-    networks = {n.name: n for n in everything(cloud.network.network_pages())}
+    networks = {n.name: n for n in read_all_pages(cloud.network.network_pages())}
     subnet = networks["internal"].subnet_ids[0]
     gateway = {"network_id": networks["external"].id}
     router = neutron("POST", "/routers", {"router": {"name": "r", "external_gateway_info": gateway}})[
@@ -127,7 +127,7 @@ def test_filters_and_markers(cloud, neutron, routed):
 def test_server_with_groups_of_its_own(cloud, control, neutron):
     groups = [neutron("POST", "/security-groups", {"security_group": {"name": n}}) for n in ("web", "db")]
     flavor, image = cloud.compute.list_flavors()[0], cloud.image.list_images()[0]
-    network = next(n for n in everything(cloud.network.network_pages()) if not n.is_external)
+    network = next(n for n in read_all_pages(cloud.network.network_pages()) if not n.is_external)
     wanted = {
         "name": "s", "flavorRef": flavor.id, "imageRef": image.id, "networks": [{"uuid": network.id}],
         "security_groups": [{"name": "web"}, {"name": "db"}],

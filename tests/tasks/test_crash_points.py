@@ -19,7 +19,7 @@ from django.utils import timezone
 from tasks import polling
 from tasks.crash_points import CRASH_POINTS
 from tasks.models import AsyncTask, Job, JobStatus
-from tests.stories import ALL, some
+from tests.stories import ALL, select_evenly
 
 from . import worlds
 from .driving import Armed, Driver, stage
@@ -340,7 +340,7 @@ def test_whoever_dies_at_a_point_the_end_is_the_same(theatre, point):
     for scenario in everyone if ALL else DIES[point]:
         driver = theatre.new_driver()
         expected = told(scenario, driver)
-        for death in some(range(driver.passed[point]), MOST_DEATHS):
+        for death in select_evenly(range(driver.passed[point]), MOST_DEATHS):
             driver = theatre.new_driver()
             armed = Armed(point, death, "die")
             ended = told(scenario, driver, armed)

@@ -7,7 +7,7 @@ from cloudaccounts import connect
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.factories import InformationSystemFactory, MembershipFactory, list_catalogue_types
 from tests.simulated import SimulatedCloud
 from tests.working import work
 from vms.models import VirtualMachine
@@ -46,7 +46,7 @@ def account(cloud, transactional_db):
 @pytest.fixture
 def catalogue(account):
     """What the account offers, as the resource sync has found it."""
-    for type_code in catalogue_types():
+    for type_code in list_catalogue_types():
         log = sync_resource(account.pk, type_code)
         assert log.state == "success", log.message
     return CloudResource.objects.filter(account=account)

@@ -27,7 +27,7 @@ from openstack_client.records import ServerReading
 from tasks import dispatch, engine, polling
 from tasks.models import IN_FLIGHT, AsyncTask, EntityLock, Job
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.factories import InformationSystemFactory, MembershipFactory, list_catalogue_types
 from vms import services
 from vms.models import SyncState, VirtualMachine, VMStatus
 from vms.services.orphans import sweep_orphans
@@ -66,7 +66,7 @@ class World:
         member = MembershipFactory(role=Role.ADMIN)
         self.scope = Scope(member.user, member.tenant, Role.ADMIN)
         self.system = InformationSystemFactory(tenant=member.tenant)
-        for type_code in catalogue_types():
+        for type_code in list_catalogue_types():
             assert sync_resource(account.pk, type_code).state == "success"
         self.resources = list(CloudResource.objects.values_list("pk", flat=True))
         self.bare = requests.Session()

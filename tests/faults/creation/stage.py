@@ -14,7 +14,7 @@ from cloudaccounts.sync.resources import sync_resource
 from tasks.models import EntityLock, Job, PollScope
 from tenants.models import InformationSystem
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.factories import InformationSystemFactory, MembershipFactory, list_catalogue_types
 from tests.faults.killable_worker import Worker
 from tests.simulated import SimulatedCloud
 from vms.models import Orphan, VirtualMachine, VMOperationLog, VMSnapshot
@@ -39,7 +39,7 @@ class Stage:
     @classmethod
     def of(cls, cloud: SimulatedCloud, account: CloudAccount) -> Stage:
         """Create a stage for an account, and sync the resources of that."""
-        for type_code in catalogue_types():
+        for type_code in list_catalogue_types():
             log = sync_resource(account.pk, type_code)
             assert log.state == "success", log.message
         member = MembershipFactory(role=Role.ADMIN)

@@ -21,7 +21,7 @@ from tasks import engine
 from tasks.models import IN_FLIGHT, Job
 from tenants.models import InformationSystem
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.factories import InformationSystemFactory, MembershipFactory, list_catalogue_types
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine
 from vms.services import create_vm, remove_vm
@@ -75,7 +75,7 @@ class ClaimAnswer:
 def create_pools(cloud: SimulatedCloud) -> CloudAccount:
     """Create an account with a pool of empty volumes, one of an image and one of a snapshot, and return the account."""
     account = cloud.account()
-    for type_code in catalogue_types():
+    for type_code in list_catalogue_types():
         log = sync_resource(account.pk, type_code)
         assert log.state == "success", log.message
     images = CloudResource.objects.present().filter(account=account, type="image")

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from cloudaccounts.connect import open_cloud
 from openstack_client import NotFound
-from tests.listings import everything
+from tests.listings import read_all_pages
 from vms.models import STATUS_OF_SERVER, VirtualMachine, VMSnapshot
 from volumepool.models import GONE, Volume
 
@@ -31,7 +31,7 @@ def find_differences(fleet: Fleet) -> list[str]:
                 found.append(
                     f"VM {vm.name} is '{vm.status}', its server {server.id} {server.status} {server.task_state}"
                 )
-        volumes = {volume.id: volume for volume in everything(cloud.block_storage.volume_pages())}
+        volumes = {volume.id: volume for volume in read_all_pages(cloud.block_storage.volume_pages())}
         for row in Volume.objects.filter(account=account, region=region).select_related("vm"):
             volume = volumes.get(row.volume_id or "")
             if volume is None:

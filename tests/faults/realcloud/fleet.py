@@ -16,7 +16,7 @@ from cloudaccounts.sync.resources import sync_resource
 from openstack_client import Cloud
 from tasks.models import Job
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.factories import InformationSystemFactory, MembershipFactory, list_catalogue_types
 from vms.models import Resize, VirtualMachine
 from vms.services import (
     attach_volume,
@@ -47,7 +47,7 @@ def create_account(name: str) -> CloudAccount:
         )
         account.set_secret(credentials.password or "")
     account.save()
-    for type_code in catalogue_types():
+    for type_code in list_catalogue_types():
         log = sync_resource(account.pk, type_code)
         assert log.state == "success", log.message
     return account

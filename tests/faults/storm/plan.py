@@ -90,7 +90,7 @@ def make_plan(
     events, calm = _plan_small(length) if small else _plan_everything(length, dice)
     events += _plan_kills(kills, length, calm, random.Random(f"{seed}/kills"))
     if not small:
-        events += _plan_other_plan_kills(kills, length, calm, random.Random(f"{seed}/beside"))
+        events += _plan_other_kills(kills, length, calm, random.Random(f"{seed}/beside"))
         events += _plan_freezes(kills, length, calm, random.Random(f"{seed}/freezes"))
         events += _plan_external_changes(length, random.Random(f"{seed}/behind"))
     return Plan(
@@ -199,7 +199,7 @@ def _plan_freezes(
     ]
 
 
-def _plan_other_plan_kills(
+def _plan_other_kills(
     count: int, length: float, calm: tuple[float, float] | None, dice: random.Random
 ) -> list[Event]:
     """Plan kills of web and beat, beside those of workers."""
