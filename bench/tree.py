@@ -204,7 +204,7 @@ def _measure_memory(stack: Stack, count: int) -> list[Note]:
     _submit_tree(f"memory-warm-{count}", 10)
     wait_until_all_ended()
     before = launch.memory(worker.pid)
-    with watch_measure_memory(worker.pid) as samples:
+    with watch_memory(worker.pid) as samples:
         _submit_tree(f"memory-{count}", count)
         wait_until_all_ended()
     stack.end(worker)
@@ -216,7 +216,7 @@ def _measure_memory(stack: Stack, count: int) -> list[Note]:
 
 
 @contextmanager
-def watch_measure_memory(pid: int) -> Iterator[list[int]]:
+def watch_memory(pid: int) -> Iterator[list[int]]:
     """Sample the memory of a process and its descendants five times a second, and once more at the end."""
     samples: list[int] = []
     ended = threading.Event()

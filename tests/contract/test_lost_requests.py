@@ -1,4 +1,4 @@
-"""What Nova and Cinder tell of requests under way, and of what one that died has left."""
+"""The records of Nova and Cinder about requests in progress, and about those that a dead worker has left."""
 
 import pytest
 

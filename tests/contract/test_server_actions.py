@@ -1,4 +1,4 @@
-"""What can be done to a server besides switching it on and off."""
+"""The actions on a server, except for start and stop."""
 
 from datetime import UTC, datetime, timedelta
 

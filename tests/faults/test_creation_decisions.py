@@ -1,4 +1,4 @@
-"""A creation that got stuck, or met an error of ours: whatever a person then decides, nothing is forgotten."""
+"""A creation that is stuck or errored: whatever staff decide, no object in the cloud is forgotten."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def stage(cloud, account):
 
 @pytest.fixture
 def worker():
-    """The worker that does it all."""
+    """The worker that advances every job of the test."""
     with killable_worker() as worker:
         yield worker
 
 
 @pytest.fixture
 def decide():
-    """Decide about a job as staff do."""
+    """A function that decides about a job as staff do."""
     staff = Scope(UserFactory(is_staff=True, is_superuser=True), None, Role.ADMIN)
     return lambda job, decision, **options: decide_job(
         scope=staff, job_id=job.pk, decision=decision, reason="So be it.", **options
@@ -48,7 +48,7 @@ def decide():
 
 @pytest.fixture
 def stuck(stage, worker, settings):
-    """A creation of which every worker dies when the cloud has made the server."""
+    """A function that requests a creation whose worker dies each time the cloud has created the server."""
     settings.JOB_ATTEMPT_CAP = 2
 
     def die(*place):
@@ -108,12 +108,12 @@ def test_what_one_leaves_that_is_ended_as_it_is_is_found_by_the_sweep(
     assert Orphan.objects.exclude(reported_at=None).get().cloud_id == server["id"]
 
 
-def wrong(self, *args, **options):
-    raise RuntimeError("A mistake of ours.")
+def raise_error(self, *args, **options):
+    raise RuntimeError("An error of the portal.")
 
 
-def retried(stage, worker, decide, job):
-    """Let a job's error be noticed and have it tried again; what the person is told, or the job that tries."""
+def retry_errored_job(stage, worker, decide, job):
+    """Settle, retry the errored job as staff, and return the status of the retry, or of the answer if it is refused."""
     worker.settle()
     job.refresh_from_db()
     assert job.status == JobStatus.ERRORED
@@ -129,11 +129,11 @@ def test_a_creation_that_met_an_error_of_ours_can_be_tried_again_or_it_is_said_w
     stage, worker, decide, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(Compute, "create_server", wrong)
+        patch.setattr(Compute, "create_server", raise_error)
         job = stage.request_vm()
         worker.settle()
 
-    assert retried(stage, worker, decide, job) in {"succeeded", 409}
+    assert retry_errored_job(stage, worker, decide, job) in {"succeeded", 409}
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_a_creation_that_met_an_error_of_ours_can_be_tried_again_or_it_is_said_w
 def test_so_can_what_is_made_of_a_vm(stage, worker, decide, monkeypatch, call, ask):
     vm = stage.create_vm(worker)
     with monkeypatch.context() as patch:
-        patch.setattr(Compute, call, wrong)
+        patch.setattr(Compute, call, raise_error)
         job = ask(stage, vm).job
         worker.settle()
 
-    assert retried(stage, worker, decide, job) in {"succeeded", 409}
+    assert retry_errored_job(stage, worker, decide, job) in {"succeeded", 409}

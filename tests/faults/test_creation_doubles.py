@@ -1,4 +1,4 @@
-"""Requests that come late or whose answer is lost: there is one server, one volume, one image in the end, or none."""
+"""Requests that arrive late or whose answer is lost: at the end there is one server, volume or image, or none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stage(cloud, account):
 
 @pytest.fixture
 def worker():
-    """The worker that does it all."""
+    """The worker that advances every job of the test."""
     with killable_worker() as worker:
         yield worker
 
@@ -59,7 +59,7 @@ def test_while_nobody_can_tell_whether_it_was_made_nothing_is_made(
 
 
 class LateRequest:
-    """The first POST to a path is swallowed, and carried out when `arrive` is called: what a proxy may do."""
+    """The first POST to a path, which is held back and carried out when `arrive` is called, as a proxy may do."""
 
     def __init__(self, simulator, path, monkeypatch):
         self.held, self.path, self.application = [], path, simulator._application
@@ -81,8 +81,8 @@ class LateRequest:
         return self.work(self.application, request, region, service, path, **options)
 
 
-def when(worker, place, action):
-    """Do something once when the worker passes a place."""
+def call_once_at(worker, place, action):
+    """Call an action once, when the worker passes a place."""
     done = []
 
     def look(*at):
@@ -95,11 +95,11 @@ def when(worker, place, action):
 
 @pytest.mark.parametrize("path", ["/servers", "/volumes"])
 def test_what_comes_after_the_look_is_removed_again(stage, worker, simulator, monkeypatch, path):
-    """The first request is late: it arrives when the second try has looked, found nothing, and asked again."""
+    """The first request arrives after the second try has searched, found nothing, and sent its own request."""
     late = LateRequest(simulator, path, monkeypatch)
     kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
     seen = "wait_until_running" if path == "/servers" else "wait_until_available"
-    when(worker, ("called", kind, seen), late.arrive)
+    call_once_at(worker, ("called", kind, seen), late.arrive)
     job = stage.request_vm(boot_volume=path == "/volumes")
 
     worker.settle()
@@ -114,11 +114,11 @@ def test_what_comes_after_the_look_is_removed_again(stage, worker, simulator, mo
 def test_it_is_removed_also_when_the_worker_died_after_it_had_asked_again(
     stage, worker, simulator, monkeypatch, path
 ):
-    """What the second try knew died with its worker: the third finds one or two, and must not take it for the only one."""
+    """The worker of the second try dies: the third finds one or two objects, and must not take one for the only one."""
     late = LateRequest(simulator, path, monkeypatch)
     kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
     seen = "wait_until_running" if path == "/servers" else "wait_until_available"
-    when(worker, ("called", kind, seen), late.arrive)
+    call_once_at(worker, ("called", kind, seen), late.arrive)
     job = stage.request_vm(boot_volume=path == "/volumes")
     worker.die_at(("called", kind, "request_server" if path == "/servers" else "request_creation"), 1)
 
@@ -134,7 +134,7 @@ def test_an_image_that_comes_late_is_removed_again(stage, worker, simulator, mon
     vm = stage.create_vm(worker)
     late = LateRequest(simulator, "/action", monkeypatch)
     # While the second image is being made, Nova refuses the first: it can only come when the server is free again.
-    when(worker, ("called", "vms.snapshot", "see_the_server_free"), late.arrive)
+    call_once_at(worker, ("called", "vms.snapshot", "see_the_server_free"), late.arrive)
     take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before")
 
     worker.settle()
@@ -146,10 +146,10 @@ def test_an_image_that_comes_late_is_removed_again(stage, worker, simulator, mon
 
 
 def test_volume_snapshots_are_removed_although_a_worker_dies_right_after_their_image_went(stage, worker):
-    """Only the image says which volume snapshots are its own, and then it is gone."""
+    """Only the image names its volume snapshots, and the image is gone."""
     vm = stage.create_vm(worker, boot_volume=True)
     job = take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before").job
-    when(worker, ("called", "vms.snapshot", "wait_until_image_active"), lambda: engine.cancel(job))
+    call_once_at(worker, ("called", "vms.snapshot", "wait_until_image_active"), lambda: engine.cancel(job))
     worker.die_at(("called", "vms.snapshot", "undo request_image"))
 
     worker.settle()

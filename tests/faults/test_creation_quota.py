@@ -1,4 +1,4 @@
-"""A hundred people create at the same moment, and the tenant's quota has room for sixty."""
+"""A hundred users create VMs at the same moment, and the tenant's quota has room for sixty."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stage(cloud, account):
 
 
 def create_at_once(stage, count=PEOPLE):
-    """So many creations in threads with connections of their own, which begin together; what each gave or raised."""
+    """Request this many creations at once, each in a thread with its own connection; return the results and errors."""
     together, came = threading.Barrier(count), [None] * count
 
     def one(number):
@@ -76,7 +76,7 @@ def test_sixty_are_created_and_forty_refused(stage):
 
 
 def test_without_the_lock_on_the_tenant_there_are_too_many(stage, monkeypatch):
-    """The race is real: the first test would fail if nobody locked the tenant's row."""
+    """The first test would fail without the lock on the tenant's row."""
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)
 
     create_at_once(stage)

@@ -1,8 +1,8 @@
-"""Making and removing VMs while the cloud refuses, fails and loses answers, and workers die: done, or nothing is left.
+"""VMs are created and removed while the cloud refuses, fails and loses answers, and workers die: done, or nothing is left.
 
-Each story is told undisturbed; then with a fault at each of its requests, once and for a while; with a death at each
-place that its worker passes; and with a cancel there. By default some are told, with some of the faults;
-`make stories` tells all with all: a quarter of an hour.
+Each story is run undisturbed; then with a fault at each of its requests, once and for a while; with a death at each place
+that its worker passes; and with a cancellation there. By default some stories are run with some of the faults;
+`make stories` runs all with all, in a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .killable_worker import killable_worker
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 SAID = "This answer was asked for from the control API."
-# Of the stories of one test, by default.
+# How many faults or places of a story are tried by default.
 MOST = 4
 FAULTS = {
     "400": {"kind": "status", "status": 400},
@@ -35,14 +35,14 @@ FAULTS = {
     "reset": {"kind": "reset"},
     "garbage": {"kind": "garbage"},
 }
-# None of these is the cloud's "no": it is asked again until it answers.
+# None of these is a refusal: the request is sent again until it is answered.
 NO_ANSWER = {"500", "503", "lost", "reset", "garbage"}
-# How many looks at everything a cloud is broken that is broken for a while.
-A_WHILE = 6
+# The rounds of the worker during which a temporary fault lasts.
+FAULTY_ROUNDS = 6
 
 
 def stories(*names):
-    """These, or all when all are told."""
+    """Parametrize with these stories, or with all if all are run."""
     chosen = STORIES if ALL else [STORIES_BY_NAME[name] for name in names]
     return pytest.mark.parametrize("story", chosen, ids=lambda story: story.name)
 
@@ -54,13 +54,13 @@ def stage(cloud, account):
 
 @pytest.fixture
 def worker():
-    """The worker that does it all."""
+    """The worker that advances every job of the test."""
     with killable_worker() as worker:
         yield worker
 
 
-def told(story, stage, worker):
-    """Tell a story undisturbed; its requests, and how often its worker passed each place."""
+def run_undisturbed(story, stage, worker):
+    """Run a story undisturbed, and return its requests and how often its worker passed each place."""
     run = StoryRun(story, stage, worker).prepare()
     run.act()
     worker.work()
@@ -69,24 +69,24 @@ def told(story, stage, worker):
     return stage.list_request_rules(), dict(worker.passed)
 
 
-# A creation that fails asks all that one that succeeds asks, and takes it back.
+# A creation that fails sends the requests of one that succeeds, and those of its undo.
 @stories("create with a volume in vain")
 @pytest.mark.parametrize("fault", FAULTS if ALL else ["409", "lost"])
 def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, worker, story, fault):
-    requests, _passed = told(story, stage, worker)
+    requests, _passed = run_undisturbed(story, stage, worker)
     wrong = []
     for rule, times in select_evenly(itertools.product(requests, (1, None)), MOST):
         run = StoryRun(story, stage, worker).prepare()
         stage.cloud.faults({**FAULTS[fault], **rule, "times": times})
         run.act()
-        worker.run_rounds(A_WHILE)
+        worker.run_rounds(FAULTY_ROUNDS)
         found = run.finish()
         ended = run.job.status
         if fault in NO_ANSWER and ended != story.ends:
             found.append(f"it ended as {run.outcome}")
         refused = ended == JobStatus.FAILED != story.ends
         if refused and SAID not in run.job.outcome_message:
-            found.append(f"it is not said why: {run.outcome}")
+            found.append(f"the reason is missing: {run.outcome}")
         wrong += [f"{rule['method']} {rule['path']} x{times}: {one}" for one in found]
     assert wrong == [], "\n".join(wrong)
 
@@ -98,7 +98,7 @@ def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, w
     "snapshot of a volume, and cancel",
 )
 def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, worker, story):
-    _requests, passed = told(story, stage, worker)
+    _requests, passed = run_undisturbed(story, stage, worker)
     wrong = []
     # A request dies after "submitted", and no worker: that is `test_worker_killed.py`.
     at_work = {place: times for place, times in passed.items() if place[0] != "submitted"}
@@ -110,7 +110,7 @@ def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, worker, story)
         run.act()
         worker.work()
         # How often a wait is looked at depends on the clock.
-        assert worker.deaths == 1 or death > 0, f"nobody died at {place}"
+        assert worker.deaths == 1 or death > 0, f"the worker did not die at {place}"
         found = run.finish()
         if run.job.status != story.ends:
             found.append(f"it ended as {run.outcome}")
@@ -122,7 +122,7 @@ def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, worker, story)
 def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, worker, story):
     if story.cancelled_at is not None:
         pytest.skip("It is cancelled anyway.")
-    _requests, passed = told(story, stage, worker)
+    _requests, passed = run_undisturbed(story, stage, worker)
     wrong = []
     ends = set()
     for place in select_evenly([place for place in passed if place[0] not in {"submitted", "ended"}], MOST):
@@ -141,9 +141,9 @@ def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, worker, s
 # --- In the cloud's own words --------------------------------------------------------------------------------
 
 
-def ended(stage, worker, **wish):
-    """Create a VM, in vain; the job, of which nothing is left."""
-    job = stage.request_vm(**wish)
+def create_vm_that_fails(stage, worker, **params):
+    """Request a VM whose creation fails, and return its job, after checking that nothing is left of it."""
+    job = stage.request_vm(**params)
     worker.settle()
     job.refresh_from_db()
     assert stage.find_violations() == {}
@@ -156,7 +156,7 @@ def test_a_server_that_finds_no_host_is_removed_and_the_cloud_says_why(stage, wo
     stage.clear()
     stage.cloud.call("POST", "failing_builds", {"times": 1})
 
-    job = ended(stage, worker, boot_volume=boot_volume)
+    job = create_vm_that_fails(stage, worker, boot_volume=boot_volume)
 
     assert (job.status, job.outcome_code) == ("failed", "refused_by_cloud")
     assert "No valid host was found. There are not enough hosts available." in job.outcome_message
@@ -185,7 +185,7 @@ def test_the_clouds_own_quota_is_told_with_its_figures(stage, worker, quota, boo
     stage.clear()
     stage.cloud.call("POST", "quotas", {"project": "demo", **quota})
 
-    job = ended(stage, worker, boot_volume=boot_volume)
+    job = create_vm_that_fails(stage, worker, boot_volume=boot_volume)
 
     assert (job.status, job.outcome_code) == ("failed", "quota_exceeded")
     assert words in job.outcome_message
@@ -197,7 +197,7 @@ def test_the_clouds_own_quota_is_told_with_its_figures(stage, worker, quota, boo
 
 @pytest.mark.parametrize("then", ["delete", "keep"])
 def test_what_a_cancelled_removal_took_is_not_kept_by_the_next(stage, worker, then):
-    """Cinder has accepted the end of a volume when its person changes his mind, and then wants to keep what is left."""
+    """The removal is cancelled after Cinder has accepted the deletion of a volume; the next one keeps the volumes."""
     run = StoryRun(STORIES_BY_NAME["remove with volumes"], stage, worker).prepare()
     vm = run.prepared
     run.act()

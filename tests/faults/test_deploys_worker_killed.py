@@ -1,4 +1,4 @@
-"""A real worker dies by SIGKILL in the middle of a deployment, with its programs; another one ends it."""
+"""A real worker and its programs are killed in the middle of a deployment, and another worker finishes it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .test_worker_killed import LEASE_SECONDS, sweep_until_all_end
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def programs_in(folder):
-    """The processes that are at work in a folder."""
+def find_programs(folder):
+    """Return the processes that run in a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -47,7 +47,7 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
     everybody = launch.process_tree(doomed.pid)
     launch.kill(everybody)
     assert launch.wait_until_gone(everybody, seconds=5)
-    wait_for("its programs have ended too", lambda: not programs_in(folder), seconds=5)
+    wait_for("its programs have ended too", lambda: not find_programs(folder), seconds=5)
     flush_broker()
     half = dict(zip(order, (company.instance(number) for number in order), strict=True))
     company.wake()

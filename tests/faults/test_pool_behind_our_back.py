@@ -1,4 +1,4 @@
-"""Volumes that somebody deletes, breaks, attaches, renames or enlarges in Cinder, at each state of a spare."""
+"""Volumes that are deleted, broken, attached, renamed or extended in Cinder without the portal, at each state of a spare."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def stage(cloud, account):
         yield PoolStage.of(cloud, account, worker)
 
 
-def meddle(stage, volume_id, change):
-    """Do it to one volume, whatever becomes of it."""
+def change_externally(stage, volume_id, change):
+    """Change one volume without the portal, and record that for the invariants."""
     if CHANGES[change] is None:
         stage.cloud.call("DELETE", f"volumes/{volume_id}")
         stage.changed.removed.add(volume_id)
@@ -53,7 +53,7 @@ changes = pytest.mark.parametrize("change", CHANGES)
 def test_a_spare_that_is_ready(stage, change):
     stage.clear()
     spare = SpareVolume.objects.claimable().first()
-    meddle(stage, spare.volume_id, change)
+    change_externally(stage, spare.volume_id, change)
 
     stage.settle()
 
@@ -69,7 +69,7 @@ def test_a_spare_that_is_being_made(stage, change):
     backfill(stage.pool.pk)
     stage.worker.run_round()
     (made, *_others) = [one["id"] for one in stage.cloud.call("GET", "objects")["volumes"]]
-    meddle(stage, made, change)
+    change_externally(stage, made, change)
     stage.worker.run_rounds(3)
     stage.cloud.clock(volume_seconds=0, advance_seconds=61)
 
@@ -87,7 +87,7 @@ def test_a_spare_that_is_being_removed(stage, change):
     type(stage.pool).objects.update(desired=2)
     stage.reconcile()
     assert Job.objects.get().kind == RemoveSpareCommand.kind
-    meddle(stage, old.volume_id, change)
+    change_externally(stage, old.volume_id, change)
     stage.worker.run_rounds(3)
 
     stage.settle()
@@ -99,7 +99,7 @@ def test_a_spare_that_is_being_removed(stage, change):
 def test_a_spare_between_its_claim_and_the_look_at_it(stage, change):
     stage.clear()
     (volume,) = stage.claim().volumes
-    meddle(stage, volume.volume_id, change)
+    change_externally(stage, volume.volume_id, change)
 
     stage.settle()
 
@@ -112,13 +112,13 @@ def test_a_spare_between_its_claim_and_the_look_at_it(stage, change):
 
 @pytest.mark.parametrize("at", ["before it is replaced", "before the bad one is removed"])
 def test_what_is_on_somebodys_server_is_not_removed_when_it_comes_off(stage, at):
-    """It was attached behind our back, and is detached while the claim's job replaces it."""
+    """The spare was attached without the portal, and is detached while the claim's job replaces it."""
     step = {"before it is replaced": "replace_unusable", "before the bad one is removed": "delete_unusable"}[
         at
     ]
     stage.clear()
     (volume,) = stage.claim().volumes
-    meddle(stage, volume.volume_id, "attached")
+    change_externally(stage, volume.volume_id, "attached")
 
     def detach(*place):
         if place == ("recorded", "volumepool.take_spare", step):
@@ -130,10 +130,10 @@ def test_what_is_on_somebodys_server_is_not_removed_when_it_comes_off(stage, at)
 
 
 def test_what_has_been_on_a_server_is_no_spare_again(stage):
-    """Somebody attached a spare, wrote to it and detached it: nobody else may be given that."""
+    """A spare that was attached and detached may have been written to, so no tenant may get it."""
     stage.clear()
     used = SpareVolume.objects.claimable().first().volume_id
-    meddle(stage, used, "attached")
+    change_externally(stage, used, "attached")
     stage.reconcile()
     stage.change_volume(used, status="available", attachments=[])
 
@@ -147,12 +147,12 @@ def test_what_has_been_on_a_server_is_no_spare_again(stage):
 
 @pytest.mark.parametrize("change", sorted(TAKEN))
 def test_what_somebody_takes_while_it_is_to_be_removed_stays_his(stage, change):
-    """It was too much for its pool, and its removal's job has not begun."""
+    """The spare is surplus, and the job that removes it has not begun."""
     stage.clear()
     old = SpareVolume.objects.claimable().first()
     type(stage.pool).objects.update(desired=2)
     stage.reconcile()
-    meddle(stage, old.volume_id, change)
+    change_externally(stage, old.volume_id, change)
     stage.worker.run_rounds(2)
     if change == "attached":
         stage.change_volume(old.volume_id, status="available", attachments=[])

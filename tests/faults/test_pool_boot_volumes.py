@@ -1,4 +1,4 @@
-"""VMs that boot from a spare, whose creation dies, is cancelled or comes to nothing: no volume is lost, none leaks.
+"""VMs that boot from a spare, and whose creation dies, is cancelled or fails: no volume is lost or left over.
 
 By default while the spare is looked at and named; `make stories` does it at every step of the VM's creation.
 """
@@ -37,10 +37,10 @@ def stage(cloud, account):
         yield stage
 
 
-def a_vm_of_a_spare(stage, *, in_vain=False):
-    """Ask for it; its job."""
+def request_vm_of_spare(stage, *, fails=False):
+    """Request a VM that boots from a spare, and return its job."""
     stage.clear()
-    if in_vain:
+    if fails:
         stage.cloud.call("POST", "failing_builds", {"times": 1})
     wish = {
         "information_system": stage.system.pk,
@@ -56,7 +56,7 @@ def a_vm_of_a_spare(stage, *, in_vain=False):
     return job
 
 
-def what_is_wrong(stage):
+def find_violations_after_settling(stage):
     stage.settle()
     servers = [one for one in stage.cloud.call("GET", "objects")["servers"] if one["tags"]]
     wrong = stage.find_violations()
@@ -67,27 +67,27 @@ def what_is_wrong(stage):
     return wrong
 
 
-def places(stage, *, in_vain):
-    job = a_vm_of_a_spare(stage, in_vain=in_vain)
+def list_places(stage, *, fails):
+    job = request_vm_of_spare(stage, fails=fails)
     stage.worker.work()
-    assert what_is_wrong(stage) == []
+    assert find_violations_after_settling(stage) == []
     job.refresh_from_db()
-    assert (job.status == "failed") == in_vain
+    assert (job.status == "failed") == fails
     passed = [place for place in stage.worker.passed if place[0] == "called"]
     return [
         place for place in passed if place[1] in ({"vms.create", "volumepool.take_spare"} if ALL else TOLD)
     ]
 
 
-@pytest.mark.parametrize("in_vain", [False, True], ids=["well", "in vain"])
-def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, in_vain):
+@pytest.mark.parametrize("fails", [False, True], ids=["well", "in vain"])
+def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, fails):
     wrong = []
-    for place in places(stage, in_vain=in_vain):
-        a_vm_of_a_spare(stage, in_vain=in_vain)
+    for place in list_places(stage, fails=fails):
+        request_vm_of_spare(stage, fails=fails)
         stage.worker.die_at(place)
         stage.worker.work()
         assert stage.worker.deaths == 1, place
-        wrong += [f"death at {place}: {one}" for one in what_is_wrong(stage)]
+        wrong += [f"death at {place}: {one}" for one in find_violations_after_settling(stage)]
     assert wrong == [], "\n".join(wrong)
 
 
@@ -96,24 +96,24 @@ def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, in_vain
 )
 def test_wherever_it_is_cancelled_the_spare_is_the_vms_or_nobodys(stage, dies):
     wrong = []
-    for place in places(stage, in_vain=False):
-        job, heard = a_vm_of_a_spare(stage), []
+    for place in list_places(stage, fails=False):
+        job, cancelled = request_vm_of_spare(stage), []
 
-        def look(*at, place=place, job=job, heard=heard):
-            if at == place and not heard:
-                heard.append(engine.cancel(job))
+        def look(*at, place=place, job=job, cancelled=cancelled):
+            if at == place and not cancelled:
+                cancelled.append(engine.cancel(job))
 
         stage.worker.on_point = look
         if dies:
             stage.worker.die_at(place)
         stage.worker.work()
-        assert heard, place
-        wrong += [f"cancelled at {place}: {one}" for one in what_is_wrong(stage)]
+        assert cancelled, place
+        wrong += [f"cancelled at {place}: {one}" for one in find_violations_after_settling(stage)]
     assert wrong == [], "\n".join(wrong)
 
 
 def test_a_comparison_before_the_creation_begins_leaves_its_volume_to_it(stage):
-    job = a_vm_of_a_spare(stage)
+    job = request_vm_of_spare(stage)
 
     stage.reconcile()
     stage.worker.work()
@@ -121,4 +121,4 @@ def test_a_comparison_before_the_creation_begins_leaves_its_volume_to_it(stage):
     job.refresh_from_db()
     assert job.status == "succeeded", job.outcome_message
     assert not Job.objects.filter(kind="volumepool.rename_volume").exists()
-    assert what_is_wrong(stage) == []
+    assert find_violations_after_settling(stage) == []

@@ -1,4 +1,4 @@
-"""A claim whose job is cancelled, wherever it is: the tenant keeps what is his, and nothing leaks.
+"""A claim whose job is cancelled at each place: the tenant keeps the claimed volumes, and none is left over.
 
 By default at each step, while it runs; `make stories` cancels at every place that a worker passes.
 """
@@ -26,16 +26,16 @@ def stage(cloud, account):
         yield PoolStage.of(cloud, account, worker)
 
 
-def two_spares_one_bad_and_one_made(stage):
-    """A claim of everything at once: a good spare, one that turns out bad, and one that the pool lacks."""
+def claim_mixed_volumes(stage):
+    """Claim a usable spare, one that is in error, and a volume that the pool lacks."""
     stage.clear(spares=2)
     bad = SpareVolume.objects.claimable().first()
     stage.change_volume(bad.volume_id, status="error")
     return stage.claim(3)
 
 
-def cancelled_at(stage, place):
-    claim = two_spares_one_bad_and_one_made(stage)
+def cancel_at(stage, place):
+    claim = claim_mixed_volumes(stage)
     good = [one for one in claim.volumes if one.volume_id][1]
     heard = []
 
@@ -54,7 +54,7 @@ def cancelled_at(stage, place):
 
 
 def test_wherever_a_claim_is_cancelled_the_tenant_keeps_his_and_nothing_leaks(stage):
-    two_spares_one_bad_and_one_made(stage)
+    claim_mixed_volumes(stage)
     stage.worker.work()
     stage.settle()
     assert stage.find_violations() == []
@@ -62,7 +62,7 @@ def test_wherever_a_claim_is_cancelled_the_tenant_keeps_his_and_nothing_leaks(st
     places = passed if ALL else [place for place in passed if place[0] == "called" and place[1] in TOLD]
     wrong, ends = [], set()
     for place in places:
-        status, found = cancelled_at(stage, place)
+        status, found = cancel_at(stage, place)
         ends.add(status)
         wrong += [f"cancelled at {place}: {one}" for one in found]
     assert wrong == [], "\n".join(wrong)

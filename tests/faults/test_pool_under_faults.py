@@ -44,8 +44,8 @@ def stage(cloud, account):
         yield PoolStage.of(cloud, account, worker)
 
 
-def requests(stage):
-    """The fault rules that strike each request to Cinder that was made since the stage was cleared."""
+def list_request_rules(stage):
+    """Return a fault rule for each request to Cinder since the log was emptied."""
     rules = []
     for asked in stage.cloud.call("GET", "requests")["requests"]:
         path = "[^/]+".join(re.escape(part) for part in UUID_PATTERN.split(asked["path"]))
@@ -55,20 +55,20 @@ def requests(stage):
     return rules
 
 
-def told(stage, story):
-    """Tell a story undisturbed; its requests, and how often its worker passed each place."""
+def run_undisturbed(stage, story):
+    """Run a story undisturbed, and return its requests and how often its worker passed each place."""
     story.prepare(stage)
     stage.worker.passed.clear()
     stage.cloud.call("DELETE", "requests")
     story.act(stage)
     stage.worker.work()
-    found = requests(stage), dict(stage.worker.passed)
+    found = list_request_rules(stage), dict(stage.worker.passed)
     stage.settle()
-    assert ended(stage, story) == []
+    assert finish(stage, story) == []
     return found
 
 
-def ended(stage, story, *, may_fail=False):
+def finish(stage, story, *, may_fail=False):
     wrong = stage.find_violations()
     count = Volume.objects.count()
     if count != story.tenants and not (may_fail and count < story.tenants):
@@ -88,7 +88,7 @@ TOLD_PLACES = {"called", "recorded"}
 @stories("claim a spare", "backfill")
 def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, name):
     story = STORIES[name]
-    _requests, passed = told(stage, story)
+    _requests, passed = run_undisturbed(stage, story)
     wrong = []
     # A request dies after "submitted", and no worker: below.
     places = [one for one in passed if one[0] != "submitted" and (ALL or one[0] in TOLD_PLACES)]
@@ -99,13 +99,13 @@ def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, name):
         stage.worker.work()
         assert stage.worker.deaths == 1, f"nobody died at {place}"
         stage.settle()
-        wrong += [f"death at {place}: {one}" for one in ended(stage, story)]
+        wrong += [f"death at {place}: {one}" for one in finish(stage, story)]
     assert wrong == [], "\n".join(wrong)
 
 
 @stories("claim a spare", "backfill", "reconcile")
 def test_a_service_that_dies_at_any_of_its_writes_has_done_all_or_is_done_again(stage, name):
-    """At its commits, and within its transactions, which leave nothing then."""
+    """The service dies at each commit and inside each transaction, which then leaves nothing."""
     story = STORIES[name]
     wrong, number = [], 1
     while True:
@@ -124,8 +124,8 @@ def test_a_service_that_dies_at_any_of_its_writes_has_done_all_or_is_done_again(
 
 
 def test_each_fault_strikes_each_request_of_a_creation(stage):
-    """Ten spares are asked for at once, and each meets another fault at the same request: none leaks, all are made."""
-    asked, _passed = told(stage, STORIES["backfill"])
+    """Ten spares are created at once, and each meets another fault at the same request: all are created once."""
+    asked, _passed = run_undisturbed(stage, STORIES["backfill"])
     wrong = []
     for rule in select_evenly(asked, 4):
         stage.clear(spares=0)
@@ -149,7 +149,7 @@ TOLD_FAULTS = {"claim a spare": ["lost", "403"], "remove a spare": ["lost", "403
 )
 def test_whatever_one_request_is_answered_nothing_is_left_and_nothing_is_lost(stage, name, fault):
     story = STORIES[name]
-    asked, _passed = told(stage, story)
+    asked, _passed = run_undisturbed(stage, story)
     wrong = []
     for rule in select_evenly(asked, MOST):
         story.prepare(stage)
@@ -157,6 +157,6 @@ def test_whatever_one_request_is_answered_nothing_is_left_and_nothing_is_lost(st
         story.act(stage)
         stage.worker.work()
         stage.settle()
-        found = ended(stage, story, may_fail=fault not in NO_ANSWER)
+        found = finish(stage, story, may_fail=fault not in NO_ANSWER)
         wrong += [f"{rule['method']} {rule['path']}: {one}" for one in found]
     assert wrong == [], "\n".join(wrong)

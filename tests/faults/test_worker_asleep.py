@@ -1,4 +1,4 @@
-"""A worker that slept through its lease wakes, and does not do again what somebody else has done meanwhile."""
+"""A worker that was frozen for longer than its lease does not repeat what another worker has done meanwhile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def owner_of(job):
 def test_a_worker_that_fell_asleep_before_asking_does_not_ask_when_it_wakes(
     cloud, scope, vms_of, celery_worker
 ):
-    """Its first try came to nothing; it looks whether it has to ask again, sleeps, and wakes with an old picture."""
+    """The worker reads the server to decide whether to send its request again, is frozen, and resumes with an old state."""
     (vm,) = vms_of(1)
     lease = {"JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
     celery_worker(environment=lease)

@@ -1,4 +1,4 @@
-"""Real workers and a real web process die by SIGKILL; what was clicked is done all the same, and once."""
+"""Real workers and a real web process are killed, and each click is carried out all the same, and once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AFTER = {"start": VMStatus.RUNNING, "stop": VMStatus.STOPPED, "restart": VMStatu
 
 
 def sweep_until_all_end(seconds=40.0):
-    """Ring the sweep as beat would, until no job is left in flight."""
+    """Sweep, as beat does, until no job is in flight."""
     deadline = time.monotonic() + seconds
     while Job.objects.exclude(status__in=ENDED).exists():
         assert time.monotonic() < deadline, list(
@@ -48,7 +48,7 @@ def click(scope, vm, action):
 
 
 def dead_owner(job):
-    """The lease of a job whose owner is a process that no longer lives; None while there is none."""
+    """Return the lease of a job whose owner is a dead process; None if its owner lives or it has none."""
     row = Job.objects.get(pk=job.pk)
     if not row.owner or ProcessId.of(int(row.owner.split(":")[1])):
         return None
@@ -56,7 +56,7 @@ def dead_owner(job):
 
 
 def assert_done_once(cloud, vm, action):
-    """One accepted action in the cloud, one entry in the operation log, no lock, and the cloud's own status."""
+    """Check that there are one accepted action and one log entry, no lock, and the status that the cloud has."""
     job = Job.objects.get(entity_id=str(vm.pk))
     assert job.status == JobStatus.SUCCEEDED, (job.outcome_code, job.outcome_message)
     assert cloud.accepted(vm.openstack_id, NOVA[action]) == 1
@@ -71,13 +71,13 @@ def assert_done_once(cloud, vm, action):
 
 @pytest.fixture
 def one_of_each(vms_of):
-    """A VM for each action, in the status from which it may be asked for."""
+    """Create a VM for each action, with a status that allows it."""
     return {action: vms_of(1, status=before)[0] for action, before in BEFORE.items()}
 
 
 @pytest.fixture
 def armed(celery_worker, tmp_path):
-    """Start a worker whose process dies at a crash point; the file tells that it has, and re-arms it when removed."""
+    """A function that starts a worker whose process dies at a crash point once, and then creates the returned file."""
 
     def start(point, *, asleep=False):
         died = tmp_path / "died"
@@ -119,7 +119,7 @@ def test_a_worker_killed_while_it_owns_a_job_costs_a_lease_and_no_more(
 def test_a_restart_whose_worker_was_killed_right_after_asking_is_not_asked_for_twice(
     cloud, scope, vms_of, armed
 ):
-    """The reboot leaves no trace in the server's status; Nova's record of actions tells."""
+    """A reboot does not change the server's status; only Nova's list of actions has it."""
     (vm,) = vms_of(1)
     died = armed("called", asleep=True)
     cloud.faults({"kind": "delay", "seconds": 0.7, "method": "POST", "path": "/action", "times": 1})
@@ -190,7 +190,7 @@ def test_a_web_process_killed_between_commit_and_ring_has_lost_no_click(
 
 
 def test_a_second_worker_takes_up_what_a_killed_one_had_in_hand(cloud, scope, vms_of, celery_worker):
-    """kill -9 of the parent and all its children, with twenty VMs on their way."""
+    """The main process and its children are killed while twenty VMs start."""
     vms = vms_of(20, status="SHUTOFF")
     cloud.clock(action_seconds=3)
     # Slow enough that the kill comes while some are asked for, some wait, and some have not begun.

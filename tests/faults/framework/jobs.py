@@ -1,4 +1,4 @@
-"""What campaigns read from the jobs and what must hold of them. Import this only after Django has been set up."""
+"""Queries for jobs and their invariants. Import this module only after Django has been set up."""
 
 from __future__ import annotations
 
