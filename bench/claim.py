@@ -56,7 +56,7 @@ ClaimFunction = Callable[["Claimer", "VolumePool", int], list[str]]
 
 @dataclass(slots=True)
 class RunResult:
-    """The result of one run: its duration, the spares that two claimers got, and the spares that nobody got."""
+    """The result of one run: its duration, the spares that two claimers got, and the spares that no claimer got."""
 
     seconds: float
     doubles: int
@@ -86,8 +86,8 @@ def measure_claims(stack: Stack) -> list[Line]:
     claimer_pool.end()
     doubles, lost = sum(one.doubles for one in results), sum(one.lost for one in results)
     lines += [
-        Figure("spares given to two", str(doubles), "0", doubles, 0, "at most"),
-        Figure("spares given to nobody", str(lost), "0", lost, 0, "at most"),
+        Figure("spares given to two claimers", str(doubles), "0", doubles, 0, "at most"),
+        Figure("spares given to no claimer", str(lost), "0", lost, 0, "at most"),
     ]
     for name, claim in CLAIM_FUNCTIONS.items():
         counted = _count_statements(pool, claimers[0], claim)

@@ -119,7 +119,7 @@ class ExternalChanger:
         if name == "spare in error":
             return self._change_object("PATCH", f"volumes/{volume_id}", {"status": "error"})
         self.changed.taken.add(volume_id)
-        attachment = {"server_id": "somebodys", "device": "/dev/vdb", "volume_id": volume_id}
+        attachment = {"server_id": "another-server", "device": "/dev/vdb", "volume_id": volume_id}
         change = {
             "spare renamed": {"name": "mine now"},
             "spare attached": {"status": "in-use", "attachments": [attachment]},

@@ -155,7 +155,7 @@ def check_clicks(evidence: Evidence) -> Iterable[Invariant]:
             made_by[name].append(job)
         else:
             unexplained.append(
-                f"job {job.pk} {job.kind} was made by request {job.request_id!r}, which nobody sent"
+                f"job {job.pk} {job.kind} was made by request {job.request_id!r}, which no user sent"
             )
     yield Invariant("every job was made by a click", unexplained, len(evidence.vm_jobs))
 
@@ -190,11 +190,11 @@ def check_clicks(evidence: Evidence) -> Iterable[Invariant]:
 
     cancelled = {cancellation.job for cancellation in evidence.load.cancellations}
     wrong = [
-        f"job {job.pk} is cancelled, and nobody asked for that"
+        f"job {job.pk} is cancelled without a request"
         for job in evidence.vm_jobs
         if job.status == "cancelled" and str(job.pk) not in cancelled
     ]
-    yield Invariant("only what somebody cancelled is cancelled", wrong, len(cancelled))
+    yield Invariant("only jobs that a user cancelled are cancelled", wrong, len(cancelled))
 
 
 def check_cloud_actions(evidence: Evidence) -> Iterable[Invariant]:
