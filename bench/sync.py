@@ -37,7 +37,7 @@ def _create_cloud(stack: Stack, count: int = VMS) -> tuple[str, CloudAccount]:
     from cloudaccounts import connect
 
     # A connection keeps the offset of the cloud's clock for an hour, and would list the changes of a day.
-    connect._opened.clear()  # noqa: SLF001 - as in a new process.
+    connect._open_clouds.clear()  # noqa: SLF001 - as in a new process.
     return url, account
 
 

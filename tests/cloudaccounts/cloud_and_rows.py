@@ -43,9 +43,9 @@ def small_pages(patch, size):
 
 def log_out():
     """Close what is open and forget tokens: the next sync logs in and asks each service for its versions."""
-    for opened in connect._opened.values():
+    for opened in connect._open_clouds.values():
         opened.cloud.close()
-    connect._opened.clear()
+    connect._open_clouds.clear()
     cache.clear()
 
 

@@ -15,9 +15,9 @@ __all__ = ["account", "cloud"]
 def nothing_stays_open():
     """Close what a test has opened."""
     yield
-    for opened in connect._opened.values():
+    for opened in connect._open_clouds.values():
         opened.cloud.close()
-    connect._opened.clear()
+    connect._open_clouds.clear()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from cloudaccounts.connect import (
     open_cloud,
 )
 from cloudaccounts.models import CloudAccount
-from openstack_client import CloudError, CloudUnavailable
+from openstack_client import CloudError, CloudUnavailableError
 from security.encryption import UnreadableSecretError
 from security.endpoints import check_ca_bundle
 from tests.factories import CloudAccountFactory
@@ -106,7 +106,7 @@ def test_a_change_of_credentials_replaces_the_cloud_and_closes_the_old_one(demo,
 
     assert new is not old
     assert new.credentials != old.credentials
-    with pytest.raises(CloudUnavailable, match="closed"):
+    with pytest.raises(CloudUnavailableError, match="closed"):
         old.check()
     assert open_cloud(again(demo), "RegionOne") is new
 
@@ -124,7 +124,7 @@ def test_a_secret_that_cannot_be_read_opens_nothing(demo, settings, new_key):
     with pytest.raises(UnreadableSecretError):
         open_cloud(demo, "RegionOne")
 
-    assert not connect._opened
+    assert not connect._open_clouds
 
 
 # --- Not inside a transaction ------------------------------------------------------------------------------

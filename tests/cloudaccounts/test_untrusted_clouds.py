@@ -20,7 +20,7 @@ from django.utils import timezone
 from cloudaccounts import connect
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
-from openstack_client import AddressRefusedError, CloudError, InvalidRequest
+from openstack_client import CloudAddressRefusedError, CloudError, InvalidCloudRequestError
 from security.policies import cloud_policy
 
 PASSWORD = "the tenant's password"
@@ -140,7 +140,7 @@ def test_a_catalog_that_leads_to_loopback_leads_nowhere(keystone, inside, host):
 
     error = failure(keystone.url)
 
-    assert type(error) is AddressRefusedError
+    assert type(error) is CloudAddressRefusedError
     assert f"The catalog of {keystone.url} leads to http://" in error.message
     assert "127.0.0.3 is the portal's own machine" in error.message
     assert inside.sent == []
@@ -160,7 +160,7 @@ def test_a_catalog_that_leads_to_metadata_leads_nowhere_even_where_local_clouds_
     for host in ("169.254.169.254", "[fd00:ec2::254]", "[::ffff:100.100.100.200]"):
         logs_in_to(keystone, f"http://{host}")
         error = failure(keystone.url)
-        assert type(error) is AddressRefusedError and "metadata" in error.message
+        assert type(error) is CloudAddressRefusedError and "metadata" in error.message
 
 
 def test_the_portals_database_and_broker_are_no_cloud_even_where_local_clouds_are_allowed(keystone, settings):
@@ -189,7 +189,7 @@ def test_a_login_that_is_redirected_takes_no_password_along(keystone, inside, st
 
     error = failure(keystone.url)
 
-    assert type(error) is InvalidRequest and f"to {inside.url}" in error.message
+    assert type(error) is InvalidCloudRequestError and f"to {inside.url}" in error.message
     assert inside.sent == []
 
 
@@ -199,7 +199,7 @@ def test_a_service_that_redirects_elsewhere_takes_no_token_along(keystone, setti
     with recording("127.0.0.4") as other:
         del keystone.answers["/compute/v2.1"]
         keystone.elsewhere = (302, {"Location": f"{other.url}/compute/v2.1"}, {})
-        assert type(failure(keystone.url)) is InvalidRequest
+        assert type(failure(keystone.url)) is InvalidCloudRequestError
         assert other.sent == []
 
 
@@ -217,5 +217,5 @@ def test_a_name_that_changes_its_address_between_two_connections_is_refused(keys
 
     assert [sent[:2] for sent in keystone.sent] == [("POST", "/v3/auth/tokens")]
     assert keystone.sent[0][2]["Host"] == f"cloud.example:{keystone.server_port}"
-    assert type(error) is AddressRefusedError and "127.0.0.3" in error.message
+    assert type(error) is CloudAddressRefusedError and "127.0.0.3" in error.message
     assert inside.sent == []

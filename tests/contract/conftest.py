@@ -11,7 +11,7 @@ import pytest
 import requests
 
 import simulator
-from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound
+from openstack_client import Cloud, CloudCredentials, CloudError, CloudConflictError, CloudNotFoundError
 from tests.listings import read_all_pages
 
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
@@ -123,10 +123,10 @@ def wait_for(read, is_wanted, what="it"):
 
 
 def is_gone(read):
-    """Return whether a read raises NotFound."""
+    """Return whether a read raises CloudNotFoundError."""
     try:
         read()
-    except NotFound:
+    except CloudNotFoundError:
         return True
     return False
 
@@ -165,7 +165,7 @@ def make_server(cloud, server_resources, tag, make_volume):
 
     yield make
     for server_id in {*created, *(s.id for s in cloud.compute.find_servers_by_tag(tag))}:
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(CloudNotFoundError):
             cloud.compute.delete_server(server_id)
     for server_id in created:
         wait_for(
@@ -192,7 +192,7 @@ def make_volume(cloud, tag):
         def remove(volume_id=volume_id):
             try:
                 cloud.block_storage.delete_volume(volume_id)
-            except NotFound:
+            except CloudNotFoundError:
                 return True
             except CloudError:
                 return False
@@ -286,7 +286,7 @@ def made_images(cloud):
     image_ids = []
     yield image_ids
     for image_id in image_ids:
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(CloudNotFoundError):
             image = cloud.image.get_image(image_id)
             cloud.image.delete_image(image_id)
             for snapshot_id in image.snapshot_ids:
@@ -297,14 +297,14 @@ def remove_snapshot(cloud, snapshot_id):
     """Delete a snapshot as soon as the cloud accepts that, and wait until it is gone."""
 
     def remove():
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(CloudConflictError):
             cloud.block_storage.delete_snapshot(snapshot_id)
         return is_gone(lambda: cloud.block_storage.get_snapshot(snapshot_id))
 
     def done():
         try:
             return remove()
-        except NotFound:
+        except CloudNotFoundError:
             return True
 
     wait_for(done, bool, "the snapshot's removal")

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from openstack_client import (
-    AuthenticationFailed,
+    CloudAuthenticationError,
     Cloud,
     CloudCredentials,
     CloudError,
-    Conflict,
-    InvalidRequest,
+    CloudConflictError,
+    InvalidCloudRequestError,
 )
 from tests.listings import read_all_pages
 
@@ -28,7 +28,7 @@ def test_regions(cloud):
 
 def test_wrong_password(credentials):
     wrong = dataclasses.replace(credentials, password="not-the-password")
-    with Cloud(wrong) as cloud, pytest.raises(AuthenticationFailed) as caught:
+    with Cloud(wrong) as cloud, pytest.raises(CloudAuthenticationError) as caught:
         cloud.check()
     assert caught.value.status_code == 401
     assert "not-the-password" not in repr(caught.value)
@@ -36,12 +36,12 @@ def test_wrong_password(credentials):
 
 def test_project_that_does_not_exist(credentials):
     wrong = dataclasses.replace(credentials, project_name="no-such-project")
-    with Cloud(wrong) as cloud, pytest.raises(AuthenticationFailed):
+    with Cloud(wrong) as cloud, pytest.raises(CloudAuthenticationError):
         cloud.check()
 
 
 def test_region_that_does_not_exist(credentials):
-    with Cloud(credentials, region="Nowhere") as cloud, pytest.raises(InvalidRequest):
+    with Cloud(credentials, region="Nowhere") as cloud, pytest.raises(InvalidCloudRequestError):
         cloud.check()
 
 
@@ -66,7 +66,7 @@ def test_application_credential(cloud, credentials, sdk, tag):
                     application_credential_secret="wrong",
                 )
             ) as other,
-            pytest.raises(AuthenticationFailed),
+            pytest.raises(CloudAuthenticationError),
         ):
             other.check()
     finally:
@@ -121,7 +121,7 @@ def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, mak
             allocation_pools=[{"start": "192.168.77.2", "end": "192.168.77.2"}],
         )
         assert tag in {n.name for n in read_all_pages(cloud.network.network_pages())}
-        with pytest.raises(InvalidRequest, match=f"Network {empty.id} requires a subnet"):
+        with pytest.raises(InvalidCloudRequestError, match=f"Network {empty.id} requires a subnet"):
             make_server(network_ids=[empty.id])
         made = [make_server(network_ids=[small.id])]
         assert wait_server_status(cloud, made[0].id, "ACTIVE").addresses[0].ip == "192.168.77.2"
@@ -131,7 +131,7 @@ def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, mak
         assert failed.addresses == ()
         assert f"No fixed IP addresses available for network: {small.id}" in failed.fault
         for refused in (cloud.compute.stop_server, cloud.compute.console_url, cloud.compute.shelve_server):
-            with pytest.raises(Conflict):
+            with pytest.raises(CloudConflictError):
                 refused(failed.id)
     finally:
         for server in made:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import Conflict, Forbidden, InvalidRequest, NotFound
+from openstack_client import CloudConflictError, CloudForbiddenError, InvalidCloudRequestError, CloudNotFoundError
 
 from .conftest import is_gone, wait_for, wait_server_status, wait_volume_status
 
@@ -33,7 +33,7 @@ def test_image_of_a_server(cloud, make_server, made_images, server_resources, ta
     cloud.image.delete_image(image_id)
     assert is_gone(lambda: cloud.image.get_image(image_id))
     assert is_gone(lambda: cloud.image.delete_image(image_id))
-    with pytest.raises(InvalidRequest, match="Can not find requested image"):
+    with pytest.raises(InvalidCloudRequestError, match="Can not find requested image"):
         make_server(image_id=image_id)
 
 
@@ -62,7 +62,7 @@ def test_image_of_a_server_that_boots_from_a_volume(
     assert cloud.compute.get_server(source.id).task_state is None
     cloud.compute.delete_server(source.id)
     wait_volume_status(cloud, volume.id, "available")
-    with pytest.raises(Conflict, match="snapshots"):
+    with pytest.raises(CloudConflictError, match="snapshots"):
         cloud.block_storage.delete_volume(volume.id)
 
     server = make_server(image_id=image_id)
@@ -79,7 +79,7 @@ def test_image_of_a_server_that_boots_from_a_volume(
     # Glance knows nothing of Cinder's snapshots.
     assert cloud.block_storage.get_snapshot(snapshot.id).status == "available"
     cloud.block_storage.delete_snapshot(snapshot.id)
-    with pytest.raises((Conflict, NotFound)):
+    with pytest.raises((CloudConflictError, CloudNotFoundError)):
         cloud.block_storage.delete_snapshot(snapshot.id)
     wait_for(lambda: is_gone(lambda: cloud.block_storage.get_snapshot(snapshot.id)), bool, "the removal")
 
@@ -107,25 +107,25 @@ def test_images_that_cannot_be_booted(cloud, sdk, make_server, made_images, serv
         (image(min_disk=flavor.disk_gb + 1, allow_duplicates=True), "Flavor's disk is smaller"),
         (image(min_ram=flavor.memory_mb + 1, allow_duplicates=True), "Flavor's memory is too small"),
     ):
-        with pytest.raises(InvalidRequest, match=words) as caught:
+        with pytest.raises(InvalidCloudRequestError, match=words) as caught:
             make_server(image_id=image_id)
         assert caught.value.status_code == 400
 
 
 def test_removal_of_what_is_not_ours(cloud, server_resources):
-    with pytest.raises(Forbidden) as caught:
+    with pytest.raises(CloudForbiddenError) as caught:
         cloud.image.delete_image(server_resources[1].id)
     assert caught.value.status_code == 403
     for image_id in (NOBODY, "no-such-image"):
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             cloud.image.get_image(image_id)
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             cloud.image.delete_image(image_id)
 
 
 def test_bad_metadata_of_an_image(cloud, make_server):
     made = make_server()
     wait_server_status(cloud, made.id, "ACTIVE")
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidCloudRequestError) as caught:
         cloud.compute.create_image(made.id, name="x", metadata={"no/slash": "x"})
     assert caught.value.status_code == 400

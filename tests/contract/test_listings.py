@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from openstack_client import (
-    AuthenticationFailed,
+    CloudAuthenticationError,
     Cloud,
     CloudCredentials,
     FixedIp,
@@ -18,7 +18,7 @@ from openstack_client import (
     Port,
     Router,
     SecurityGroup,
-    ServiceMissing,
+    CloudServiceMissingError,
 )
 from tests.listings import read_all_pages
 
@@ -255,7 +255,7 @@ def test_service_that_a_region_does_not_have(credentials):
             cloud.image.list_images,
             cloud.block_storage.list_quotas,
         ):
-            with pytest.raises(ServiceMissing, match="Nowhere") as caught:
+            with pytest.raises(CloudServiceMissingError, match="Nowhere") as caught:
                 call()
             assert caught.value.code == "service_missing" and caught.value.status_code is None
 
@@ -315,7 +315,7 @@ def test_application_credential_that_is_over(credentials, sdk, tag):
         with Cloud(login) as cloud:
             assert cloud.project_id
         time.sleep(max(0.0, (ends - dt.datetime.now(dt.UTC)).total_seconds() + 1))
-        with Cloud(login) as cloud, pytest.raises(AuthenticationFailed, match="expired") as caught:
+        with Cloud(login) as cloud, pytest.raises(CloudAuthenticationError, match="expired") as caught:
             cloud.check()
         assert caught.value.status_code == 401
     finally:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import Conflict, NotFound, last_request_id
+from openstack_client import CloudConflictError, CloudNotFoundError, last_request_id
 
 from .conftest import is_gone, wait_for, wait_server_status, wait_volume_status
 
@@ -26,7 +26,7 @@ def test_a_change_has_an_id_and_nova_tells_what_was_begun_for_it(cloud, make_ser
 
     (event,) = wait_for(events, lambda seen: len(seen) == 1 and seen[0].finished_at is not None, "the event")
     assert "stop" in event.name and event.result == "Success" and event.started_at <= event.finished_at
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         compute.list_action_events(made.id, f"req-{NOBODY}")
 
 
@@ -41,11 +41,11 @@ def test_cinder_tells_for_which_server_it_keeps_a_volume(cloud, make_server, mak
 
     (kept,) = cloud.block_storage.list_reservations(volume.id)
     assert (kept.volume_id, kept.server_id, kept.status) == (volume.id, made.id, "attached")
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         cloud.block_storage.delete_reservation(kept.id)
     cloud.compute.detach_volume(made.id, volume.id)
     wait_volume_status(cloud, volume.id, "available")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.block_storage.delete_reservation(kept.id)
     assert cloud.block_storage.list_reservations(NOBODY) == []
 
@@ -57,7 +57,7 @@ def test_a_detachment_that_nobody_works_on_is_taken_back(cloud, make_server, mak
     cloud.compute.attach_volume(made.id, volume.id)
     wait_volume_status(cloud, volume.id, "in-use")
     set_volume_status(volume.id, "detaching")
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         cloud.compute.detach_volume(made.id, volume.id)
 
     cloud.block_storage.roll_detaching(volume.id)
@@ -65,7 +65,7 @@ def test_a_detachment_that_nobody_works_on_is_taken_back(cloud, make_server, mak
     wait_volume_status(cloud, volume.id, "in-use")
     cloud.compute.detach_volume(made.id, volume.id)
     wait_volume_status(cloud, volume.id, "available")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.block_storage.roll_detaching(NOBODY)
 
 
@@ -76,5 +76,5 @@ def test_a_server_is_ended_for_good(cloud, make_server):
     cloud.compute.force_delete_server(made.id)
 
     wait_for(lambda: is_gone(lambda: cloud.compute.get_server(made.id)), bool, "the removal")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.force_delete_server(made.id)

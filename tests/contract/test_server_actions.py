@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from openstack_client import Conflict, InvalidRequest, NotFound
+from openstack_client import CloudConflictError, InvalidCloudRequestError, CloudNotFoundError
 
 from .conftest import is_gone, wait_for, wait_server_status
 
@@ -34,18 +34,18 @@ def test_pause_and_suspend(cloud, server_id):
     compute.pause_server(server_id)
     assert wait_server_status(cloud, server_id, "PAUSED").power_state == 3
     for refused in (compute.pause_server, compute.suspend_server, compute.start_server, compute.stop_server):
-        with pytest.raises(Conflict, match="vm_state paused"):
+        with pytest.raises(CloudConflictError, match="vm_state paused"):
             refused(server_id)
     compute.unpause_server(server_id)
     assert wait_server_status(cloud, server_id, "ACTIVE").power_state == 1
     compute.suspend_server(server_id)
     assert wait_server_status(cloud, server_id, "SUSPENDED").power_state == 4
-    with pytest.raises(Conflict, match="vm_state suspended"):
+    with pytest.raises(CloudConflictError, match="vm_state suspended"):
         compute.pause_server(server_id)
     compute.resume_server(server_id)
     wait_server_status(cloud, server_id, "ACTIVE")
     for refused in (compute.unpause_server, compute.resume_server, compute.unshelve_server):
-        with pytest.raises(Conflict, match="vm_state active"):
+        with pytest.raises(CloudConflictError, match="vm_state active"):
             refused(server_id)
     assert [a.action for a in compute.list_server_actions(server_id)][:4] == [
         "resume",
@@ -70,11 +70,11 @@ def test_shelve(cloud, server_id):
     kept = [i for i in cloud.image.list_images() if i.instance_id == server_id]
     assert [(i.name, i.status, i.is_snapshot) for i in kept] == [(f"{before.name}-shelved", "active", True)]
     for refused in (compute.shelve_server, compute.start_server, compute.pause_server):
-        with pytest.raises(Conflict):
+        with pytest.raises(CloudConflictError):
             refused(server_id)
-    with pytest.raises(Conflict, match="not ready"):
+    with pytest.raises(CloudConflictError, match="not ready"):
         compute.console_url(server_id)
-    with pytest.raises(Conflict, match="not ready"):
+    with pytest.raises(CloudConflictError, match="not ready"):
         compute.console_output(server_id, 3)
     compute.unshelve_server(server_id)
     back = wait_server_status(cloud, server_id, "ACTIVE")
@@ -84,9 +84,9 @@ def test_shelve(cloud, server_id):
 
 def test_resize_and_back(cloud, server_id, server_resources, larger):
     compute = cloud.compute
-    with pytest.raises(InvalidRequest, match="must change flavor"):
+    with pytest.raises(InvalidCloudRequestError, match="must change flavor"):
         compute.resize_server(server_id, server_resources[0].id)
-    with pytest.raises(InvalidRequest, match="Flavor no-such-flavor could not be found"):
+    with pytest.raises(InvalidCloudRequestError, match="Flavor no-such-flavor could not be found"):
         compute.resize_server(server_id, "no-such-flavor")
     compute.resize_server(server_id, larger.id)
     resized = wait_server_status(cloud, server_id, "VERIFY_RESIZE")
@@ -102,15 +102,15 @@ def test_resize_and_back(cloud, server_id, server_resources, larger):
         lambda i: compute.create_image(i, name="x", metadata={}),
         lambda i: compute.replace_metadata(i, {"a": "b"}),
     ):
-        with pytest.raises(Conflict, match="vm_state resized"):
+        with pytest.raises(CloudConflictError, match="vm_state resized"):
             refused(server_id)
     compute.revert_resize(server_id)
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         compute.revert_resize(server_id)
     back = wait_server_status(cloud, server_id, "ACTIVE")
     assert back.vcpus == server_resources[0].vcpus
     for refused in (compute.revert_resize, compute.confirm_resize):
-        with pytest.raises(Conflict, match="vm_state active"):
+        with pytest.raises(CloudConflictError, match="vm_state active"):
             refused(server_id)
 
 
@@ -122,7 +122,7 @@ def test_resize_of_a_stopped_server_and_confirm(cloud, server_id, server_resourc
     assert wait_server_status(cloud, server_id, "VERIFY_RESIZE").power_state == 4
     compute.confirm_resize(server_id)
     # Nova still shows VERIFY_RESIZE without a task, and refuses all the same.
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(CloudConflictError) as caught:
         compute.confirm_resize(server_id)
     assert caught.value.status_code in {400, 409}
     confirmed = wait_server_status(cloud, server_id, "SHUTOFF")
@@ -139,7 +139,7 @@ def test_resize_to_a_smaller_disk_than_it_was_built_with(cloud, make_server, ser
     found = [f for f in cloud.compute.list_flavors() if f.disk_gb > small.disk_gb]
     made = make_server(flavor_id=min(found, key=lambda f: f.disk_gb).id)
     wait_server_status(cloud, made.id, "ACTIVE")
-    with pytest.raises(InvalidRequest, match="Flavor's disk is smaller than the minimum size"):
+    with pytest.raises(InvalidCloudRequestError, match="Flavor's disk is smaller than the minimum size"):
         cloud.compute.resize_server(made.id, small.id)
 
 
@@ -151,7 +151,7 @@ def test_rename_and_metadata(cloud, server_id):
     compute.replace_metadata(server_id, {"b": "3"})
     server = compute.get_server(server_id)
     assert (server.name, server.metadata) == ("another name", {"b": "3"})
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidCloudRequestError) as caught:
         compute.replace_metadata(server_id, {"no/slash": "x"})
     assert caught.value.status_code == 400
     compute.replace_metadata(server_id, {})
@@ -161,10 +161,10 @@ def test_rename_and_metadata(cloud, server_id):
 def test_console(cloud, server_id):
     compute = cloud.compute
     assert compute.console_url(server_id).startswith("http")
-    with pytest.raises(InvalidRequest, match="Unavailable console type") as caught:
+    with pytest.raises(InvalidCloudRequestError, match="Unavailable console type") as caught:
         compute.console_url(server_id, "serial")
     assert caught.value.status_code == 400
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidCloudRequestError) as caught:
         compute.console_url(server_id, "teletype")
     assert caught.value.status_code is None
     whole = compute.console_output(server_id, 1000)
@@ -183,7 +183,7 @@ def test_what_cannot_be_done_while_it_is_built(cloud, make_server, slow_cloud):
             lambda i: cloud.compute.create_image(i, name="x", metadata={}),
         ):
             # Until a cell has it, Nova does not find it for an action.
-            with pytest.raises((Conflict, NotFound)):
+            with pytest.raises((CloudConflictError, CloudNotFoundError)):
                 refused(made.id)
     wait_server_status(cloud, made.id, "ACTIVE")
 
@@ -216,7 +216,7 @@ def test_nobodys(cloud, server_resources):
         lambda i: compute.attach_volume(i, NOBODY),
         lambda i: compute.detach_volume(i, NOBODY),
     ):
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             call(NOBODY)
 
 

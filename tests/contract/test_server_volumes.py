@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from openstack_client import Conflict, NotFound
+from openstack_client import CloudConflictError, CloudNotFoundError
 
 from .conftest import wait_server_status, wait_volume_status
 
@@ -20,27 +20,27 @@ def test_attach_and_detach(cloud, make_server, make_volume):
     device = compute.attach_volume(made.id, volume.id)
     # At once on the server; in use a little later.
     assert compute.get_server(made.id).volume_ids == (volume.id,)
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(CloudConflictError) as caught:
         compute.attach_volume(made.id, volume.id)
     assert caught.value.status_code == 400
     in_use = wait_volume_status(cloud, volume.id, "in-use")
     assert in_use.server_ids == (made.id,) and in_use.devices == (device,)
     (found,) = compute.list_volume_attachments(made.id)
     assert (found.volume_id, found.device, found.delete_on_termination) == (volume.id, device, False)
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         cloud.block_storage.delete_volume(volume.id)
 
     compute.detach_volume(made.id, volume.id)
     back = wait_volume_status(cloud, volume.id, "available")
     assert back.server_ids == () and back.devices == ()
     assert compute.list_volume_attachments(made.id) == []
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         compute.detach_volume(made.id, volume.id)
     actions = [a.action for a in compute.list_server_actions(made.id)]
     assert actions[:2] == ["detach_volume", "attach_volume"]
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         compute.attach_volume(made.id, NOBODY)
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         compute.detach_volume(made.id, NOBODY)
 
     # The end of the server sets it free.
@@ -77,12 +77,12 @@ def test_states_that_do_not_allow_it(cloud, make_server, make_volume, slow_cloud
     wait_volume_status(cloud, volume.id, "available")
     with slow_cloud():
         made = make_server()
-        with pytest.raises((Conflict, NotFound)):
+        with pytest.raises((CloudConflictError, CloudNotFoundError)):
             compute.attach_volume(made.id, volume.id)
     wait_server_status(cloud, made.id, "ACTIVE")
     compute.suspend_server(made.id)
     wait_server_status(cloud, made.id, "SUSPENDED")
-    with pytest.raises(Conflict, match="vm_state suspended"):
+    with pytest.raises(CloudConflictError, match="vm_state suspended"):
         compute.attach_volume(made.id, volume.id)
     compute.resume_server(made.id)
     wait_server_status(cloud, made.id, "ACTIVE")
@@ -119,7 +119,7 @@ def test_root_volume_stays(cloud, server_resources, make_server, make_volume):
     compute.attach_volume(made.id, data.id)
     wait_volume_status(cloud, data.id, "in-use")
     assert {a.volume_id for a in compute.list_volume_attachments(made.id)} == {root.id, data.id}
-    with pytest.raises(Conflict, match="Cannot detach a root device volume"):
+    with pytest.raises(CloudConflictError, match="Cannot detach a root device volume"):
         compute.detach_volume(made.id, root.id)
     larger = max(cloud.compute.list_flavors(), key=lambda f: f.vcpus)
     compute.resize_server(made.id, larger.id)

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from openstack_client import Conflict, InvalidRequest, NotFound
+from openstack_client import CloudConflictError, InvalidCloudRequestError, CloudNotFoundError
 
 from .conftest import is_gone, wait_for, wait_server_status
 
@@ -31,7 +31,7 @@ def test_whole_life(cloud, make_server, tag):
     assert ip_address(address.ip).version == address.version == 4
     assert address.kind == "fixed" and len(address.mac.split(":")) == 6
 
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(CloudConflictError) as caught:
         compute.start_server(made.id)
     assert caught.value.status_code == 409 and "vm_state active" in caught.value.message
     assert caught.value.request_id.startswith("req-")
@@ -39,9 +39,9 @@ def test_whole_life(cloud, make_server, tag):
     compute.stop_server(made.id)
     stopped = wait_server_status(cloud, made.id, "SHUTOFF")
     assert stopped.power_state == 4 and stopped.addresses == server.addresses
-    with pytest.raises(Conflict, match="vm_state stopped"):
+    with pytest.raises(CloudConflictError, match="vm_state stopped"):
         compute.stop_server(made.id)
-    with pytest.raises(Conflict, match="vm_state stopped"):
+    with pytest.raises(CloudConflictError, match="vm_state stopped"):
         compute.reboot_server(made.id, hard=False)
     compute.start_server(made.id)
     wait_server_status(cloud, made.id, "ACTIVE")
@@ -63,9 +63,9 @@ def test_whole_life(cloud, make_server, tag):
 
     compute.delete_server(made.id)
     wait_for(lambda: is_gone(lambda: compute.get_server(made.id)), bool, "the removal")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         compute.delete_server(made.id)
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         compute.stop_server(made.id)
     assert compute.find_servers_by_tag(tag) == []
     assert made.id not in {s.id for s in compute.list_servers()}
@@ -79,7 +79,7 @@ def test_refused_action_over_another(cloud, make_server):
     made = make_server()
     wait_server_status(cloud, made.id, "ACTIVE")
     cloud.compute.stop_server(made.id)
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         cloud.compute.stop_server(made.id)
     wait_server_status(cloud, made.id, "SHUTOFF")
 
@@ -113,7 +113,7 @@ def test_server_from_a_volume(cloud, server_resources, tag, make_server, make_vo
     assert server.image_id is None and server.volume_ids == (volume.id,)
     in_use = cloud.block_storage.get_volume(volume.id)
     assert in_use.status == "in-use" and in_use.server_ids == (made.id,)
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         cloud.block_storage.delete_volume(volume.id)
     cloud.compute.delete_server(made.id)
     wait_for(
@@ -132,7 +132,7 @@ def test_nobodys_server(cloud, server_id):
         cloud.compute.delete_server,
         cloud.compute.list_server_actions,
     ):
-        with pytest.raises(NotFound) as caught:
+        with pytest.raises(CloudNotFoundError) as caught:
             call(server_id)
         assert caught.value.status_code == 404 and server_id in caught.value.message
 
@@ -148,15 +148,15 @@ def test_nobodys_server(cloud, server_id):
     ],
 )
 def test_create_is_refused_in_novas_words(make_server, wrong, words):
-    with pytest.raises(InvalidRequest, match=words) as caught:
+    with pytest.raises(InvalidCloudRequestError, match=words) as caught:
         make_server(**wrong)
     assert caught.value.status_code == 400
 
 
 def test_unknown_marker_and_status_are_refused(cloud, credentials):
-    with pytest.raises(InvalidRequest, match="Invalid status"):
+    with pytest.raises(InvalidCloudRequestError, match="Invalid status"):
         list(cloud.compute.list_servers(statuses=["NOPE"]))
-    with pytest.raises(InvalidRequest, match="marker"):
+    with pytest.raises(InvalidCloudRequestError, match="marker"):
         cloud._transport.request(
             "compute", "GET", "/servers/detail", doing="look", params={"marker": NOBODY}, microversion="2.69"
         )
@@ -171,13 +171,13 @@ def test_unknown_marker_and_status_are_refused(cloud, credentials):
     ],
 )
 def test_malformed_actions(cloud, body, words):
-    with pytest.raises(InvalidRequest, match=words):
+    with pytest.raises(InvalidCloudRequestError, match=words):
         cloud._transport.request(
             "compute", "POST", f"/servers/{NOBODY}/action", doing="act", json=body, microversion="2.69"
         )
 
 
 def test_version_that_does_not_exist(cloud):
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidCloudRequestError) as caught:
         cloud._transport.request("compute", "GET", "/servers", doing="look", microversion="2.999")
     assert caught.value.status_code == 406

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import Conflict, InvalidRequest, NotFound, QuotaExceeded
+from openstack_client import CloudConflictError, InvalidCloudRequestError, CloudNotFoundError, CloudQuotaExceededError
 
 from .conftest import is_gone, wait_for, wait_server_status, wait_volume_status
 
@@ -32,16 +32,16 @@ def test_whole_life(cloud, sdk, volume, make_snapshot, tag):
     pages = list(storage.snapshot_pages(page_size=1))
     assert all(len(page) == 1 for page in pages)
     assert {s.id for page in pages for s in page} == {s.id for s in sdk.block_storage.snapshots()}
-    with pytest.raises(Conflict, match="snapshots"):
+    with pytest.raises(CloudConflictError, match="snapshots"):
         storage.delete_volume(volume.id)
     storage.delete_snapshot(made.id)
-    with pytest.raises((Conflict, NotFound)):
+    with pytest.raises((CloudConflictError, CloudNotFoundError)):
         storage.delete_snapshot(made.id)
     wait_for(lambda: is_gone(lambda: storage.get_snapshot(made.id)), bool, "the removal")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         storage.delete_snapshot(made.id)
     for snapshot_id in (NOBODY, "no-such-snapshot"):
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             storage.get_snapshot(snapshot_id)
 
 
@@ -55,7 +55,7 @@ def test_found_by_its_metadata(cloud, volume, make_snapshot, tag):
     assert storage.find_snapshots_by_metadata({"contract": tag, "other": "y"}) == []
     found = [s.id for page in storage.snapshot_pages(page_size=1, metadata={"contract": tag}) for s in page]
     assert sorted(found) == sorted([both.id, one.id])
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidCloudRequestError):
         storage.find_snapshots_by_metadata({})
 
 
@@ -81,7 +81,7 @@ def test_larger_volume_than_its_snapshot(cloud, volume, make_snapshot, make_volu
 def test_volume_of_a_snapshot_that_is_not_there_yet(cloud, volume, make_snapshot, make_volume, slow_cloud):
     with slow_cloud():
         snapshot = make_snapshot(volume.id)
-        with pytest.raises(InvalidRequest, match="Originating snapshot status"):
+        with pytest.raises(InvalidCloudRequestError, match="Originating snapshot status"):
             make_volume(snapshot_id=snapshot.id)
     available(cloud, snapshot.id)
 
@@ -89,20 +89,20 @@ def test_volume_of_a_snapshot_that_is_not_there_yet(cloud, volume, make_snapshot
 def test_state_that_does_not_allow_it(cloud, make_volume, make_snapshot, set_volume_status, slow_cloud):
     with slow_cloud():
         made = make_volume()
-        with pytest.raises(Conflict, match="Invalid volume"):
+        with pytest.raises(CloudConflictError, match="Invalid volume"):
             make_snapshot(made.id)
     wait_volume_status(cloud, made.id, "available")
     for status in ("extending", "error", "error_extending", "maintenance"):
         set_volume_status(made.id, status)
         for force in (False, True):
-            with pytest.raises(Conflict, match=status):
+            with pytest.raises(CloudConflictError, match=status):
                 make_snapshot(made.id, force=force)
     set_volume_status(made.id, "available")
 
 
 def test_nobodys(make_snapshot):
     for volume_id in (NOBODY, "no-such-volume"):
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             make_snapshot(volume_id)
 
 
@@ -111,7 +111,7 @@ def test_volume_in_use_needs_force(cloud, volume, make_server, make_snapshot):
     wait_server_status(cloud, server.id, "ACTIVE")
     cloud.compute.attach_volume(server.id, volume.id)
     wait_volume_status(cloud, volume.id, "in-use")
-    with pytest.raises(Conflict, match="in-use"):
+    with pytest.raises(CloudConflictError, match="in-use"):
         make_snapshot(volume.id)
     made = make_snapshot(volume.id, force=True)
     assert cloud.block_storage.get_volume(volume.id).status == "in-use"
@@ -139,12 +139,12 @@ def test_force_from_microversion_3_66_on(cloud, sdk, volume, make_server, made_s
 
 def test_limits(volume, make_snapshot, limit_storage):
     limit_storage(snapshots=0)
-    with pytest.raises(QuotaExceeded, match="Maximum number of snapshots allowed"):
+    with pytest.raises(CloudQuotaExceededError, match="Maximum number of snapshots allowed"):
         make_snapshot(volume.id)
 
 
 def test_limit_of_gigabytes_counts_snapshots(cloud, volume, make_snapshot, limit_storage):
     limit_storage(gigabytes=1)
     available(cloud, make_snapshot(volume.id).id)
-    with pytest.raises(QuotaExceeded, match="gigabytes quota"):
+    with pytest.raises(CloudQuotaExceededError, match="gigabytes quota"):
         make_snapshot(volume.id)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import Conflict, InvalidRequest, NotFound, QuotaExceeded
+from openstack_client import CloudConflictError, InvalidCloudRequestError, CloudNotFoundError, CloudQuotaExceededError
 from tests.listings import read_all_pages
 
 from .conftest import is_gone, wait_for, wait_server_status, wait_volume_status
@@ -27,7 +27,7 @@ def test_whole_life(cloud, make_volume, tag):
     assert not volume.is_bootable and volume.volume_type and volume.project_id == cloud.project_id
     storage.delete_volume(made.id)
     wait_for(lambda: is_gone(lambda: storage.get_volume(made.id)), bool, "the removal")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         storage.delete_volume(made.id)
     assert storage.find_volumes_by_metadata({"contract": tag}) == []
 
@@ -48,28 +48,28 @@ def test_volume_from_a_snapshot_is_bootable(cloud, sdk, make_volume):
 
 def test_volume_smaller_than_its_snapshot(sdk, make_volume):
     snapshot = next(s for s in sdk.block_storage.snapshots() if s.name == "igw-base")
-    with pytest.raises(InvalidRequest, match="smaller than the snapshot size"):
+    with pytest.raises(InvalidCloudRequestError, match="smaller than the snapshot size"):
         make_volume(snapshot_id=snapshot.id, size_gb=1)
 
 
 def test_volume_with_a_snapshot_is_not_removed(cloud, sdk):
     base = next(v for v in read_all_pages(cloud.block_storage.volume_pages()) if v.name == "igw-base-volume")
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(CloudConflictError) as caught:
         cloud.block_storage.delete_volume(base.id)
     assert "snapshots" in caught.value.message
 
 
 def test_nobodys(cloud, make_volume):
     for volume_id in (NOBODY, "no-such-volume"):
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             cloud.block_storage.get_volume(volume_id)
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             cloud.block_storage.delete_volume(volume_id)
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             cloud.block_storage.extend_volume(volume_id, 2)
-    with pytest.raises(NotFound, match="Snapshot"):
+    with pytest.raises(CloudNotFoundError, match="Snapshot"):
         make_volume(snapshot_id=NOBODY)
-    with pytest.raises(NotFound, match="Volume type"):
+    with pytest.raises(CloudNotFoundError, match="Volume type"):
         make_volume(volume_type="no-such-type")
 
 
@@ -78,7 +78,7 @@ def test_extension(cloud, make_volume, simulated, slow_cloud):
     made = make_volume()
     available(cloud, made.id)
     for size in (1, 2**31):
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidCloudRequestError):
             storage.extend_volume(made.id, size)
     with slow_cloud():
         storage.extend_volume(made.id, 3)
@@ -87,22 +87,22 @@ def test_extension(cloud, make_volume, simulated, slow_cloud):
     possible = {("extending", 1)} if simulated else {("extending", 1), ("available", 3)}
     assert (seen.status, seen.size_gb) in possible
     assert available(cloud, made.id).size_gb == 3
-    with pytest.raises(InvalidRequest, match="greater than current size"):
+    with pytest.raises(InvalidCloudRequestError, match="greater than current size"):
         storage.extend_volume(made.id, 3)
 
 
 def test_extension_in_a_state_that_does_not_allow_it(cloud, make_volume, set_volume_status, slow_cloud):
     with slow_cloud():
         made = make_volume()
-        with pytest.raises(Conflict, match="creating"):
+        with pytest.raises(CloudConflictError, match="creating"):
             cloud.block_storage.extend_volume(made.id, 2)
     available(cloud, made.id)
     for status in ("extending", "error_extending", "error", "maintenance"):
         set_volume_status(made.id, status)
-        with pytest.raises(Conflict, match=status):
+        with pytest.raises(CloudConflictError, match=status):
             cloud.block_storage.extend_volume(made.id, 2)
         # Cinder looks at the size before it looks at the state.
-        with pytest.raises(InvalidRequest, match="greater than current size"):
+        with pytest.raises(InvalidCloudRequestError, match="greater than current size"):
             cloud.block_storage.extend_volume(made.id, 1)
     set_volume_status(made.id, "available")
 
@@ -114,7 +114,7 @@ def test_extension_of_a_volume_in_use(cloud, make_server, make_volume):
     wait_server_status(cloud, server.id, "ACTIVE")
     cloud.compute.attach_volume(server.id, volume.id)
     wait_volume_status(cloud, volume.id, "in-use")
-    with pytest.raises(InvalidRequest, match="greater than current size"):
+    with pytest.raises(InvalidCloudRequestError, match="greater than current size"):
         storage.extend_volume(volume.id, 1)
     storage.extend_volume(volume.id, 2)
     assert storage.get_volume(volume.id).status == "extending"
@@ -126,10 +126,10 @@ def test_limits(cloud, make_volume, limit_storage):
     volume = make_volume()
     available(cloud, volume.id)
     limit_storage(gigabytes=1)
-    with pytest.raises(QuotaExceeded, match="gigabytes quota"):
+    with pytest.raises(CloudQuotaExceededError, match="gigabytes quota"):
         cloud.block_storage.extend_volume(volume.id, 3)
     assert cloud.block_storage.get_volume(volume.id).status == "available"
-    with pytest.raises(QuotaExceeded, match="gigabytes quota"):
+    with pytest.raises(CloudQuotaExceededError, match="gigabytes quota"):
         make_volume(size_gb=2)
     cloud.block_storage.extend_volume(volume.id, 2)
     assert available(cloud, volume.id).size_gb == 2
@@ -138,9 +138,9 @@ def test_limits(cloud, make_volume, limit_storage):
 def test_limits_of_a_type(cloud, make_volume, limit_storage):
     volume = available(cloud, make_volume().id)
     limit_storage(**{f"gigabytes_{volume.volume_type}": 1})
-    with pytest.raises(QuotaExceeded):
+    with pytest.raises(CloudQuotaExceededError):
         cloud.block_storage.extend_volume(volume.id, 3)
-    with pytest.raises(QuotaExceeded, match=f"gigabytes_{volume.volume_type} quota"):
+    with pytest.raises(CloudQuotaExceededError, match=f"gigabytes_{volume.volume_type} quota"):
         make_volume(size_gb=2)
 
 
@@ -164,7 +164,7 @@ def test_rename(cloud, make_volume):
     made = make_volume()
     cloud.block_storage.rename_volume(made.id, "another name")
     assert cloud.block_storage.get_volume(made.id).name == "another name"
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.block_storage.rename_volume(NOBODY, "x")
     available(cloud, made.id)
 
@@ -175,7 +175,7 @@ def test_metadata_is_added_beside_what_is_there(cloud, make_volume):
     for _twice in range(2):
         cloud.block_storage.add_metadata(made.id, {"portal_volume": "1"})
     assert cloud.block_storage.get_volume(made.id).metadata == {**before, "portal_volume": "1"}
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.block_storage.add_metadata(NOBODY, {"a": "b"})
     available(cloud, made.id)
 

@@ -1,4 +1,4 @@
-"""What a cloud may answer, in size and time: beyond that a `CloudUnavailable` comes out, and the request is not repeated."""
+"""What a cloud may answer, in size and time: beyond that a `CloudUnavailableError` comes out, and the request is not repeated."""
 
 import gzip
 import itertools
@@ -16,9 +16,9 @@ from openstack_client import (
     Cloud,
     CloudCredentials,
     CloudError,
-    CloudUnavailable,
+    CloudUnavailableError,
     ConnectionRules,
-    InvalidRequest,
+    InvalidCloudRequestError,
     listing_bounds,
 )
 from openstack_client.http_session import HttpSession
@@ -105,7 +105,7 @@ def session(**rules):
 
 
 def refused(server, method="GET", **rules):
-    with session(**rules) as http, pytest.raises(CloudUnavailable) as caught:
+    with session(**rules) as http, pytest.raises(CloudUnavailableError) as caught:
         http.request(method, f"{server.url}/servers?limit=7")
     assert f"{method} {server.url}/servers was not read to its end" in caught.value.message
     assert caught.value.__context__ is None
@@ -228,7 +228,7 @@ def test_a_login_that_answers_too_much_says_so():
         )
         with (
             Cloud(credentials, rules=ConnectionRules(answer_bytes=MIB)) as cloud,
-            pytest.raises(CloudUnavailable, match="more than 1 MiB"),
+            pytest.raises(CloudUnavailableError, match="more than 1 MiB"),
         ):
             cloud.check()
 
@@ -236,12 +236,12 @@ def test_a_login_that_answers_too_much_says_so():
 def test_a_listing_has_an_end(cloud, control, monkeypatch):
     control("POST", "seed", {"project": "demo", "servers": 7})
     monkeypatch.setattr(listing_bounds, "MAX_ROWS", 6)
-    with pytest.raises(CloudUnavailable, match="more than 6 objects"):
+    with pytest.raises(CloudUnavailableError, match="more than 6 objects"):
         list(cloud.compute.server_pages(page_size=2))
     monkeypatch.setattr(listing_bounds, "MAX_ROWS", 7)
     assert sum(map(len, cloud.compute.server_pages(page_size=2))) == 7
     monkeypatch.setattr(listing_bounds, "MAX_PAGES", 3)
-    with pytest.raises(CloudUnavailable, match="more than 3 pages"):
+    with pytest.raises(CloudUnavailableError, match="more than 3 pages"):
         list(cloud.compute.server_pages(page_size=2))
 
 
@@ -262,7 +262,7 @@ def test_no_redirect_leads_elsewhere(status, method):
         locations = [f"{other.url}/x", f"//127.0.0.3:{other.port}/x", f"http://u:p@127.0.0.3:{other.port}/x"]
         for location in [*locations, "ftp://127.0.0.3/x", "http://[", "http://127.0.0.3:99999/", "\x1b[2J"]:
             with serving(redirect(status, location), "127.0.0.2") as server, session() as http:
-                with pytest.raises(InvalidRequest) as caught:
+                with pytest.raises(InvalidCloudRequestError) as caught:
                     http.request(method, f"{server.url}/v3", headers={"X-Auth-Token": "t"}, data=b"secret")
                 assert "redirect" in caught.value.message and "\x1b" not in caught.value.message
                 assert "u:p" not in caught.value.message
@@ -280,13 +280,13 @@ def test_a_redirect_to_another_path_of_the_same_address_is_followed_for_reading_
         assert http.get(f"{server.url}/v2.1", params={"x": "y"}).json() == {}
         assert [r.split(" ")[1] for r in server.requests] == ["/v2.1?x=y", "/v2.1/?a=b"]
         answers = iter([redirect(307, location)])
-        with pytest.raises(InvalidRequest, match="redirects POST"):
+        with pytest.raises(InvalidCloudRequestError, match="redirects POST"):
             http.post(f"{server.url}/v2.1", data=b"x")
 
 
 def test_redirects_that_go_round_end():
     with serving(lambda: [redirect(302, f"/{len(server.requests)}")]) as server, session() as http:
-        with pytest.raises(InvalidRequest, match="circle"):
+        with pytest.raises(InvalidCloudRequestError, match="circle"):
             http.get(f"{server.url}/x")
         assert len(server.requests) == 4
 
@@ -301,7 +301,7 @@ def test_the_body_of_a_redirect_is_bounded_too():
     "url", ["ftp://127.0.0.2/x", "file:///etc/passwd", "http://u:p@127.0.0.2:9/", "http://["]
 )
 def test_an_address_that_is_none_of_a_cloud_is_refused(url):
-    with session() as http, pytest.raises(InvalidRequest, match="leads to an address that") as caught:
+    with session() as http, pytest.raises(InvalidCloudRequestError, match="leads to an address that") as caught:
         http.get(url)
     assert "u:p" not in caught.value.message
 
@@ -327,13 +327,13 @@ def test_the_proxy_of_the_rules_is_used_and_where_it_is_to_connect_is_checked():
         if host == "unknown.example":
             raise OSError
         if host == "127.0.0.1":
-            raise InvalidRequest("not there")
+            raise InvalidCloudRequestError("not there")
 
     asked = []
     rules = {"check": check, "connect": lambda *_: pytest.fail("the proxy is connected to directly")}
     with serving(with_length(b"{}"), "127.0.0.3") as proxy, session(proxy=proxy.url, **rules) as http:
         http.get("http://unknown.example/x")
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidCloudRequestError):
             http.get("http://127.0.0.1:5432/x")
         assert [r.split("\r\n")[0] for r in proxy.requests] == ["GET http://unknown.example/x HTTP/1.1"]
         assert asked == [("unknown.example", 80), ("127.0.0.1", 5432)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from openstack_client import Cloud, CloudError, ServiceMissing
+from openstack_client import Cloud, CloudError, CloudServiceMissingError
 from openstack_client.catalog import normalize_catalog
 from tests.listings import read_all_pages
 
@@ -145,9 +145,9 @@ def test_an_interface_that_the_catalog_does_not_have_is_refused_with_what_it_has
         and cloud.services() == {"RegionOne": ["identity"]}
         and cloud.interfaces() == ["admin", "internal"]
     )
-    with pytest.raises(ServiceMissing, match="admin in RegionOne, internal in RegionOne"):
+    with pytest.raises(CloudServiceMissingError, match="admin in RegionOne, internal in RegionOne"):
         cloud.compute.check()
-    with pytest.raises(ServiceMissing, match="It has admin in RegionOne"):
+    with pytest.raises(CloudServiceMissingError, match="It has admin in RegionOne"):
         opened(interface="internal", region="Nowhere").compute.check()
 
 
@@ -167,7 +167,7 @@ def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catal
     assert cloud.regions() == [] and cloud.services() == {}
     with pytest.raises(CloudError) as caught:
         cloud.compute.check()
-    assert isinstance(caught.value, ServiceMissing), caught.value
+    assert isinstance(caught.value, CloudServiceMissingError), caught.value
 
 
 def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from openstack_client import (
-    AuthenticationFailed,
+    CloudAuthenticationError,
     Cloud,
     CloudCredentials,
     CloudError,
-    CloudUnavailable,
+    CloudUnavailableError,
     ConnectionRules,
-    InvalidRequest,
+    InvalidCloudRequestError,
     ServerReading,
 )
 
@@ -152,7 +152,7 @@ def test_certificate_that_nobody_trusts(tls):
     url = f"https://127.0.0.1:{server.port}/v3"
     for more in ({}, {"ca_bundle": (folder / "other.pem").read_text()}):
         error = failure(login(url, **more))
-        assert type(error) is CloudUnavailable
+        assert type(error) is CloudUnavailableError
         assert f"the certificate of https://127.0.0.1:{server.port} is not trusted" in error.message
     # The right one gets through to an answer that is not Keystone's.
     error = failure(login(url, ca_bundle=(folder / "own.pem").read_text()))
@@ -162,7 +162,7 @@ def test_certificate_that_nobody_trusts(tls):
 def test_certificate_of_another_host(tls):
     server, folder = tls
     error = failure(login(f"https://localhost:{server.port}/v3", ca_bundle=(folder / "own.pem").read_text()))
-    assert type(error) is CloudUnavailable and "is not trusted: Hostname mismatch" in error.message
+    assert type(error) is CloudUnavailableError and "is not trusted: Hostname mismatch" in error.message
 
 
 def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connected_to(tls):
@@ -179,7 +179,7 @@ def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connecte
             Cloud(
                 login(f"https://{host}/v3", ca_bundle=bundle), rules=ConnectionRules(connect=connect)
             ) as cloud,
-            pytest.raises(CloudUnavailable, match=words),
+            pytest.raises(CloudUnavailableError, match=words),
         ):
             cloud.check()
     assert asked == [("cloud.example", 443), ("127.0.0.1", 9)]
@@ -191,7 +191,7 @@ def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connecte
 def test_bundle_that_is_no_pem(tls, content):
     server, _ = tls
     error = failure(login(f"https://127.0.0.1:{server.port}/v3", ca_bundle=content))
-    assert type(error) is InvalidRequest and "CA bundle" in error.message
+    assert type(error) is InvalidCloudRequestError and "CA bundle" in error.message
 
 
 @pytest.mark.parametrize("name", ["none.pem", "."])
@@ -202,7 +202,7 @@ def test_bundle_that_cannot_be_read(tmp_path, monkeypatch, name):
     )
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
 
-    with pytest.raises(InvalidRequest, match="CA bundle") as caught:
+    with pytest.raises(InvalidCloudRequestError, match="CA bundle") as caught:
         Cloud.from_clouds_yaml("x")
     assert caught.value.__context__ is None
 
@@ -210,23 +210,23 @@ def test_bundle_that_cannot_be_read(tmp_path, monkeypatch, name):
 def test_https_where_only_http_is_spoken_and_the_other_way_round(scripted, tls):
     plain = scripted(http(b"{}"))
     error = failure(login(f"https://127.0.0.1:{plain.port}/v3"))
-    assert type(error) is CloudUnavailable and "https" in error.message
+    assert type(error) is CloudUnavailableError and "https" in error.message
     error = failure(login(f"http://127.0.0.1:{tls[0].port}/v3"))
-    assert type(error) is CloudUnavailable
+    assert type(error) is CloudUnavailableError
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        (http(b"<html>Welcome</html>"), CloudUnavailable, "is it the right address"),
-        (http(b"[1]"), CloudUnavailable, "is it the right address"),
-        (http(b"[" * 100_000), CloudUnavailable, "no usable answer"),
-        (http(b"{}", status="404 Not Found"), InvalidRequest, "leads nowhere"),
-        (http(b"{}", status="401 Unauthorized"), AuthenticationFailed, "does not accept the credentials"),
-        (http(b"{", length=1000), CloudUnavailable, "broke off"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", CloudUnavailable, "does not speak HTTP"),
-        (b"", CloudUnavailable, "closed the connection"),
-        (http(b"", status="302 Found", headers="Location: http://a b/\r\n"), InvalidRequest, "redirects"),
+        (http(b"<html>Welcome</html>"), CloudUnavailableError, "is it the right address"),
+        (http(b"[1]"), CloudUnavailableError, "is it the right address"),
+        (http(b"[" * 100_000), CloudUnavailableError, "no usable answer"),
+        (http(b"{}", status="404 Not Found"), InvalidCloudRequestError, "leads nowhere"),
+        (http(b"{}", status="401 Unauthorized"), CloudAuthenticationError, "does not accept the credentials"),
+        (http(b"{", length=1000), CloudUnavailableError, "broke off"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", CloudUnavailableError, "does not speak HTTP"),
+        (b"", CloudUnavailableError, "closed the connection"),
+        (http(b"", status="302 Found", headers="Location: http://a b/\r\n"), InvalidCloudRequestError, "redirects"),
     ],
 )  # fmt: skip
 def test_what_is_there_is_no_keystone(scripted, answer, kind, words):
@@ -236,9 +236,9 @@ def test_what_is_there_is_no_keystone(scripted, answer, kind, words):
 
 def test_nobody_is_there():
     error = failure(login("http://no-such-host.invalid/v3"))
-    assert type(error) is CloudUnavailable and "http://no-such-host.invalid is not known" in error.message
+    assert type(error) is CloudUnavailableError and "http://no-such-host.invalid is not known" in error.message
     error = failure(login("http://127.0.0.1:9/v3"))
-    assert type(error) is CloudUnavailable and "nothing listens at http://127.0.0.1:9" in error.message
+    assert type(error) is CloudUnavailableError and "nothing listens at http://127.0.0.1:9" in error.message
 
 
 @pytest.mark.parametrize(
@@ -246,12 +246,12 @@ def test_nobody_is_there():
             "http://.example.org/"]
 )  # fmt: skip
 def test_address_that_cannot_be(url):
-    assert type(failure(login(url))) is InvalidRequest
+    assert type(failure(login(url))) is InvalidCloudRequestError
 
 
 def test_wrong_password_and_expired_application_credential(credentials, control):
     error = failure(dataclasses.replace(credentials, password="wrong"))
-    assert type(error) is AuthenticationFailed and error.status_code == 401
+    assert type(error) is CloudAuthenticationError and error.status_code == 401
     assert "wrong, switched off or expired" in error.message
 
 
@@ -292,7 +292,7 @@ PAGE = b'{"servers": [{"id": "a"}]}'
     ],
 )  # fmt: skip
 def test_page_that_makes_no_sense(elsewhere, answer, words):
-    with pytest.raises(CloudUnavailable) as caught:
+    with pytest.raises(CloudUnavailableError) as caught:
         list(elsewhere(answer).compute.server_pages())
     assert words in caught.value.message
     assert not [word for word in LIBRARY_WORDS if word in caught.value.message], caught.value.message
@@ -304,7 +304,7 @@ def test_what_the_caller_was_busy_with_is_not_taken_for_the_reason(credentials):
     try:
         raise FileNotFoundError
     except FileNotFoundError:
-        with Cloud(away) as cloud, pytest.raises(CloudUnavailable, match="nothing listens"):
+        with Cloud(away) as cloud, pytest.raises(CloudUnavailableError, match="nothing listens"):
             cloud.check()
 
 
@@ -323,7 +323,7 @@ def test_reading_that_is_nested_too_deeply():
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(CloudUnavailable, match="nested too deeply"):
+    with pytest.raises(CloudUnavailableError, match="nested too deeply"):
         ServerReading.from_json({"id": "a", "addresses": deep})
     while deep:
         deep = deep[0]

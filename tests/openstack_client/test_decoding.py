@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from openstack_client import CloudUnavailable, Server, Unreadable, UnreadableObject
+from openstack_client import CloudUnavailableError, Server, Unreadable, UnreadableRecordError
 from openstack_client.decoding import MAX_DEPTH, clean_text, clean_value, decode_json
 from openstack_client.paging import read_records
 from openstack_client.records import (
@@ -220,9 +220,9 @@ def test_what_cannot_be_read_says_what_it_is():
     assert [one.id for one in page] == ["b"] and page.unreadable[0].id == GOOD_ID
     while deep:
         deep = deep[0]
-    with pytest.raises(UnreadableObject) as caught:
+    with pytest.raises(UnreadableRecordError) as caught:
         Server.from_json({"name": "x"})
-    assert isinstance(caught.value, CloudUnavailable)
+    assert isinstance(caught.value, CloudUnavailableError)
 
 
 def test_quotas_that_are_none_are_left_out():

@@ -10,16 +10,16 @@ import pytest
 import requests
 
 from openstack_client import (
-    AuthenticationFailed,
+    CloudAuthenticationError,
     Cloud,
     CloudCredentials,
     CloudError,
-    CloudUnavailable,
-    Conflict,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    QuotaExceeded,
+    CloudUnavailableError,
+    CloudConflictError,
+    CloudForbiddenError,
+    InvalidCloudRequestError,
+    CloudNotFoundError,
+    CloudQuotaExceededError,
     Server,
 )
 from openstack_client.translation import error_from_exception
@@ -40,7 +40,7 @@ def test_trouble_of_the_cloud_is_unavailable(cloud, control, server_id, status):
         "faults",
         [{"kind": "status", "status": status, "service": "compute", "headers": {"Retry-After": "7"}}],
     )
-    with pytest.raises(CloudUnavailable) as caught:
+    with pytest.raises(CloudUnavailableError) as caught:
         cloud.compute.get_server(server_id)
     assert caught.value.status_code == status
     assert caught.value.retry_after == 7
@@ -50,11 +50,11 @@ def test_trouble_of_the_cloud_is_unavailable(cloud, control, server_id, status):
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, InvalidRequest),
-        (403, Forbidden),
-        (409, Conflict),
-        (413, InvalidRequest),
-        (404, CloudUnavailable),
+        (400, InvalidCloudRequestError),
+        (403, CloudForbiddenError),
+        (409, CloudConflictError),
+        (413, InvalidCloudRequestError),
+        (404, CloudUnavailableError),
     ],
 )
 def test_other_statuses(cloud, control, server_id, status, kind):
@@ -66,7 +66,7 @@ def test_other_statuses(cloud, control, server_id, status, kind):
 
 def test_garbage_is_unavailable(cloud, control, server_id):
     control("POST", "faults", [{"kind": "garbage", "service": "compute"}])
-    with pytest.raises(CloudUnavailable, match="makes no sense"):
+    with pytest.raises(CloudUnavailableError, match="makes no sense"):
         cloud.compute.get_server(server_id)
 
 
@@ -74,7 +74,7 @@ def test_hang_ends_by_the_timeout_and_is_not_repeated(cloud, control, server_id)
     control("DELETE", "requests")
     control("POST", "faults", [{"kind": "hang", "seconds": 5, "service": "compute"}])
     began = time.monotonic()
-    with pytest.raises(CloudUnavailable):
+    with pytest.raises(CloudUnavailableError):
         cloud.compute.get_server(server_id)
     assert time.monotonic() - began < 2
     assert count(control) == 1
@@ -87,7 +87,7 @@ def test_read_is_repeated_once(cloud, control, server_id, kind):
     assert cloud.compute.get_server(server_id).id == server_id
     assert count(control) == 2
     control("POST", "faults", [{"kind": kind, "service": "compute"}])
-    with pytest.raises(CloudUnavailable):
+    with pytest.raises(CloudUnavailableError):
         cloud.compute.get_server(server_id)
     assert count(control) == 4
 
@@ -96,7 +96,7 @@ def test_read_is_repeated_once(cloud, control, server_id, kind):
 def test_change_is_never_repeated(cloud, control, server_id, kind, accepted):
     control("DELETE", "requests")
     control("POST", "faults", [{"kind": kind, "method": "POST", "times": 1}])
-    with pytest.raises(CloudUnavailable):
+    with pytest.raises(CloudUnavailableError):
         cloud.compute.stop_server(server_id)
     assert count(control, "POST") == 1
     assert control.actions().get("os-stop", {"accepted": 0})["accepted"] == accepted
@@ -105,7 +105,7 @@ def test_change_is_never_repeated(cloud, control, server_id, kind, accepted):
 
 def test_nobody_listens(credentials):
     away = dataclasses.replace(credentials, auth_url="http://127.0.0.1:9/identity/v3")
-    with Cloud(away) as cloud, pytest.raises(CloudUnavailable):
+    with Cloud(away) as cloud, pytest.raises(CloudUnavailableError):
         cloud.check()
 
 
@@ -114,12 +114,12 @@ def test_quota_has_the_clouds_figures(cloud, control):
     flavor, image = cloud.compute.list_flavors()[0], cloud.image.list_images()[0]
     network = next(n for n in read_all_pages(cloud.network.network_pages()) if not n.is_external)
     with pytest.raises(
-        QuotaExceeded, match="Quota exceeded for instances: Requested 1, but already used 0 of 0"
+        CloudQuotaExceededError, match="Quota exceeded for instances: Requested 1, but already used 0 of 0"
     ):
         cloud.compute.create_server(
             name="x", flavor_id=flavor.id, image_id=image.id, network_ids=[network.id], tags=["t"]
         )
-    with pytest.raises(QuotaExceeded, match="VolumeLimitExceeded"):
+    with pytest.raises(CloudQuotaExceededError, match="VolumeLimitExceeded"):
         cloud.block_storage.create_volume(name="x", size_gb=1)
 
 
@@ -223,7 +223,7 @@ def test_tokens_are_shared_and_changed_credentials_never_meet_an_old_one(credent
     assert count(control, "POST", "auth/tokens") == 0
     with (
         Cloud(dataclasses.replace(credentials, password="other"), token_cache=cache) as third,
-        pytest.raises(AuthenticationFailed),
+        pytest.raises(CloudAuthenticationError),
     ):
         third.check()
     cache.update(dict.fromkeys(cache, "not what we wrote"))
@@ -236,12 +236,12 @@ def test_closed_cloud_says_so(credentials):
     cloud.check()
     cloud.close()
     cloud.close()
-    with pytest.raises(CloudUnavailable, match="closed"):
+    with pytest.raises(CloudUnavailableError, match="closed"):
         cloud.check()
 
 
 def test_missing_region(credentials):
-    with Cloud(credentials, region="Nowhere") as cloud, pytest.raises(InvalidRequest, match="Nowhere"):
+    with Cloud(credentials, region="Nowhere") as cloud, pytest.raises(InvalidCloudRequestError, match="Nowhere"):
         cloud.check()
 
 
@@ -251,7 +251,7 @@ def test_missing_region(credentials):
 def test_ids_are_checked_before_anything_is_sent(cloud, control, bad):
     control("DELETE", "requests")
     for call in (cloud.compute.get_server, cloud.compute.delete_server, cloud.block_storage.get_volume):
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(InvalidCloudRequestError) as caught:
             call(bad)
         assert caught.value.status_code is None
     assert control("GET", "requests")["requests"] == []
@@ -268,16 +268,16 @@ def test_ids_are_checked_before_anything_is_sent(cloud, control, bad):
 def test_create_is_checked_before_anything_is_sent(cloud, control, wrong):
     control("DELETE", "requests")
     good = {"name": "x", "flavor_id": "f", "image_id": "i", "network_ids": ["n"], "tags": ["t"]}
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidCloudRequestError) as caught:
         cloud.compute.create_server(**{**good, **wrong})
     assert caught.value.status_code is None
     assert control("GET", "requests")["requests"] == []
 
 
 def test_errors_survive_pickling():
-    error = CloudUnavailable("words", status_code=503, request_id="req-1", retry_after=2.5)
+    error = CloudUnavailableError("words", status_code=503, request_id="req-1", retry_after=2.5)
     again = pickle.loads(pickle.dumps(error))
-    assert type(again) is CloudUnavailable and vars(again) == vars(error) and str(again) == "words"
+    assert type(again) is CloudUnavailableError and vars(again) == vars(error) and str(again) == "words"
 
 
 def test_record_survives_what_it_does_not_know():
@@ -292,19 +292,19 @@ def test_record_survives_what_it_does_not_know():
     )
     assert server.status == "WEIRD" and server.addresses == () and server.created_at is None
     for malformed_answer in ({}, None, [], {"id": ""}, {"id": 7}):
-        with pytest.raises(CloudUnavailable):
+        with pytest.raises(CloudUnavailableError):
             Server.from_json(malformed_answer)
 
 
 def test_not_found_is_the_clouds_own_word(cloud):
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.get_server("11111111-1111-4111-8111-111111111111")
 
 
 def test_listing_that_turns_in_a_circle(cloud, monkeypatch):
     page = {"servers": [{"id": "a"}, {"id": "b"}]}
     monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: page)
-    with pytest.raises(CloudUnavailable, match="circle"):
+    with pytest.raises(CloudUnavailableError, match="circle"):
         list(cloud.compute.list_servers(page_size=2))
 
 
@@ -323,11 +323,11 @@ def test_server_on_two_pages_while_it_is_built_comes_once(cloud, monkeypatch):
 def test_listing_that_breaks_off(cloud, control):
     control("POST", "seed", {"project": "demo", "servers": 5})
     control("POST", "faults", [{"kind": "status", "status": 500, "path": "detail", "times": 1}])
-    with pytest.raises(CloudUnavailable):
+    with pytest.raises(CloudUnavailableError):
         list(cloud.compute.list_servers(page_size=2))
     pages = cloud.compute.server_pages(page_size=2)
     assert len(next(pages)) == 2
     control("POST", "faults", [{"kind": "garbage", "path": "detail", "times": 1}])
-    with pytest.raises(CloudUnavailable):
+    with pytest.raises(CloudUnavailableError):
         list(pages)
     assert len(list(cloud.compute.list_servers(page_size=2))) == 5

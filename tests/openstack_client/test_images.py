@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import Conflict, Forbidden, Image, InvalidRequest, NotFound
+from openstack_client import CloudConflictError, CloudForbiddenError, Image, InvalidCloudRequestError, CloudNotFoundError
 from tests.simulator.test_clients import create
 
 from .test_server_actions import look, pass_time
@@ -16,12 +16,12 @@ def test_every_step_of_an_image(cloud, control, server_id):
         cloud.compute.pause_server,
         lambda i: cloud.compute.create_image(i, name="y", metadata={}),
     ):
-        with pytest.raises(Conflict, match="task_state image_snapshot_pending"):
+        with pytest.raises(CloudConflictError, match="task_state image_snapshot_pending"):
             refused(server_id)
     seen = []
     for _ in range(3):
         seen.append((look(cloud, server_id)[1], cloud.image.get_image(image_id).status))
-        with pytest.raises(InvalidRequest, match="is not active"):
+        with pytest.raises(InvalidCloudRequestError, match="is not active"):
             create(cloud, image_id=image_id)
         pass_time(control, 35)
     assert seen == [
@@ -44,26 +44,26 @@ def test_image_of_a_server_that_goes_meanwhile(cloud, control, server_id):
         lambda: cloud.compute.get_server(server_id),
         lambda: cloud.image.get_image(image_id),
     ):
-        with pytest.raises(NotFound):
+        with pytest.raises(CloudNotFoundError):
             gone()
 
 
 def test_image_that_goes_or_breaks_behind_the_back(cloud, control, server_id):
     image_id = cloud.compute.create_image(server_id, name="x", metadata={})
     control("PATCH", f"images/{image_id}", {"status": "killed"})
-    with pytest.raises(InvalidRequest, match="is not active"):
+    with pytest.raises(InvalidCloudRequestError, match="is not active"):
         create(cloud, image_id=image_id)
     control("DELETE", f"images/{image_id}")
-    with pytest.raises(InvalidRequest, match="Can not find requested image"):
+    with pytest.raises(InvalidCloudRequestError, match="Can not find requested image"):
         create(cloud, image_id=image_id)
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.image.delete_image(image_id)
 
 
 def test_protected_image(cloud, control, server_id):
     image_id = cloud.compute.create_image(server_id, name="x", metadata={})
     control("PATCH", f"images/{image_id}", {"protected": True})
-    with pytest.raises(Forbidden, match="403"):
+    with pytest.raises(CloudForbiddenError, match="403"):
         cloud.image.delete_image(image_id)
     control("PATCH", f"images/{image_id}", {"protected": False, "os_hidden": True})
     assert image_id not in {i.id for i in cloud.image.list_images()}

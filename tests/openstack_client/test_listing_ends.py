@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import CloudError, CloudUnavailable
+from openstack_client import CloudError, CloudUnavailableError
 from openstack_client.paging import MAX_RESTARTS, RecordPage, json_pages
 from tests.listings import read_all_pages
 
@@ -67,7 +67,7 @@ def test_a_marker_that_is_gone_makes_the_listing_begin_anew_and_shows_nothing_tw
         assert sorted(found) == sorted(full[kind]), kind
         assert len(found) == len(set(found))
         control("POST", "habits", {"gone_markers": MAX_RESTARTS + 1})
-        with pytest.raises(CloudUnavailable, match="broke off"):
+        with pytest.raises(CloudUnavailableError, match="broke off"):
             ids(list_all(cloud))
 
 
@@ -84,7 +84,7 @@ def test_a_server_that_ignores_the_marker_is_found_out_at_once(cloud, control, f
     control("POST", "habits", {"page_limit": 1, "page_links": False, "ignores_marker": True})
     for kind, list_all in LISTINGS.items():
         control("DELETE", "requests")
-        with pytest.raises(CloudUnavailable, match="circle"):
+        with pytest.raises(CloudUnavailableError, match="circle"):
             ids(list_all(cloud))
         assert len(asked(control)) == 2, kind
 
@@ -130,7 +130,7 @@ def test_an_empty_page_that_links_to_more_is_followed(cloud, monkeypatch):
 )
 def test_a_page_that_says_that_there_is_more_and_not_where_is_no_end(cloud, monkeypatch, links):
     serve(monkeypatch, cloud, {"servers": [], "servers_links": links})
-    with pytest.raises(CloudUnavailable, match="not where"):
+    with pytest.raises(CloudUnavailableError, match="not where"):
         ids(cloud.compute.server_pages(page_size=2))
 
 
@@ -153,13 +153,13 @@ def test_a_page_of_odd_objects_alone_is_named_and_is_no_end_if_it_is_full(cloud,
     serve(monkeypatch, cloud, {"servers": [7, {"name": "x"}]})
     pages = cloud.compute.server_pages(page_size=2)
     assert len(next(pages).unreadable) == 2
-    with pytest.raises(CloudUnavailable):
+    with pytest.raises(CloudUnavailableError):
         next(pages)
 
 
 def test_a_listing_that_is_not_there_is_no_object_that_is_gone(cloud, control):
-    # For a removal, `NotFound` means success.
+    # For a removal, `CloudNotFoundError` means success.
     control("POST", "habits", {"page_limit": 1})
-    with pytest.raises(CloudUnavailable) as caught:
+    with pytest.raises(CloudUnavailableError) as caught:
         list(json_pages(cloud._transport, "compute", "/servers/nobody", "servers", doing="list", page_size=1))
     assert caught.value.code == "cloud_unavailable"

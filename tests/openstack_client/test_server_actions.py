@@ -3,11 +3,11 @@
 import pytest
 
 from openstack_client import (
-    CloudUnavailable,
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    QuotaExceeded,
+    CloudUnavailableError,
+    CloudConflictError,
+    InvalidCloudRequestError,
+    CloudNotFoundError,
+    CloudQuotaExceededError,
     VolumeAttachment,
     Zone,
 )
@@ -46,7 +46,7 @@ def test_every_step_of_a_shelve(cloud, control, server_id):
         ("SHELVED", "shelving_offloading"),
         ("SHELVED_OFFLOADED", None),
     ]
-    with pytest.raises(Conflict, match="not ready"):
+    with pytest.raises(CloudConflictError, match="not ready"):
         cloud.compute.console_url(server_id)
     cloud.compute.unshelve_server(server_id)
     assert look(cloud, server_id) == ("SHELVED_OFFLOADED", "unshelving")
@@ -73,7 +73,7 @@ def test_every_step_of_a_resize(cloud, control, server_id):
     assert look(cloud, server_id) == ("VERIFY_RESIZE", None)
     cloud.compute.confirm_resize(server_id)
     assert look(cloud, server_id) == ("VERIFY_RESIZE", None)
-    with pytest.raises(Conflict, match="has not been resized") as caught:
+    with pytest.raises(CloudConflictError, match="has not been resized") as caught:
         cloud.compute.confirm_resize(server_id)
     assert caught.value.status_code == 400
     assert control.actions()["confirmResize"] == {"accepted": 1, "refused": 1}
@@ -127,14 +127,14 @@ def test_quota_of_servers(cloud, control, server_id):
         ({"ram": 1500}, "ram: Requested 1024, but already used 1024 of 1500 ram"),
     ):
         control("POST", "quotas", {"instances": -1, "cores": -1, "ram": -1, **limit})
-        with pytest.raises(QuotaExceeded, match=words):
+        with pytest.raises(CloudQuotaExceededError, match=words):
             create(cloud, flavor_id=small.id)
     for limit, words in (
         ({"cores": 1}, "cores: Requested 1, but already used 1 of 1 cores"),
         ({"ram": 1500}, "ram: Requested 3072, but already used 1024 of 1500 ram"),
     ):
         control("POST", "quotas", {"instances": -1, "cores": -1, "ram": -1, **limit})
-        with pytest.raises(QuotaExceeded, match=words):
+        with pytest.raises(CloudQuotaExceededError, match=words):
             cloud.compute.resize_server(server_id, larger.id)
     # One server more or less is not what a resize asks for.
     control("POST", "quotas", {"instances": 0, "cores": -1, "ram": -1})
@@ -149,18 +149,18 @@ def test_quota_of_metadata(cloud, control, server_id):
         lambda: cloud.compute.create_image(server_id, name="x", metadata={"a": "1", "b": "2"}),
         lambda: create(cloud, metadata={"a": "1", "b": "2"}),
     ):
-        with pytest.raises(QuotaExceeded, match="Maximum number of metadata items exceeds 1"):
+        with pytest.raises(CloudQuotaExceededError, match="Maximum number of metadata items exceeds 1"):
             refused()
 
 
 def test_quota_of_volumes(cloud, control):
     # The standard content is a volume and a snapshot of 10 GB each, and both count.
     control("POST", "quotas", {"gigabytes": 21})
-    with pytest.raises(QuotaExceeded, match="Requested 2G, quota is 21G and 20G has been consumed"):
+    with pytest.raises(CloudQuotaExceededError, match="Requested 2G, quota is 21G and 20G has been consumed"):
         cloud.block_storage.create_volume(name="x", size_gb=2)
     cloud.block_storage.create_volume(name="x", size_gb=1)
     control("POST", "quotas", {"volumes": 2, "gigabytes": -1})
-    with pytest.raises(QuotaExceeded, match=r"Maximum number of volumes allowed \(2\) exceeded"):
+    with pytest.raises(CloudQuotaExceededError, match=r"Maximum number of volumes allowed \(2\) exceeded"):
         cloud.block_storage.create_volume(name="x", size_gb=1)
 
 
@@ -201,7 +201,7 @@ def test_zones(cloud, control):
     control("POST", "zones", {"zones": {"north": True, "south": False}})
     assert cloud.compute.list_zones() == [Zone("north", True), Zone("south", False)]
     for zone in ("south", "nova"):
-        with pytest.raises(InvalidRequest, match="availability zone is not available"):
+        with pytest.raises(InvalidCloudRequestError, match="availability zone is not available"):
             create(cloud, availability_zone=zone)
 
 
@@ -210,12 +210,12 @@ def test_detach_takes_its_time_whatever_else_happens(cloud, control, server_id, 
     assert compute.attach_volume(server_id, volume_id) == "/dev/vdb"
     control("POST", "clock", {"action_seconds": 100})
     compute.detach_volume(server_id, volume_id)
-    with pytest.raises(Conflict, match="must be 'in-use'"):
+    with pytest.raises(CloudConflictError, match="must be 'in-use'"):
         compute.detach_volume(server_id, volume_id)
     pass_time(control, 50)
     compute.stop_server(server_id)
     assert compute.list_volume_attachments(server_id) == [VolumeAttachment(volume_id, "/dev/vdb", False)]
-    with pytest.raises(Conflict, match="task_state powering-off"):
+    with pytest.raises(CloudConflictError, match="task_state powering-off"):
         compute.attach_volume(server_id, volume_id)
     pass_time(control, 51)
     assert cloud.block_storage.get_volume(volume_id).status == "available"
@@ -236,7 +236,7 @@ def test_volumes_go_along_with_their_server_when_told(cloud, control, server_id)
         False,
     ]
     cloud.compute.delete_server(server_id)
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.block_storage.get_volume(taken)
     assert cloud.block_storage.get_volume(kept).status == "available"
 
@@ -253,7 +253,7 @@ def test_boot_volume_of_a_build_that_fails_stays_reserved_until_its_server_goes(
         cloud.compute.console_url,
         lambda i: cloud.compute.reboot_server(i, hard=True),
     ):
-        with pytest.raises(Conflict, match="not ready"):
+        with pytest.raises(CloudConflictError, match="not ready"):
             refused(made.id)
     cloud.compute.delete_server(made.id)
     assert cloud.block_storage.get_volume(base.id).status == "available"
@@ -275,7 +275,7 @@ def test_limits_of_tags(cloud, server_id):
 
     put([str(number) for number in range(50)])
     for tags in ([str(number) for number in range(51)], ["x" * 61], ["a,b"], ["a/b"], [""], [7], "x"):
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(InvalidCloudRequestError) as caught:
             put(tags)
         assert caught.value.status_code == 400
     assert len(cloud.compute.get_server(server_id).tags) == 50
@@ -309,7 +309,7 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
         lambda: image.find_images_by_property("a&b", "c"),
         lambda: image.find_images_by_property("a", ""),
     ):
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(InvalidCloudRequestError) as caught:
             call()
         assert caught.value.status_code is None
     assert control("GET", "requests")["requests"] == []
@@ -318,5 +318,5 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
 @pytest.mark.parametrize("record", [VolumeAttachment, Zone])
 def test_nonsense_is_the_clouds_fault(record):
     for malformed_answer in ({}, None, [], {"volumeId": 7, "zoneName": ""}):
-        with pytest.raises(CloudUnavailable):
+        with pytest.raises(CloudUnavailableError):
             record.from_json(malformed_answer)

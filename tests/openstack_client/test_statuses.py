@@ -6,18 +6,18 @@ from email.utils import formatdate
 import pytest
 
 from openstack_client import (
-    AuthenticationFailed,
-    CloudUnavailable,
-    Conflict,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    QuotaExceeded,
+    CloudAuthenticationError,
+    CloudUnavailableError,
+    CloudConflictError,
+    CloudForbiddenError,
+    InvalidCloudRequestError,
+    CloudNotFoundError,
+    CloudQuotaExceededError,
 )
 from openstack_client.translation import MAX_RETRY_AFTER_SECONDS, error_from_response, seconds_to_wait
 
 SERVICES = ("identity", "compute", "block-storage", "network", "image")
-AGAIN = CloudUnavailable
+AGAIN = CloudUnavailableError
 
 
 class Answer:
@@ -40,15 +40,15 @@ def usual(status):
     if status == 401:
         return AGAIN
     if status == 403:
-        return Forbidden
+        return CloudForbiddenError
     if status in {409, 423}:
-        return Conflict
+        return CloudConflictError
     if status == 507:
-        return QuotaExceeded
+        return CloudQuotaExceededError
     if status in {404, 408, 421, 425, 429}:
         return AGAIN
     if status in {501, 505, 506, 510} or 400 <= status < 500:
-        return InvalidRequest
+        return InvalidCloudRequestError
     return AGAIN
 
 
@@ -57,9 +57,9 @@ def test_every_status_of_every_service(service):
     for status in range(300, 600):
         expected = usual(status)
         if status == 401 and service == "identity":
-            expected = AuthenticationFailed
+            expected = CloudAuthenticationError
         if service == "image" and status in {404, 413}:
-            expected = {404: NotFound, 413: QuotaExceeded}[status]
+            expected = {404: CloudNotFoundError, 413: CloudQuotaExceededError}[status]
         assert kind_of(status, service=service) is expected, status
         assert kind_of(status, b"<html>an error page</html>", service=service) is expected, status
 
@@ -73,23 +73,23 @@ def words(kind, message, **more):
     [
         (413, "compute", words("overLimit", "This request was rate-limited.", retryAfter="30"), {"retry_after": "30"}, AGAIN),
         (413, "compute", words("overLimit", "OverLimit Retry..."), {"retry_after": "5"}, AGAIN),
-        (413, "compute", words("overLimit", "Quota exceeded: code=InstanceLimitExceeded"), {"retry_after": "5"}, QuotaExceeded),
-        (413, "compute", words("overLimit", "x"), {"retry_after": "0"}, QuotaExceeded),
-        (413, "block-storage", words("overLimit", "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'."), {"retry_after": "0"}, QuotaExceeded),
-        (413, "block-storage", words("overLimit", "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota."), {"retry_after": "0"}, QuotaExceeded),
+        (413, "compute", words("overLimit", "Quota exceeded: code=InstanceLimitExceeded"), {"retry_after": "5"}, CloudQuotaExceededError),
+        (413, "compute", words("overLimit", "x"), {"retry_after": "0"}, CloudQuotaExceededError),
+        (413, "block-storage", words("overLimit", "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'."), {"retry_after": "0"}, CloudQuotaExceededError),
+        (413, "block-storage", words("overLimit", "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota."), {"retry_after": "0"}, CloudQuotaExceededError),
         (413, "block-storage", words("overLimitFault", "This request was rate-limited.", details='Only 10 POST request(s) can be made to "*" every minute.'), {"retry_after": "42"}, AGAIN),
-        (413, "network", b"<html>Request Entity Too Large</html>", {}, InvalidRequest),
-        (413, "image", b"<html>quota</html>", {}, QuotaExceeded),
-        (403, "compute", words("forbidden", "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances"), {}, QuotaExceeded),
-        (403, "compute", words("forbidden", "Policy doesn't allow it to be performed."), {}, Forbidden),
-        (409, "network", {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: ['port']."}}, {}, QuotaExceeded),
+        (413, "network", b"<html>Request Entity Too Large</html>", {}, InvalidCloudRequestError),
+        (413, "image", b"<html>quota</html>", {}, CloudQuotaExceededError),
+        (403, "compute", words("forbidden", "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances"), {}, CloudQuotaExceededError),
+        (403, "compute", words("forbidden", "Policy doesn't allow it to be performed."), {}, CloudForbiddenError),
+        (409, "network", {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: ['port']."}}, {}, CloudQuotaExceededError),
         (409, "network", {"NeutronError": {"type": "RetryRequest", "message": "x"}}, {}, AGAIN),
-        (409, "network", {"NeutronError": {"type": "PortInUse", "message": "x"}}, {}, Conflict),
-        (409, "compute", words("conflictingRequest", "Cannot 'start' instance while it is in vm_state active"), {}, Conflict),
-        (404, "compute", words("itemNotFound", "Instance x could not be found."), {}, NotFound),
-        (501, "compute", words("notImplemented", "Console type spice-html5 is unavailable."), {}, InvalidRequest),
+        (409, "network", {"NeutronError": {"type": "PortInUse", "message": "x"}}, {}, CloudConflictError),
+        (409, "compute", words("conflictingRequest", "Cannot 'start' instance while it is in vm_state active"), {}, CloudConflictError),
+        (404, "compute", words("itemNotFound", "Instance x could not be found."), {}, CloudNotFoundError),
+        (501, "compute", words("notImplemented", "Console type spice-html5 is unavailable."), {}, InvalidCloudRequestError),
         (500, "compute", words("computeFault", "Unexpected API Error."), {}, AGAIN),
-        (400, "compute", {"badRequest": ["a list"]}, {}, InvalidRequest),
+        (400, "compute", {"badRequest": ["a list"]}, {}, InvalidCloudRequestError),
     ],
 )  # fmt: skip
 def test_what_a_service_says_besides(status, service, body, headers, expected):

@@ -10,7 +10,7 @@ import pytest
 
 from security import policies
 from security.addresses import AddressPolicy, Refusal, parse_networks
-from security.connections import AddressRefusedError, open_checked
+from security.connections import CloudAddressRefusedError, open_checked
 
 ONLY_2 = AddressPolicy(allowed=parse_networks(["127.0.0.2"]))
 
@@ -34,7 +34,7 @@ def resolving(*answers):
 def test_a_connection_goes_to_what_is_allowed_and_to_nothing_beside_it():
     with listening("127.0.0.2") as port, open_checked("127.0.0.2", port, policy=ONLY_2, timeout=5) as made:
         assert made.getpeername() == ("127.0.0.2", port)
-    with listening("127.0.0.3") as port, pytest.raises(AddressRefusedError, match=r"127\.0\.0\.3"):
+    with listening("127.0.0.3") as port, pytest.raises(CloudAddressRefusedError, match=r"127\.0\.0\.3"):
         open_checked("127.0.0.3", port, policy=ONLY_2, timeout=5)
 
 
@@ -44,7 +44,7 @@ def test_a_name_is_judged_by_what_it_leads_to_now_and_each_time():
     with listening("127.0.0.2") as port:
         with open_checked("cloud.example", port, policy=policy, timeout=5) as made:
             assert made.getpeername()[0] == "127.0.0.2"
-        with pytest.raises(AddressRefusedError) as refused:
+        with pytest.raises(CloudAddressRefusedError) as refused:
             open_checked("cloud.example", port, policy=policy, timeout=5)
 
     assert "cloud.example" in str(refused.value) and "127.0.0.3" in str(refused.value)
@@ -53,7 +53,7 @@ def test_a_name_is_judged_by_what_it_leads_to_now_and_each_time():
 def test_a_name_with_one_refused_address_is_refused_whole():
     policy = AddressPolicy(allowed=ONLY_2.allowed, resolve=resolving(["127.0.0.2", "127.0.0.3"]))
 
-    with listening("127.0.0.2") as port, pytest.raises(AddressRefusedError):
+    with listening("127.0.0.2") as port, pytest.raises(CloudAddressRefusedError):
         open_checked("cloud.example", port, policy=policy, timeout=5)
 
 
@@ -97,13 +97,13 @@ def test_the_second_address_is_tried_when_nothing_listens_at_the_first():
     ],
 )
 def test_every_notation_of_a_refused_address_is_refused(host):
-    with pytest.raises(AddressRefusedError):
+    with pytest.raises(CloudAddressRefusedError):
         open_checked(host, 80, policy=ONLY_2, timeout=1)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 65616])
 def test_a_port_that_is_none_is_refused(port):
-    with pytest.raises(AddressRefusedError):
+    with pytest.raises(CloudAddressRefusedError):
         open_checked("127.0.0.2", port, policy=ONLY_2, timeout=1)
 
 

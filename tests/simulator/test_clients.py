@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import simulator
-from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound
+from openstack_client import Cloud, CloudCredentials, CloudError, CloudConflictError, CloudNotFoundError
 from tests.listings import read_all_pages
 
 
@@ -38,7 +38,7 @@ def test_state_moves_with_the_clock(cloud, control):
     made = create(cloud)
     assert cloud.compute.get_server(made.id).task_state == "scheduling"
     # As in a real Nova: no cell has it yet, so an action does not find it.
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.stop_server(made.id)
     control("POST", "clock", {"advance_seconds": 50})
     assert cloud.compute.get_server(made.id).task_state == "spawning"
@@ -63,7 +63,7 @@ def test_another_project_sees_nothing(cloud, control, server_id):
     with opened(control, "other") as other:
         assert list(other.compute.list_servers()) == []
         for call in (other.compute.get_server, other.compute.stop_server, other.compute.delete_server):
-            with pytest.raises(NotFound):
+            with pytest.raises(CloudNotFoundError):
                 call(server_id)
         assert create(other, name="of the other").id not in {s.id for s in cloud.compute.list_servers()}
 
@@ -75,13 +75,13 @@ def test_changes_behind_the_back(cloud, control, server_id):
     control("PATCH", f"servers/{server_id}", {"status": "WEIRD"})
     assert cloud.compute.get_server(server_id).status == "WEIRD"
     control("DELETE", f"servers/{server_id}")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.get_server(server_id)
 
 
 def test_every_accepted_action_is_counted(cloud, control, server_id):
     cloud.compute.stop_server(server_id)
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         cloud.compute.stop_server(server_id)
     counts = control("GET", "requests")["counts"]
     assert counts["actions"]["os-stop"] == {"accepted": 1, "refused": 1}
@@ -126,7 +126,7 @@ def test_one_after_the_other_is_never_untidy(cloud, control, server_id):
     control("POST", "untidy", {"duplicate_rate": 1, "window_seconds": 0.001})
     cloud.compute.stop_server(server_id)
     for _ in range(5):
-        with pytest.raises(Conflict):
+        with pytest.raises(CloudConflictError):
             cloud.compute.stop_server(server_id)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import Cloud, CloudUnavailable, NotFound, ServiceMissing
+from openstack_client import Cloud, CloudUnavailableError, CloudNotFoundError, CloudServiceMissingError
 from tests.listings import read_all_pages
 
 LISTINGS = {
@@ -50,7 +50,7 @@ def test_region_without_a_service(credentials, control):
             cloud.block_storage.list_quotas,
             cloud.image.list_images,
         ):
-            with pytest.raises(ServiceMissing, match="in region RegionTwo"):
+            with pytest.raises(CloudServiceMissingError, match="in region RegionTwo"):
                 call()
         assert read_all_pages(cloud.network.network_pages())
     with Cloud(credentials, region="RegionOne") as cloud:
@@ -68,7 +68,7 @@ def test_service_that_leaves_the_catalog_is_missed_with_the_next_token(credentia
         cloud.block_storage.list_volume_types()
         control("DELETE", "tokens")
         cloud.compute.check()
-        with pytest.raises(ServiceMissing):
+        with pytest.raises(CloudServiceMissingError):
             cloud.block_storage.list_volume_types()
         assert "block-storage" not in cloud.services()["RegionTwo"]
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
@@ -176,7 +176,7 @@ def test_answer_that_is_cut(cloud, control):
     # Read once more, as whenever a connection broke.
     assert len(records(cloud, "volumes")) == 5
     control("POST", "faults", [{"kind": "cut", "path": "volumes/detail"}])
-    with pytest.raises(CloudUnavailable, match="broke off"):
+    with pytest.raises(CloudUnavailableError, match="broke off"):
         records(cloud, "volumes")
 
 
@@ -206,5 +206,5 @@ def test_what_hangs_on_it_goes_too(cloud, control, server_id):
     control("DELETE", f"keypairs/{pair.name}")
     assert cloud.compute.list_keypairs() == []
     cloud.compute.delete_server(server_id)
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.get_server(server_id)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, InvalidRequest, NotFound
+from openstack_client import Cloud, CloudCredentials, CloudError, CloudConflictError, InvalidCloudRequestError, CloudNotFoundError
 from tests.listings import read_all_pages
 
 
@@ -45,9 +45,9 @@ def float_on(neutron, routed, **more):
 def test_floating_ip_needs_a_router(cloud, neutron, routed):
     path = f"/routers/{routed['router']}/remove_router_interface"
     neutron("PUT", path, {"subnet_id": routed["subnet"]})
-    with pytest.raises(NotFound, match="not reachable from subnet"):
+    with pytest.raises(CloudNotFoundError, match="not reachable from subnet"):
         float_on(neutron, routed)
-    with pytest.raises(NotFound, match="has no interface on subnet"):
+    with pytest.raises(CloudNotFoundError, match="has no interface on subnet"):
         neutron("PUT", path, {"subnet_id": routed["subnet"]})
 
 
@@ -67,9 +67,9 @@ def test_what_is_in_use_stays(cloud, neutron, routed):
         ("DELETE", f"/subnets/{routed['subnet']}", None),
         ("DELETE", f"/networks/{interface.network_id}", None),
     ):
-        with pytest.raises(Conflict):
+        with pytest.raises(CloudConflictError):
             neutron(method, path, body)
-    with pytest.raises(InvalidRequest, match="already has a port"):
+    with pytest.raises(InvalidCloudRequestError, match="already has a port"):
         neutron("PUT", f"/routers/{routed['router']}/add_router_interface", {"subnet_id": routed["subnet"]})
     # A port that goes takes nothing along but the way to it.
     neutron("DELETE", f"/ports/{routed['port']}")
@@ -93,15 +93,15 @@ def test_interface_by_a_port_and_a_named_address(cloud, neutron, routed):
     fixed = [{"subnet_id": subnet, "ip_address": "10.9.0.1"}]
     port = neutron("POST", "/ports", {"port": {"network_id": network, "fixed_ips": fixed}})["port"]
     assert port["fixed_ips"] == fixed
-    with pytest.raises(Conflict, match="already allocated"):
+    with pytest.raises(CloudConflictError, match="already allocated"):
         neutron("POST", "/ports", {"port": {"network_id": network, "fixed_ips": fixed}})
     path = f"/routers/{routed['router']}/add_router_interface"
-    with pytest.raises(Conflict, match="already allocated"):
+    with pytest.raises(CloudConflictError, match="already allocated"):
         neutron("PUT", path, {"subnet_id": subnet})
     neutron("PUT", path, {"port_id": port["id"]})
-    with pytest.raises(Conflict, match="attached device"):
+    with pytest.raises(CloudConflictError, match="attached device"):
         neutron("PUT", path, {"port_id": port["id"]})
-    with pytest.raises(InvalidRequest, match="not an external network"):
+    with pytest.raises(InvalidCloudRequestError, match="not an external network"):
         neutron(
             "PUT",
             f"/routers/{routed['router']}",
@@ -118,9 +118,9 @@ def test_filters_and_markers(cloud, neutron, routed):
     assert len(interface) == 1 and ids(f"device_id={routed['router']}") == interface
     assert ids(f"fixed_ips=subnet_id%3D{routed['subnet']}") == everything == interface | {routed["port"]}
     assert ids("limit=0") == everything and ids("admin_state_up=False") == set()
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         ids("limit=1&marker=none")
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidCloudRequestError):
         ids("limit=-1")
 
 
@@ -136,7 +136,7 @@ def test_server_with_groups_of_its_own(cloud, control, neutron):
     assert cloud.compute.get_server(made).security_groups == ("db", "web")
     port = next(p for page in cloud.network.port_pages() for p in page if p.device_id == made)
     assert set(port.security_group_ids) == {group["security_group"]["id"] for group in groups}
-    with pytest.raises(InvalidRequest, match="nobody"):
+    with pytest.raises(InvalidCloudRequestError, match="nobody"):
         wanted["security_groups"] = [{"name": "nobody"}]
         cloud.compute._call("POST", "/servers", "try", json={"server": wanted})
 
@@ -150,13 +150,13 @@ def test_keypairs(cloud):
     assert "private_key" not in given and len(given["fingerprint"]) == 47
     assert [k.name for k in cloud.compute.list_keypairs()] == ["a", "b"]
     assert send("GET", "/a")["keypair"]["public_key"] == "ssh-rsa AAAA me"
-    with pytest.raises(Conflict, match="already exists"):
+    with pytest.raises(CloudConflictError, match="already exists"):
         send("POST", json={"keypair": {"name": "a"}})
-    with pytest.raises(InvalidRequest, match="Marker nope could not be found"):
+    with pytest.raises(InvalidCloudRequestError, match="Marker nope could not be found"):
         send("GET", params={"limit": 1, "marker": "nope"})
     assert "keypairs_links" in send("GET", params={"limit": 1})
     send("DELETE", "/a")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         send("DELETE", "/a")
     assert [k.name for k in cloud.compute.list_keypairs()] == ["b"]
 

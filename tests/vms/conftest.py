@@ -20,9 +20,9 @@ def cloud(simulator):
     cloud = SimulatedCloud(simulator.url, simulator.auth_url)
     cloud.reset()
     yield cloud
-    for opened in connect._opened.values():
+    for opened in connect._open_clouds.values():
         opened.cloud.close()
-    connect._opened.clear()
+    connect._open_clouds.clear()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from cloudaccounts.connect import fill_from_clouds_yaml, open_cloud
 from cloudaccounts.models import CloudAccount
-from openstack_client import NotFound
+from openstack_client import CloudNotFoundError
 from vms.models import VirtualMachine, VMSnapshot
 from volumepool.models import Volume
 
@@ -124,5 +124,5 @@ def test_the_whole_life_of_a_vm(admin, system, account, catalogue):
     assert not Volume.objects.exists()
     assert not VMSnapshot.objects.exists()
     compute = open_cloud(account, account.regions[0] if account.regions else "RegionOne").compute
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         compute.get_server(vm["openstack_id"])

@@ -19,7 +19,7 @@ from django.db import connection
 
 from cloudaccounts.connect import fill_from_clouds_yaml, open_cloud
 from cloudaccounts.models import CloudAccount
-from openstack_client import CloudError, Conflict, NotFound
+from openstack_client import CloudError, CloudConflictError, CloudNotFoundError
 from tests.vms.conftest import admin, system
 from tests.working import work
 from volumepool.models import SpareVolume, Volume, VolumePool
@@ -82,7 +82,7 @@ def gone(remove, look, cinder_id):
     while time.monotonic() < until:
         try:
             remove(cinder_id)
-        except NotFound:
+        except CloudNotFoundError:
             return
         except CloudError:
             time.sleep(0.1)
@@ -105,7 +105,7 @@ class Golden:
                     self.volume.id, name=f"{self.mark}-golden", metadata={"life": self.mark}
                 )
                 break
-            except Conflict:
+            except CloudConflictError:
                 # The volume is still being made.
                 assert time.monotonic() < until
                 time.sleep(0.1)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
-from openstack_client import Conflict, NotFound
+from openstack_client import CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
 from volumepool.commands import (
@@ -105,10 +105,10 @@ class _AttachmentCommand(ServerCommand):
             if not self.is_attached():
                 return Done()
             self.cloud().compute.detach_volume(self.server_id, self.cinder_id())
-            self.note_request()
-        except NotFound:
+            self.record_request_id()
+        except CloudNotFoundError:
             return Done(_("The volume was already detached."))
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return self.handle_refused_detachment(describe_refusal(refusal))
         return Wait(0.5, _("Waiting for the volume to be detached."))
 
@@ -123,7 +123,7 @@ class _AttachmentCommand(ServerCommand):
         cloud = self.cloud()
         try:
             status = cloud.block_storage.get_volume(self.cinder_id()).status
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("The volume is gone."))
         if not self.is_lost(cloud.compute.get_server(self.server_id), status):
             return Wait(1.0, refusal)
@@ -136,13 +136,13 @@ class _AttachmentCommand(ServerCommand):
             return Done(
                 _("Nova still lists the volume, which Cinder reports as '%(status)s'.") % {"status": status}
             )
-        return self.lost(
+        return self.build_lost_failure(
             _("Nova lists the volume on the server, and Cinder reports '%(status)s'.") % {"status": status}
         )
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; after a 404, record at once when it is the volume that is gone."""
-        if isinstance(error, NotFound):
+        if isinstance(error, CloudNotFoundError):
             found = Volume.objects.filter(pk=self.volume_id).values_list("volume_id", flat=True).first()
             record_if_gone(self.data, self.cloud(), found)
         return super().translate(error)
@@ -189,10 +189,10 @@ class AttachVolumeCommand(_AttachmentCommand):
             return Done()
         try:
             self.cloud().compute.attach_volume(self.server_id, self.cinder_id())
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             if not self.is_attached():
                 return Failed(refusal.code, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @request_attachment.undo
@@ -203,7 +203,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             return result
         try:
             status = self.cloud().block_storage.get_volume(self.cinder_id()).status
-        except NotFound:
+        except CloudNotFoundError:
             return Done()
         self.data["seen"] = {"status": status}
         if status in {"available", "error"}:
@@ -229,7 +229,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             volume = cloud.block_storage.get_volume(self.cinder_id())
             server = cloud.compute.get_server(self.server_id)
             listed = self.is_attached()
-        except NotFound as gone:
+        except CloudNotFoundError as gone:
             record_if_gone(self.data, cloud, self.cinder_id())
             return Failed("not_found", describe_refusal(gone))
         if volume.status == "in-use" and volume.server_ids and self.server_id not in volume.server_ids:
@@ -243,17 +243,17 @@ class AttachVolumeCommand(_AttachmentCommand):
         if listed:
             if self.is_lost(server, volume.status):
                 said = _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
-                return self.lost(said % {"status": volume.status})
+                return self.build_lost_failure(said % {"status": volume.status})
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
         if volume.status != "available" and not release_attachments(cloud, volume.id):
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
         if not self.can_retry_request():
-            return self.lost(_("neither Nova nor Cinder has a trace of it."))
+            return self.build_lost_failure(_("neither Nova nor Cinder has a trace of it."))
         try:
             cloud.compute.attach_volume(self.server_id, self.cinder_id())
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(0.0, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
     @step(title=gettext_lazy("Read device name"))
@@ -321,7 +321,7 @@ class DetachVolumeCommand(_AttachmentCommand):
         cloud = self.cloud()
         try:
             volume = cloud.block_storage.get_volume(self.cinder_id())
-        except NotFound as gone:
+        except CloudNotFoundError as gone:
             self.data["seen"] = {"status": MISSING}
             return Failed("not_found", describe_refusal(gone))
         if volume.status == "available":
@@ -331,7 +331,7 @@ class DetachVolumeCommand(_AttachmentCommand):
         if self.is_stalled(volume.status, volume.updated_at):
             self.data["seen"] = {"status": volume.status}
             said = _("the server no longer has the volume, and Cinder reports '%(status)s'.")
-            return self.lost(said % {"status": volume.status})
+            return self.build_lost_failure(said % {"status": volume.status})
         return Wait(0.0, _("The cloud still reports %s.") % volume.status)
 
     def on_success(self) -> None:

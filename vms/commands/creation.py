@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import NotFound, Server
+from openstack_client import CloudNotFoundError, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Failure, Result, Spawn, Wait, minutes, register, step
 from volumepool.commands import ClaimSpareCommand, CreateVolumeCommand
@@ -129,7 +129,7 @@ class CreateVmCommand(ServerCommand):
             availability_zone=self.availability_zone,
             metadata=self.vm.metadata | {"portal_vm": self.vm_id},
         ).id
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     def boot_volume_cinder_id(self) -> str | None:
@@ -161,10 +161,10 @@ class CreateVmCommand(ServerCommand):
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
-        except NotFound:
+        except CloudNotFoundError:
             return Wait(1.0)  # The watch sees that.
         if server.status == "BUILD" and self.is_lost(server) and is_overtaken(compute, server):
-            return self.lost(
+            return self.build_lost_failure(
                 _("the server shows '%(task)s', and no host works on it.")
                 % {"task": server.task_state or "BUILD"}
             )

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
-from openstack_client import Conflict, NotFound, Server
+from openstack_client import CloudConflictError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
 from tasks.command import (
     Done,
@@ -91,13 +91,13 @@ class PowerCommand(ServerCommand):
             return Done()
         try:
             self.send(compute)
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             # Nova answers 409 to the second of two requests; the server's state tells whether the first has the same effect.
             if not self.is_done_or_under_way(compute.get_server(self.server_id)):
                 return Failed("wrong_state", describe_refusal(refusal))
             return Done(_("Already in the requested state."))
         self.data["asked"] = True
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @send_request.undo
@@ -118,9 +118,9 @@ class PowerCommand(ServerCommand):
                 reverse.request(compute, self.server_id)
             elif self.is_lost(server):
                 return Done(_("Nova does nothing about the server; it stays as it is."))
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("The server is gone."))
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(1.0, describe_refusal(refusal))
         return Wait(1.0, _("Waiting for the cloud to report %s.") % " / ".join(sorted(reverse.nova_statuses)))
 
@@ -136,7 +136,7 @@ class PowerCommand(ServerCommand):
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
-        except NotFound:
+        except CloudNotFoundError:
             return Wait(1.0)  # The watch sees that.
         if server.task_state is not None:
             if self.is_lost(server):
@@ -145,17 +145,17 @@ class PowerCommand(ServerCommand):
         if server.status in self.action.nova_statuses or server.status == "ERROR":
             return Wait(1.0)
         if not self.can_retry_request():
-            return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
+            return self.build_lost_failure(_("the server stays '%(status)s'.") % {"status": server.status})
         try:
             self.send(compute)
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(0.0, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
     def handle_lost_task(self, compute: Compute, server: Server) -> Result:
         """Fail for a task that no host works on: Nova refuses every other action until its operators clear it."""
-        return self.lost(
+        return self.build_lost_failure(
             _("the server shows '%(task)s', and no host works on it.") % {"task": server.task_state}
         )
 
@@ -224,9 +224,9 @@ class RestartVmCommand(PowerCommand):
             return super().handle_lost_task(compute, server)
         try:
             compute.reboot_server(self.server_id, hard=True)
-        except Conflict:
+        except CloudConflictError:
             return super().handle_lost_task(compute, server)
-        self.note_request()
+        self.record_request_id()
         return Wait(0.0, _("Nova had given up on the restart; a hard one was requested."))
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
-from openstack_client import Cloud, Conflict, Forbidden, NotFound
+from openstack_client import Cloud, CloudConflictError, CloudForbiddenError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
 from tasks.polling import MISSING
@@ -87,9 +87,9 @@ class RemoveVmCommand(ServerCommand):
         for server_id in self.data["servers"]:
             try:
                 compute.delete_server(server_id)
-            except NotFound:
+            except CloudNotFoundError:
                 continue
-            self.note_request()
+            self.record_request_id()
         return Done()
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for deletion"))
@@ -112,12 +112,12 @@ class RemoveVmCommand(ServerCommand):
             if going and not self.is_lost(server):
                 return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
             if not self.can_retry_request():
-                return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
+                return self.build_lost_failure(_("the server stays '%(status)s'.") % {"status": server.status})
             compute.delete_server(self.server_id)
-            self.note_request()
-        except NotFound:
+            self.record_request_id()
+        except CloudNotFoundError:
             return Wait(1.0)
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(0.0, describe_refusal(refusal))
         return Wait(0.0, _("Nova had given up; the request was sent again."))
 
@@ -142,14 +142,14 @@ class RemoveVmCommand(ServerCommand):
                     # Nova has shown it again, in error, because its deletion failed.
                     cloud.compute.delete_server(server_id)
                 if not is_gone:
-                    self.note_request()
-            except NotFound:
+                    self.record_request_id()
+            except CloudNotFoundError:
                 is_gone = True
-            except Forbidden:
+            except CloudForbiddenError:
                 kept = True
                 self.detach_data_volumes(cloud, server_id)
                 continue
-            except Conflict as refusal:
+            except CloudConflictError as refusal:
                 return Wait(1.0, describe_refusal(refusal))
             if not is_gone or is_deletion_running(cloud.compute, server_id, self.data.get("request_id", "")):
                 return Wait(0.5, _("Waiting for the server to be deleted."))
@@ -161,7 +161,7 @@ class RemoveVmCommand(ServerCommand):
         boots_from = set(Volume.objects.filter(vm=self.vm, is_boot=True).values_list("volume_id", flat=True))
         for attached in cloud.compute.list_volume_attachments(server_id):
             if attached.volume_id not in boots_from:
-                with suppress(NotFound, Conflict):
+                with suppress(CloudNotFoundError, CloudConflictError):
                     cloud.compute.detach_volume(server_id, attached.volume_id)
 
     @step(deadline=minutes(10), title=gettext_lazy("Wait until volumes are free"))
@@ -177,7 +177,7 @@ class RemoveVmCommand(ServerCommand):
         for volume in Volume.objects.filter(vm=self.vm, volume_id__isnull=False):
             try:
                 seen = cloud.block_storage.get_volume(str(volume.volume_id))
-            except NotFound:
+            except CloudNotFoundError:
                 found[str(volume.pk)] = {"status": MISSING}
                 continue
             found[str(volume.pk)] = to_columns(seen).as_json()

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
-from openstack_client import Conflict, NotFound, Server
+from openstack_client import CloudConflictError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
@@ -70,10 +70,10 @@ class ResizeVmCommand(ServerCommand):
             return Done()
         try:
             compute.resize_server(self.server_id, self.flavor_id)
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             if not self.is_under_way(compute.get_server(self.server_id)):
                 return Failed("wrong_state", describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     def is_under_way(self, server: Server) -> bool:
@@ -94,9 +94,9 @@ class ResizeVmCommand(ServerCommand):
                 compute.revert_resize(self.server_id)
             elif self.is_lost(server):
                 return Done(_("Nova does nothing about the server; it stays as it is."))
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("The server is gone."))
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(1.0, describe_refusal(refusal))
         return Wait(1.0, _("Waiting for the cloud to restore the previous flavor."))
 
@@ -131,11 +131,11 @@ def check_resize_progress(command: ServerCommand) -> Result:
     """Return whether to keep waiting for a resize, its confirmation or its reversal."""
     try:
         server = command.cloud().compute.get_server(command.server_id)
-    except NotFound:
+    except CloudNotFoundError:
         return Wait(1.0)  # The watch sees that.
     if command.is_lost(server):
         state = server.task_state or server.status
-        return command.lost(_("the server shows '%(task)s', and no host works on it.") % {"task": state})
+        return command.build_lost_failure(_("the server shows '%(task)s', and no host works on it.") % {"task": state})
     return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
 
 
@@ -165,14 +165,14 @@ class EndResizeCommand(ServerCommand):
             return Done()
         try:
             type(self).send(compute, self.server_id)
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             server = compute.get_server(self.server_id)
             if server.status == "VERIFY_RESIZE":
                 if self.is_lost(server):
-                    return self.lost(describe_refusal(refusal))
+                    return self.build_lost_failure(describe_refusal(refusal))
                 return Wait(2.0, describe_refusal(refusal))
             return Done()
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, CloudError, Conflict, Forbidden, NotFound, Server
+from openstack_client import Cloud, CloudError, CloudConflictError, CloudForbiddenError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Entity, Refusal, Result, Wait, Watch
 from tasks.polling import MISSING
@@ -54,11 +54,11 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
                 compute.delete_server(server_id)
                 pause = 2.0 if server.task_state else pause
             left = True
-        except NotFound:
+        except CloudNotFoundError:
             left |= is_deletion_running(compute, server_id)
-        except Forbidden:
+        except CloudForbiddenError:
             continue
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
     return Wait(pause, _("Waiting for the server to be deleted.")) if left else Done()
 
@@ -137,7 +137,7 @@ class ServerCommand(CloudCommand):
         if not is_worked_on(events):
             return True
         # Work that a service had begun before it died stays "begun" for ever in Nova's record.
-        return self.longest_work is not None and self.stalled_for() >= self.longest_work
+        return self.longest_work is not None and self.stall_duration() >= self.longest_work
 
     def has_failed(self) -> bool:
         """Return whether Nova reports that its work on the request has ended in an error."""

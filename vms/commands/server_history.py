@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from openstack_client import CloudError, NotFound, ServerEvent
+from openstack_client import CloudError, CloudNotFoundError, ServerEvent
 from openstack_client.compute import Compute
 
 
@@ -15,7 +15,7 @@ def fetch_request_events(compute: Compute, server_id: str, request_id: str) -> l
             actions = compute.list_server_actions(server_id)
             request_id = actions[0].request_id if actions else ""
         return compute.list_action_events(server_id, request_id) if request_id else []
-    except NotFound:
+    except CloudNotFoundError:
         return []  # The request died before Nova wrote it down.
 
 

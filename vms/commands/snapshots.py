@@ -18,9 +18,9 @@ from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
 from cloudaccounts.registry import ListedResource
-from cloudaccounts.sync.openstack.images import image_found
+from cloudaccounts.sync.openstack.images import build_image_resource
 from cloudaccounts.sync.resource_writer import write_resources
-from openstack_client import Cloud, Conflict, Image, NotFound
+from openstack_client import Cloud, CloudConflictError, Image, CloudNotFoundError
 from tasks.clock import database_now
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
@@ -38,9 +38,9 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
         cloud.image.get_image(image_id)
         cloud.image.delete_image(image_id)
         return Wait(0.5, _("Waiting for the image to be deleted."))
-    except NotFound:
+    except CloudNotFoundError:
         pass
-    except Conflict as refusal:
+    except CloudConflictError as refusal:
         return Wait(2.0, describe_refusal(refusal))
     left = False
     for snapshot_id in volume_snapshots:
@@ -48,9 +48,9 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
             if cloud.block_storage.get_snapshot(snapshot_id).status != "deleting":
                 cloud.block_storage.delete_snapshot(snapshot_id)
             left = True
-        except NotFound:
+        except CloudNotFoundError:
             continue
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
     return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if left else Done()
 
@@ -118,7 +118,7 @@ class SnapshotVmCommand(ServerCommand):
                 "portal_tenant": str(self.snapshot.information_system.tenant_id),
             },
         )
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @request_image.undo
@@ -158,10 +158,10 @@ class SnapshotVmCommand(ServerCommand):
         try:
             server = self.cloud().compute.get_server(self.server_id)
             image = self.cloud().image.get_image(self.data["image_id"])
-        except NotFound:
-            return self.lost(_("the server or the image is gone."))
+        except CloudNotFoundError:
+            return self.build_lost_failure(_("the server or the image is gone."))
         if image.status != "active" and self.is_lost(server, image.status, image.size_bytes):
-            return self.lost(_("the image stays '%(status)s'.") % {"status": image.status})
+            return self.build_lost_failure(_("the image stays '%(status)s'.") % {"status": image.status})
         return Wait(0.0, _("The cloud still reports %s.") % image.status)
 
     @step(title=gettext_lazy("Wait until server is free"))
@@ -176,7 +176,7 @@ class SnapshotVmCommand(ServerCommand):
     def read_image(self) -> Result:
         """Read the image for the catalogue."""
         image = self.cloud().image.get_image(self.data["image_id"])
-        self.data["found"] = asdict(image_found(image))
+        self.data["found"] = asdict(build_image_resource(image))
         self.data["size_bytes"] = image.size_bytes
         self.data["volume_snapshots"] = list(image.snapshot_ids)
         return Done()

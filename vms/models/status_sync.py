@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from cloudaccounts.models import CloudAccount, OfAccountQuerySet
+from cloudaccounts.models import CloudAccount, AccountScopedQuerySet
 
 
 class SyncState(models.Model):
@@ -67,7 +67,7 @@ class SyncRun(models.Model):
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
-    objects = OfAccountQuerySet.as_manager()
+    objects = AccountScopedQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

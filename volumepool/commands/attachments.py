@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openstack_client import Cloud, Conflict, NotFound
+from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
 
 
 def release_attachments(cloud: Cloud, cinder_id: str, *, also_of: str = "") -> bool:
@@ -19,7 +19,7 @@ def release_attachments(cloud: Cloud, cinder_id: str, *, also_of: str = "") -> b
             continue
         try:
             cloud.block_storage.delete_reservation(kept.id)
-        except (NotFound, Conflict):
+        except (CloudNotFoundError, CloudConflictError):
             continue
         found = True
     return found
@@ -29,6 +29,6 @@ def has_volume(cloud: Cloud, server_id: str, cinder_id: str) -> bool:
     """Return whether Nova lists the volume on a server. A server that is gone has none."""
     try:
         attached = cloud.compute.list_volume_attachments(server_id)
-    except NotFound:
+    except CloudNotFoundError:
         return False
     return cinder_id in {attachment.volume_id for attachment in attached}

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import NotFound
+from openstack_client import CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
@@ -89,7 +89,7 @@ class ExtendVolumeCommand(BoundVolumeCommand):
             if found.status == "extending" or found.size_gb >= self.size_gb:
                 return Done(_("Already requested by an earlier try."))
         self.block_storage().extend_volume(self.cinder_id, self.size_gb)
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @request_extension.undo
@@ -97,7 +97,7 @@ class ExtendVolumeCommand(BoundVolumeCommand):
         """Wait until Cinder has ended the extension, then record the size that the volume has."""
         try:
             found = self.block_storage().get_volume(self.cinder_id)
-        except NotFound:
+        except CloudNotFoundError:
             self.data["seen"] = {"status": MISSING}
             return Done()
         self.data["seen"] = {"size_gb": found.size_gb, "status": found.status}
@@ -117,7 +117,7 @@ class ExtendVolumeCommand(BoundVolumeCommand):
         if found.status != "extending":
             return Wait(1.0)
         if self.is_stalled(found.status, found.updated_at, after=EXTENSION_STALLED_AFTER):
-            return self.lost(_("it has been '%(status)s' without progress.") % {"status": found.status})
+            return self.build_lost_failure(_("it has been '%(status)s' without progress.") % {"status": found.status})
         return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
     @step(title=gettext_lazy("Verify size"))

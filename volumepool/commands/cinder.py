@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import CloudCommand, describe_refusal
-from openstack_client import Cloud, Conflict, NotFound, Snapshot, Volume
+from openstack_client import Cloud, CloudConflictError, CloudNotFoundError, Snapshot, Volume
 from openstack_client.block_storage import BlockStorage
 from tasks.command import Done, Result, Wait, Watch, minutes, step
 from tasks.polling import MISSING
@@ -34,7 +34,7 @@ def delete_volumes(cloud: Cloud, cinder_ids: Iterable[str]) -> Result:
     def delete(cinder_id: str) -> None:
         try:
             block_storage.delete_volume(cinder_id)
-        except Conflict:
+        except CloudConflictError:
             if not release_attachments(cloud, cinder_id):
                 raise
             block_storage.delete_volume(cinder_id)
@@ -66,9 +66,9 @@ def _until_gone(
             if get(cinder_id).status != "deleting":
                 delete(cinder_id)
             left = True
-        except NotFound:
+        except CloudNotFoundError:
             continue
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
     return Wait(0.5, waiting) if left else Done()
 
@@ -88,7 +88,7 @@ class CinderCommand(CloudCommand):
         return self.cloud().block_storage
 
     def fetch_object(self, cinder_id: str) -> Volume | Snapshot:
-        """Fetch the object as Cinder has it now. Raises `NotFound`."""
+        """Fetch the object as Cinder has it now. Raises `CloudNotFoundError`."""
         return self.block_storage().get_volume(cinder_id)
 
     @abstractmethod
@@ -143,12 +143,12 @@ class CinderCommand(CloudCommand):
         """
         try:
             found = self.fetch_object(cinder_id)
-        except NotFound:
+        except CloudNotFoundError:
             return Wait(1.0)  # The watch reports that it is gone.
         last = found.updated_at
         untouched = last is None or found.created_at is None or last - found.created_at < timedelta(seconds=1)
         if self.is_stalled(found.status, last) and untouched and found.status == "creating":
-            return self.lost(_("no service of the cloud has taken it up."))
+            return self.build_lost_failure(_("no service of the cloud has taken it up."))
         return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
 
@@ -177,7 +177,7 @@ class CreateObjectCommand(CinderCommand):
             self.data["cinder_id"] = found[0]
             return Done(_("Already created by an earlier try."))
         self.data["cinder_id"] = self.create_object()
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @request_creation.undo

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from openstack_client import Cloud, CloudError, NotFound
+from openstack_client import Cloud, CloudError, CloudNotFoundError
 from tasks.polling import MISSING
 
 from ..cinder_columns import to_columns
@@ -19,7 +19,7 @@ def record_if_gone(data: dict[str, Any], cloud: Cloud, cinder_id: str | None) ->
         return
     try:
         found = to_columns(cloud.block_storage.get_volume(cinder_id))
-    except NotFound:
+    except CloudNotFoundError:
         data["seen"] = {"status": MISSING}
     except CloudError:
         return

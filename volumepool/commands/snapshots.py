@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, NotFound, Snapshot
+from openstack_client import Cloud, CloudNotFoundError, Snapshot
 from tasks.command import Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
 from ..models import SNAPSHOT_WATCHER, VolumeSnapshot
@@ -40,7 +40,7 @@ class SnapshotCommand(CinderCommand):
         return open_cloud(self.snapshot.account, self.snapshot.region)
 
     def fetch_object(self, cinder_id: str) -> Snapshot:
-        """Fetch the snapshot as Cinder has it now. Raises `NotFound`."""
+        """Fetch the snapshot as Cinder has it now. Raises `CloudNotFoundError`."""
         return self.block_storage().get_snapshot(cinder_id)
 
     def polling_scope(self) -> str:
@@ -103,7 +103,7 @@ class SnapshotVolumeCommand(CreateObjectCommand, SnapshotCommand):
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; on a 404, record it when it is the volume that is gone."""
-        if isinstance(error, NotFound):
+        if isinstance(error, CloudNotFoundError):
             record_if_gone(self.data, self.cloud(), self.snapshot.volume.volume_id)
         return super().translate(error)
 

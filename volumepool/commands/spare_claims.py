@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import Conflict, NotFound
+from openstack_client import CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
 
 from ..models import OrphanVolume, Volume
@@ -54,7 +54,7 @@ class ClaimSpareCommand(VolumeCommand):
         """Check that Cinder has the volume, available, unused, of the pool's size and name."""
         try:
             found = self.block_storage().get_volume(self.cinder_id)
-        except NotFound:
+        except CloudNotFoundError:
             self.data["bad"] = _("The spare is gone from the cloud.")
             return Done(self.data["bad"])
         # An earlier try may have given it its new name already.
@@ -89,7 +89,7 @@ class ClaimSpareCommand(VolumeCommand):
         A volume that Cinder does not delete now still carries the pool's metadata, so the reconciliation deletes it.
         """
         if "bad" in self.data and "taken" not in self.data:
-            with suppress(NotFound, Conflict):
+            with suppress(CloudNotFoundError, CloudConflictError):
                 self.block_storage().delete_volume(self.cinder_id)
         return Done()
 

@@ -17,7 +17,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, NotFound
+from openstack_client import Cloud, CloudNotFoundError
 from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.dispatch import dispatch_task
 
@@ -148,7 +148,7 @@ class RemoveSpareCommand(SpareCommand):
         ids, spare = set(self.find_created()), self.spare
         if spare.volume_id is not None:
             ids.add(spare.volume_id)
-            with suppress(NotFound):
+            with suppress(CloudNotFoundError):
                 found = self.block_storage().get_volume(spare.volume_id)
                 if found.is_used or found.name != spare.name:
                     account = spare.pool.account

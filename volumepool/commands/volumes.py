@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, Conflict, NotFound
+from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
@@ -46,7 +46,7 @@ class VolumeCommand(CinderCommand):
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; on a 404, record it when it is the volume that is gone."""
-        if isinstance(error, NotFound):
+        if isinstance(error, CloudNotFoundError):
             record_if_gone(self.data, self.cloud(), self.volume.volume_id)
         return super().translate(error)
 
@@ -149,18 +149,18 @@ class RemoveVolumeCommand(VolumeCommand):
             return self.delete_objects(self.find_created())
         try:
             self.block_storage().delete_volume(cinder_id)
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("Already deleted."))
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return self.handle_refusal(cinder_id, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     def handle_refusal(self, cinder_id: str, refusal: str) -> Result:
         """Wait, fail or go on after a refusal, by the volume's fresh status."""
         try:
             status = self.block_storage().get_volume(cinder_id).status
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("Already deleted."))
         if status == "deleting":
             return Done()
@@ -179,7 +179,7 @@ class RemoveVolumeCommand(VolumeCommand):
                 continue
             try:
                 server = self.cloud().compute.get_server(kept.server_id)
-            except NotFound:
+            except CloudNotFoundError:
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
                 return False
@@ -192,7 +192,7 @@ class RemoveVolumeCommand(VolumeCommand):
             return self.delete_objects(self.find_created())
         try:
             status = self.block_storage().get_volume(self.volume.volume_id).status
-        except NotFound:
+        except CloudNotFoundError:
             self.data["gone"] = True
             return Done()
         self.data["seen"] = {"status": status}
@@ -216,12 +216,12 @@ class RemoveVolumeCommand(VolumeCommand):
             if status == "deleting":
                 return Wait(0.0, _("The cloud still reports %s.") % status)
             if not self.can_retry_request():
-                return self.lost(_("it is '%(status)s' again.") % {"status": status})
+                return self.build_lost_failure(_("it is '%(status)s' again.") % {"status": status})
             self.block_storage().delete_volume(self.volume.volume_id)
-            self.note_request()
-        except NotFound:
+            self.record_request_id()
+        except CloudNotFoundError:
             return Done()
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Failed("conflict", describe_refusal(refusal))
         return Wait(0.0, _("The cloud lost the request. It was sent again."))
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.apps import apps
 from django.db import connection
 
-from openstack_client import Cloud, NotFound
+from openstack_client import Cloud, CloudNotFoundError
 from openstack_client import Volume as CinderVolume
 
 from ..cinder_columns import VolumeColumns, to_columns
@@ -103,7 +103,7 @@ class VolumeComparison:
         self.asked += 1
         try:
             reserved_for = [one.server_id for one in cloud.block_storage.list_reservations(volume.id)]
-        except NotFound:
+        except CloudNotFoundError:
             return columns
         server_id = next((one for one in reserved_for if one), "")
         return VolumeColumns(**{**columns.as_json(), "server_id": server_id[:64]})

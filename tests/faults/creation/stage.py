@@ -48,9 +48,9 @@ class Stage:
 
     def clear(self) -> None:
         """Empty the cloud, delete the VMs and their jobs, and log out. The resources keep their ids."""
-        for opened in connect._opened.values():
+        for opened in connect._open_clouds.values():
             opened.cloud.close()
-        connect._opened.clear()
+        connect._open_clouds.clear()
         cache.clear()
         self.cloud.reset()
         EntityLock.objects.all().delete()

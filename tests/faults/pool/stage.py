@@ -68,9 +68,9 @@ class PoolStage:
 
     def clear(self, spares: int = DESIRED) -> None:
         """Empty the cloud, delete the volumes, and create this many spares."""
-        for opened in connect._opened.values():
+        for opened in connect._open_clouds.values():
             opened.cloud.close()
-        connect._opened.clear()
+        connect._open_clouds.clear()
         cache.clear()
         self.cloud.reset()
         self.worker.armed, self.worker.on_point = None, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from cloudaccounts.connect import open_cloud
-from openstack_client import NotFound
+from openstack_client import CloudNotFoundError
 from tests.listings import read_all_pages
 from vms.models import STATUS_OF_SERVER, VirtualMachine, VMSnapshot
 from volumepool.models import GONE, Volume
@@ -52,7 +52,7 @@ def find_differences(fleet: Fleet) -> list[str]:
         for snapshot in VMSnapshot.objects.filter(account=account, region=region):
             try:
                 status = cloud.image.get_image(snapshot.image_id or "-").status
-            except NotFound:
+            except CloudNotFoundError:
                 status = "gone"
             if status != snapshot.status:
                 found.append(f"snapshot {snapshot.name} is '{snapshot.status}', its image '{status}'")
