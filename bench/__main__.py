@@ -1,4 +1,4 @@
-"""`python -m bench [NAME ...]`: all benchmarks unless some are named."""
+"""`python -m bench [NAME ...]`: run the named benchmarks, or all."""
 
 from __future__ import annotations
 
@@ -8,66 +8,65 @@ from collections.abc import Callable, Sequence
 
 from devserver import launch
 
-from .claim import claim
-from .control import control
-from .deploy import deploy
-from .engine import engine
-from .figures import Line, keep, show
-from .listing import listing
-from .poll import poll
-from .resources import resources
+from .claim import measure_claims
+from .control import measure_control
+from .deploy import measure_deployments
+from .engine import measure_engine
+from .figures import Line, print_lines, save
+from .listing import measure_listing
+from .poll import measure_polling
+from .resources import measure_resource_sync
 from .stack import REPOSITORY, Stack
-from .sync import sync, sync_naive
-from .tree import tree
+from .sync import measure_naive_sync, measure_status_sync
+from .tree import measure_trees
 
-BENCHES: dict[str, Callable[[Stack], Sequence[Line]]] = {
-    "sync": sync,
-    "sync-naive": sync_naive,
-    "resources": resources,
-    "engine": engine,
-    "poll": poll,
-    "tree": tree,
-    "claim": claim,
-    "control": control,
-    "list": listing,
-    "deploy": deploy,
+BENCHMARKS: dict[str, Callable[[Stack], Sequence[Line]]] = {
+    "sync": measure_status_sync,
+    "sync-naive": measure_naive_sync,
+    "resources": measure_resource_sync,
+    "engine": measure_engine,
+    "poll": measure_polling,
+    "tree": measure_trees,
+    "claim": measure_claims,
+    "control": measure_control,
+    "list": measure_listing,
+    "deploy": measure_deployments,
 }
 
 
 def main(names: list[str]) -> None:
     """Run benchmarks one after another, each in a process of its own with servers of its own.
 
-    What one leaves behind (rows, messages, a web process that is still connected to the database, Django's settings)
-    is not there for the next, and one that fails does not keep the others from running.
+    So none meets the rows, messages, connections and settings of another, and the others run even if one fails.
     """
-    if unknown := [name for name in names if name not in BENCHES]:
-        sys.exit(f"There is no benchmark '{unknown[0]}'; there are: {', '.join(BENCHES)}.")
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        sys.exit(f"There is no benchmark '{unknown[0]}'; there are: {', '.join(BENCHMARKS)}.")
     if len(names) == 1:
         run(names[0])
-    elif failed := [name for name in names or BENCHES if not run_apart(name)]:
+    elif failed := [name for name in names or BENCHMARKS if not run_in_process(name)]:
         sys.exit(f"Failed: {', '.join(failed)}.")
 
 
 def run(name: str) -> None:
-    """Run one benchmark here, on new servers."""
+    """Run one benchmark in this process, on new servers."""
     stack = Stack()
     try:
-        lines = BENCHES[name](stack)
-        show(name, lines)
-        keep(name, lines)
+        lines = BENCHMARKS[name](stack)
+        print_lines(name, lines)
+        save(name, lines)
     finally:
         stack.stop()
 
 
-def run_apart(name: str) -> bool:
-    """Run one benchmark in a process of its own; whether it came to its end."""
+def run_in_process(name: str) -> bool:
+    """Run one benchmark in a process of its own, and return whether it succeeded."""
     process = launch.start(
         [sys.executable, "-m", "bench", name], folder=REPOSITORY, when_parent_dies=signal.SIGINT
     )
     try:
         return process.wait() == 0
     finally:
-        # Ctrl-C reaches this process alone; the other one ends its servers first.
+        # Ctrl-C reaches this process only; the other one has to end its servers.
         launch.end(process, stop_signal=signal.SIGINT, seconds=60)
 
 

@@ -1,7 +1,7 @@
-"""Many tenants who claim spares at once, against the bare SQL that no claim can do without.
+"""Many tenants that claim spares at once, compared with the bare SQL that every claim needs.
 
-Claimers are processes, not threads: with threads in one process, Python's lock would let only one of them compute at a
-time, and that would be what is measured. A portal has several web processes, too.
+Claimers are processes, not threads: threads in one process would wait for Python's global lock, and the benchmark would
+measure that. A portal has several web processes, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .figures import Figure, Line, Note
 from .stack import Stack
-from .statements import Statements, statements_of
+from .statements import Statements, count_statements
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -31,9 +31,9 @@ SPARES = 1000
 CLAIMERS = (16, 64)
 SIZES = (1, 5, 20)
 ROUNDS = 3
-# Enough to tell: a whole request takes some 20 times as long as the SQL that it cannot do without.
-MOST_REQUESTS = 160
-PATIENCE_SECONDS = 120
+# Fewer than of the others, because a whole request takes some 20 times as long as its SQL.
+MAX_REQUESTS = 160
+MAX_WAIT_SECONDS = 120
 BARE, CLAIM, REQUEST = "bare SQL", "spares and rows", "claim_volumes"
 BARE_SQL = (
     "DELETE FROM volumepool_sparevolume WHERE id IN (SELECT id FROM volumepool_sparevolume"
@@ -44,65 +44,66 @@ BARE_SQL = (
 
 @dataclass(frozen=True, slots=True)
 class Claimer:
-    """A tenant's administrator, and the information system that he claims for."""
+    """The administrator of a tenant, and the information system that the spares are claimed for."""
 
     scope: Scope
     system: InformationSystem
 
 
-# Takes so many spares for a claimer; Cinder's ids of what he got.
-Take = Callable[["Claimer", "VolumePool", int], list[str]]
+# Claims this many spares for a claimer, and returns their ids in Cinder.
+ClaimFunction = Callable[["Claimer", "VolumePool", int], list[str]]
 
 
 @dataclass(slots=True)
-class Outcome:
-    """The result of one run: its duration, the spares that two claimers got, and the spares that nobody got."""
+class RunResult:
+    """The result of one run: its duration, the spares that two claimers got, and the spares that no claimer got."""
 
     seconds: float
     doubles: int
     lost: int
 
 
-def claim(stack: Stack) -> list[Line]:
-    """Throughput of the claim and of the whole request, for several sizes; doubles, losses and statements."""
-    pool, claimers = _pool(), [_claimer(number) for number in range(max(CLAIMERS))]
-    crowd = Crowd(pool, claimers)
+def measure_claims(stack: Stack) -> list[Line]:
+    """Measure the throughput of the claim and of the whole request, for several sizes, and count doubles and losses."""
+    pool, claimers = _create_pool(), [_create_claimer(number) for number in range(max(CLAIMERS))]
+    claimer_pool = ClaimerPool(pool, claimers)
     lines: list[Line] = []
-    outcomes: list[Outcome] = []
+    results: list[RunResult] = []
     for count in CLAIMERS:
         for size in SIZES:
-            rates: dict[str, list[float]] = {way: [] for way in WAYS}
+            rates: dict[str, list[float]] = {way: [] for way in CLAIM_FUNCTIONS}
             for _round in range(ROUNDS):
-                # In turns, so that what else the machine does strikes all of them.
-                for way in WAYS:
-                    claims = min(SPARES // size, MOST_REQUESTS if way == REQUEST else SPARES)
-                    outcomes.append(crowd.run(Order(way, size, claims, count)))
-                    rates[way].append(claims / outcomes[-1].seconds)
+                # In turns, because the load of the machine changes.
+                for way in CLAIM_FUNCTIONS:
+                    claims = min(SPARES // size, MAX_REQUESTS if way == REQUEST else SPARES)
+                    results.append(claimer_pool.run(ClaimOrder(way, size, claims, count)))
+                    rates[way].append(claims / results[-1].seconds)
             limit = rates.pop(BARE)
             lines += [
-                _figure(f"{count} claimers, {size} each: {way}", limit, found) for way, found in rates.items()
+                _make_figure(f"{count} claimers, {size} each: {way}", limit, found)
+                for way, found in rates.items()
             ]
-    crowd.end()
-    doubles, lost = sum(one.doubles for one in outcomes), sum(one.lost for one in outcomes)
+    claimer_pool.end()
+    doubles, lost = sum(one.doubles for one in results), sum(one.lost for one in results)
     lines += [
-        Figure("spares given to two", str(doubles), "0", doubles, 0, "at most"),
-        Figure("spares given to nobody", str(lost), "0", lost, 0, "at most"),
+        Figure("spares given to two claimers", str(doubles), "0", doubles, 0, "at most"),
+        Figure("spares given to no claimer", str(lost), "0", lost, 0, "at most"),
     ]
-    for way, take in WAYS.items():
-        counted = _statements(pool, claimers[0], take)
-        lines.append(Note(f"statements, one spare: {way}", str(counted), counted.work))
-    _forget()
+    for name, claim in CLAIM_FUNCTIONS.items():
+        counted = _count_statements(pool, claimers[0], claim)
+        lines.append(Note(f"statements, one spare: {name}", str(counted), counted.work))
+    _delete_results()
     pool.delete()
     return lines
 
 
-def _figure(what: str, limit: Sequence[float], rates: Sequence[float]) -> Figure:
+def _make_figure(what: str, limit: Sequence[float], rates: Sequence[float]) -> Figure:
     ratio = median(rate / most for rate, most in zip(rates, limit, strict=True))
     measured, best = f"{median(rates):.0f} claims/s", f"{median(limit):.0f}/s bare SQL"
     return Figure(what, measured, best, ratio, 0.4, "at least")
 
 
-def _bare(_claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
+def _claim_by_bare_sql(_claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -110,8 +111,8 @@ def _bare(_claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
         return [volume_id for (volume_id,) in cursor.fetchall()]
 
 
-def _spares_and_rows(claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
-    """The claim alone: spares taken and noted, rows of the tenant's written for them, and the pool's backfill rung for."""
+def _claim_spares_and_rows(claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
+    """Claim the spares, write the tenant's rows for them, and request the backfill of the pool."""
     from django.db import transaction
 
     from tasks.queries import insert
@@ -123,20 +124,24 @@ def _spares_and_rows(claimer: Claimer, pool: VolumePool, count: int) -> list[str
     return [str(spare.volume_id) for spare in spares]
 
 
-def _request(claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
-    """What a request does: looked at, counted against quotas, claimed, and a job written that sees to it in Cinder."""
+def _claim_by_request(claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
+    """Claim as a request does: validate, count against quotas, claim, and submit the job that changes Cinder."""
     from volumepool.services import ClaimRequest, claim_volumes
 
     found = claim_volumes(scope=claimer.scope, request=ClaimRequest(claimer.system.pk, pool.type, count))
     return [str(volume.volume_id) for volume in found.volumes]
 
 
-WAYS: dict[str, Take] = {BARE: _bare, CLAIM: _spares_and_rows, REQUEST: _request}
+CLAIM_FUNCTIONS: dict[str, ClaimFunction] = {
+    BARE: _claim_by_bare_sql,
+    CLAIM: _claim_spares_and_rows,
+    REQUEST: _claim_by_request,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What claimers are to do next: take so many spares a claim in a way, until so many claims are made by all of them."""
+class ClaimOrder:
+    """An order to the claimers: the name of the function, the spares of a claim, and the claims of all of them together."""
 
     way: str
     size: int
@@ -144,8 +149,8 @@ class Order:
     claimers: int
 
 
-class Crowd:
-    """Claimers, each a process with a connection of its own, who live as long as the benchmark."""
+class ClaimerPool:
+    """The claimers, each a process with a connection of its own that lives as long as the benchmark."""
 
     def __init__(self, pool: VolumePool, claimers: Sequence[Claimer]) -> None:
         from django.db import connection
@@ -155,42 +160,44 @@ class Crowd:
         fork = multiprocessing.get_context("fork")
         self.pool = pool
         self.left = fork.Value("i", 0)
-        # Where so many claimers wait for each other.
-        self.lines = {count: fork.Barrier(count) for count in CLAIMERS}
+        # The barriers at which this many claimers wait for each other.
+        self.barriers = {count: fork.Barrier(count) for count in CLAIMERS}
         self.ends = []
         self.processes = []
         for claimer in claimers:
-            mine, theirs = fork.Pipe()
-            process = fork.Process(target=self._serve, args=[claimer, theirs], daemon=True)
+            parent_end, child_end = fork.Pipe()
+            process = fork.Process(target=self._serve, args=[claimer, child_end], daemon=True)
             process.start()
-            self.ends.append(mine)
+            self.ends.append(parent_end)
             self.processes.append(process)
 
-    def run(self, order: Order) -> Outcome:
-        """From the start to the last claim's commit."""
-        # Each claims once before the start: no tenant waits for a web process to open its first connections.
-        seeded = _fill(self.pool, SPARES + order.claimers * order.size)
+    def run(self, order: ClaimOrder) -> RunResult:
+        """Run an order, and measure from the start to the commit of the last claim."""
+        # Each claims once before the start, so that opening a connection is not measured.
+        seeded = _fill_pool(self.pool, SPARES + order.claimers * order.size)
         self.left.value = order.claims
         for end in self.ends[: order.claimers]:
             end.send(order)
         given: list[str] = []
         runs = []
         for end in self.ends[: order.claimers]:
-            got, run, trouble = end.recv()
-            if trouble:
-                raise RuntimeError(f"A claimer failed:\n{trouble}")
-            given += got
+            claimed, run, error = end.recv()
+            if error:
+                raise RuntimeError(f"A claimer failed:\n{error}")
+            given += claimed
             runs.append(run)
-        # By the claimers' own watches, which are one: who only looks on may be woken when it is half over.
+        # By the clocks of the claimers, which are the same: this process may be scheduled late.
         seconds = max(ended for _began, ended in runs) - min(began for began, _ended in runs)
-        return Outcome(seconds, len(given) - len(set(given)), len(seeded - set(given) - _left(self.pool)))
+        return RunResult(
+            seconds, len(given) - len(set(given)), len(seeded - set(given) - _list_spares(self.pool))
+        )
 
     def end(self) -> None:
-        """Send them home."""
+        """End the processes of the claimers."""
         for end in self.ends:
             end.send(None)
         for process in self.processes:
-            process.join(PATIENCE_SECONDS)
+            process.join(MAX_WAIT_SECONDS)
 
     def _serve(self, claimer: Claimer, end: Connection) -> None:
         from django.db import connection
@@ -199,28 +206,28 @@ class Crowd:
             try:
                 end.send((*self._claim(claimer, order), ""))
             except Exception:  # noqa: BLE001 - the parent raises it.
-                self.lines[order.claimers].abort()
+                self.barriers[order.claimers].abort()
                 end.send(([], (0.0, 0.0), traceback.format_exc()))
         connection.close()
 
-    def _claim(self, claimer: Claimer, order: Order) -> tuple[list[str], tuple[float, float]]:
-        """Cinder's ids of what one of them got, and from when to when he was at it."""
-        take = WAYS[order.way]
-        given = take(claimer, self.pool, order.size)
-        self.lines[order.claimers].wait(PATIENCE_SECONDS)
+    def _claim(self, claimer: Claimer, order: ClaimOrder) -> tuple[list[str], tuple[float, float]]:
+        """Return the ids of the spares that one claimer got, and the begin and end of its claims."""
+        claim = CLAIM_FUNCTIONS[order.way]
+        given = claim(claimer, self.pool, order.size)
+        self.barriers[order.claimers].wait(MAX_WAIT_SECONDS)
         began = time.monotonic()
-        while self._ticket():
-            given += take(claimer, self.pool, order.size)
+        while self._take_ticket():
+            given += claim(claimer, self.pool, order.size)
         return given, (began, time.monotonic())
 
-    def _ticket(self) -> bool:
+    def _take_ticket(self) -> bool:
         """Return whether there is one more claim to make."""
         with self.left.get_lock():
             self.left.value -= 1
             return bool(self.left.value >= 0)
 
 
-def _pool() -> VolumePool:
+def _create_pool() -> VolumePool:
     from cloudaccounts.models import CloudAccount
     from volumepool.models import VolumePool
 
@@ -238,11 +245,11 @@ def _pool() -> VolumePool:
     )
 
 
-def _claimer(number: int) -> Claimer:
+def _create_claimer(number: int) -> Claimer:
     from tenants.models import InformationSystem, Membership, Tenant, User
     from tenants.scoping import Role, Scope
 
-    # With a quota, so that it is counted as a tenant's is.
+    # With a quota, so that usage is counted.
     tenant = Tenant.objects.create(slug=f"claim-{number}", name=f"Claim {number}", quota_disk_gb=10**6)
     user = User.objects.create_user(f"claim-{number}")
     Membership.objects.create(user=user, tenant=tenant, role=Role.ADMIN)
@@ -251,14 +258,14 @@ def _claimer(number: int) -> Claimer:
     )
 
 
-def _fill(pool: VolumePool, count: int) -> set[str]:
-    """A full pool in tables that hold nothing of earlier runs; Cinder's ids of its spares."""
+def _fill_pool(pool: VolumePool, count: int) -> set[str]:
+    """Fill the pool, after everything of earlier runs is deleted, and return the ids of its spares in Cinder."""
     from django.db import connection
     from django.utils import timezone
 
     from volumepool.models import SpareVolume
 
-    _forget()
+    _delete_results()
     ids = [str(uuid.uuid4()) for _number in range(count)]
     SpareVolume.objects.bulk_create(
         SpareVolume(
@@ -272,15 +279,15 @@ def _fill(pool: VolumePool, count: int) -> set[str]:
     return set(ids)
 
 
-def _left(pool: VolumePool) -> set[str]:
+def _list_spares(pool: VolumePool) -> set[str]:
     from volumepool.models import SpareVolume
 
     left = SpareVolume.objects.filter(pool=pool).values_list("volume_id", flat=True)
     return {str(volume_id) for volume_id in left}
 
 
-def _forget() -> None:
-    """What a run has left. No worker was there for its jobs, and the next benchmark's is not to do them."""
+def _delete_results() -> None:
+    """Delete what a run has left. Its jobs were never run by a worker, and must not be run by that of the next benchmark."""
     import redis
     from django.conf import settings
 
@@ -289,13 +296,13 @@ def _forget() -> None:
 
     Job.objects.filter(kind="volumepool.provide_volumes").delete()
     Volume.objects.filter(information_system__name=NAME).delete()
-    for kept in (Claim, SpareVolume):
-        kept.objects.filter(pool__type=NAME).delete()
+    for model in (Claim, SpareVolume):
+        model.objects.filter(pool__type=NAME).delete()
     with redis.Redis.from_url(settings.CELERY_BROKER_URL) as broker:
         broker.delete(*{route["queue"] for route in settings.CELERY_TASK_ROUTES.values()})
 
 
-def _statements(pool: VolumePool, claimer: Claimer, take: Take) -> Statements:
-    _fill(pool, 2)
-    take(claimer, pool, 1)
-    return statements_of(lambda: take(claimer, pool, 1))
+def _count_statements(pool: VolumePool, claimer: Claimer, claim: ClaimFunction) -> Statements:
+    _fill_pool(pool, 2)
+    claim(claimer, pool, 1)
+    return count_statements(lambda: claim(claimer, pool, 1))

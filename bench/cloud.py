@@ -1,4 +1,4 @@
-"""A seeded simulator with the portal's account in it, and its servers as VMs."""
+"""The simulator with the portal's account, and its servers as VMs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from vms.models import VirtualMachine
 
 
-def control_api(url: str, method: str, path: str, body: Any = None) -> Any:
-    """One call of the simulator's control API."""
+def call_control_api(url: str, method: str, path: str, body: Any = None) -> Any:
+    """Call the simulator's control API, and return its JSON."""
     answer = requests.request(method, f"{url}/_control/{path}", json=body, timeout=60)
     answer.raise_for_status()
     return answer.json()
 
 
-def bare_session(url: str) -> tuple[requests.Session, dict[str, str]]:
-    """A bare HTTP client that is logged in to project demo, and the public address of each service by its type."""
+def open_bare_session(url: str) -> tuple[requests.Session, dict[str, str]]:
+    """Log in to project demo with a bare HTTP client, and return it with the public address of each type of service."""
     session = requests.Session()
     auth: Any = {
         "auth": {
@@ -42,8 +42,8 @@ def bare_session(url: str) -> tuple[requests.Session, dict[str, str]]:
     }
 
 
-def account_at(url: str, name: str) -> CloudAccount:
-    """The portal's account in project demo of a simulator."""
+def create_account(url: str, name: str) -> CloudAccount:
+    """Create an account of the portal for project demo of a simulator."""
     from cloudaccounts.models import CloudAccount
 
     account = CloudAccount(
@@ -54,14 +54,14 @@ def account_at(url: str, name: str) -> CloudAccount:
     return account
 
 
-def seeded_vms(url: str, name: str, count: int, **seed: object) -> list[VirtualMachine]:
-    """So many servers of a fresh simulator, adopted as VMs of one information system."""
+def create_vms(url: str, name: str, count: int, **seed: object) -> list[VirtualMachine]:
+    """Create this many servers in a fresh simulator, and adopt them as VMs of one information system."""
     from tenants.models import InformationSystem, Tenant
     from vms.models import VirtualMachine
     from vms.sync.adopted_servers import adopt_servers
 
-    control_api(url, "POST", "seed", {"project": "demo", "servers": count, **seed})
-    account = account_at(url, name)
+    call_control_api(url, "POST", "seed", {"project": "demo", "servers": count, **seed})
+    account = create_account(url, name)
     tenant, _created = Tenant.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
     system, _created = InformationSystem.objects.get_or_create(tenant=tenant, name="Bench")
     adopted = adopt_servers(account=account, region="RegionOne", system_for=lambda n, name: system)

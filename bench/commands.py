@@ -1,4 +1,4 @@
-"""What the engine's benchmarks run: commands that do nothing, trees of them, and a Celery task that does nothing."""
+"""Commands that do nothing, trees of them, and a Celery task that does nothing, for the benchmarks of the engine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ COUNTER = "bench:noop"
 _client: redis.Redis | None = None
 
 
-def client() -> redis.Redis:
-    """One connection a process, as a real task would have."""
+def get_redis_client() -> redis.Redis:
+    """Return the connection of this process, which its tasks share."""
     global _client  # noqa: PLW0603 - see above.
     _client = _client or redis.Redis.from_url(settings.REDIS_URL)
     return _client
@@ -24,8 +24,8 @@ def client() -> redis.Redis:
 
 @register
 @dataclass
-class OneStep(Command):
-    """One step that does nothing, on an entity of its own."""
+class OneStepCommand(Command):
+    """A command with one step that does nothing and locks an entity of its own."""
 
     key: str
 
@@ -33,7 +33,7 @@ class OneStep(Command):
     title: ClassVar[str] = "Bench"
 
     def locks(self) -> list[str]:
-        """An entity of its own."""
+        """Lock an entity of its own."""
         return [f"bench:{self.key}"]
 
     @step
@@ -44,8 +44,8 @@ class OneStep(Command):
 
 @register
 @dataclass
-class Leaf(Command):
-    """One step that does nothing and can be taken back, or that fails."""
+class LeafCommand(Command):
+    """A command with one step that does nothing and can be undone, or that fails."""
 
     key: str
     fails: bool = False
@@ -54,24 +54,24 @@ class Leaf(Command):
     title: ClassVar[str] = "Leaf"
 
     def locks(self) -> list[str]:
-        """An entity of its own."""
+        """Lock an entity of its own."""
         return [f"bench:{self.key}"]
 
     @step
     def nothing(self) -> Result:
         """Do nothing."""
-        return Failed("bench", "As it was asked to.") if self.fails else Done()
+        return Failed("bench", "It had to fail.") if self.fails else Done()
 
     @nothing.undo
-    def nothing_back(self) -> Result:
-        """Take nothing back."""
+    def undo_nothing(self) -> Result:
+        """Undo nothing."""
         return Done()
 
 
 @register
 @dataclass
-class Tree(Command):
-    """So many children; with `fails`, the last of them fails and all are taken back."""
+class TreeCommand(Command):
+    """A command with this many children; with `fails`, the last of them fails and all are undone."""
 
     key: str
     count: int
@@ -82,19 +82,19 @@ class Tree(Command):
     title: ClassVar[str] = "Tree"
 
     def locks(self) -> list[str]:
-        """An entity of its own."""
+        """Lock an entity of its own."""
         return [f"bench:{self.key}"]
 
     @step
     def grow(self) -> Result:
-        """Have children of one step each; those that need not be undone are the same as what runs alone."""
+        """Spawn children of one step each; those without an undo are the same commands that run without a parent."""
         keys = [f"{self.key}-{number}" for number in range(self.count)]
         if not self.fails:
-            return Spawn([OneStep(key) for key in keys], at_once=self.at_once)
-        return Spawn([Leaf(key, fails=key == keys[-1]) for key in keys], at_once=self.at_once)
+            return Spawn([OneStepCommand(key) for key in keys], at_once=self.at_once)
+        return Spawn([LeafCommand(key, fails=key == keys[-1]) for key in keys], at_once=self.at_once)
 
 
 @shared_task(name="bench.noop")
 def noop(number: int) -> None:
-    """Do nothing; the last one says that all are through."""
-    client().incr(COUNTER)
+    """Count the call, so that the caller knows when all have run."""
+    get_redis_client().incr(COUNTER)

@@ -1,4 +1,4 @@
-"""200 clients on one VM, and on 200 VMs, against a bare authenticated view on the same server."""
+"""200 clients on one VM, and on 200 VMs, compared with a bare authenticated view on the same server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .cloud import control_api, seeded_vms
+from .cloud import call_control_api, create_vms
 from .figures import Figure, percentile
 from .stack import Stack
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 CLIENTS = 200
 
 
-def _at_once(
+def _send_at_once(
     base: str, token: str, requests_: Sequence[tuple[str, Mapping[str, object]]]
 ) -> tuple[float, Counter[int], list[dict[str, Any]]]:
-    """Send all of them at the same moment, each on a connection of its own; seconds, statuses and bodies."""
+    """Send all requests at the same moment, each on its own connection; return seconds, statuses and bodies."""
     address = urlsplit(base)
     start = threading.Barrier(len(requests_) + 1)
     statuses: Counter[int] = Counter()
     bodies: list[dict[str, Any]] = []
     headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
 
-    def one(path: str, body: Mapping[str, object]) -> None:
+    def send(path: str, body: Mapping[str, object]) -> None:
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
         connection.connect()
         start.wait()
@@ -43,7 +43,7 @@ def _at_once(
         bodies.append(json.loads(text))
         connection.close()
 
-    threads = [threading.Thread(target=one, args=request) for request in requests_]
+    threads = [threading.Thread(target=send, args=request) for request in requests_]
     for thread in threads:
         thread.start()
     start.wait()
@@ -53,41 +53,41 @@ def _at_once(
     return time.perf_counter() - began, statuses, bodies
 
 
-def control(stack: Stack) -> list[Figure]:
-    """Throughput, exactly one action, and how long the row is locked."""
+def measure_control(stack: Stack) -> list[Figure]:
+    """Measure the throughput, the actions in the cloud, and how long the row is locked."""
     from api.models import ApiToken
     from tasks.models import IN_FLIGHT, Job
     from tenants.models import Membership, User
     from tenants.scoping import Role, Scope
     from vms.services import control_vm
 
-    simulator = stack.simulator()
-    vms = seeded_vms(simulator, "control", CLIENTS + 1, status="SHUTOFF")
-    control_api(simulator, "POST", "clock", {"action_seconds": 0.5})
+    simulator = stack.start_simulator()
+    vms = create_vms(simulator, "control", CLIENTS + 1, status="SHUTOFF")
+    call_control_api(simulator, "POST", "clock", {"action_seconds": 0.5})
     tenant = vms[0].information_system.tenant
     user = User.objects.create_user("control")
     Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
     _token, secret = ApiToken.objects.create(user=user, name="bench", expiry=None)
-    base = stack.web()
+    base = stack.start_web()
     path = "/api/v1/vms/{}/actions/"
 
-    def ended() -> None:
+    def wait_for_jobs() -> None:
         while Job.objects.filter(status__in=IN_FLIGHT).exists():
             time.sleep(0.05)
 
     bare = [("/api/v1/bench/bare/", {"n": number}) for number in range(CLIENTS)]
     for _ in range(2):
-        _at_once(base, secret, bare)
-    limit = sorted(_at_once(base, secret, bare)[0] for _ in range(5))[2]
+        _send_at_once(base, secret, bare)
+    limit = sorted(_send_at_once(base, secret, bare)[0] for _ in range(5))[2]
 
-    # The worker stays out of the timed part, so that the ratio is of the requests alone.
-    one = [(path.format(vms[0].pk), {"action": "start"})] * CLIENTS
-    one_seconds, one_statuses, one_bodies = _at_once(base, secret, one)
+    # The worker starts after the measurement, so that the ratio is that of the requests alone.
+    same_vm = [(path.format(vms[0].pk), {"action": "start"})] * CLIENTS
+    one_seconds, one_statuses, one_bodies = _send_at_once(base, secret, same_vm)
     many = [(path.format(vm.pk), {"action": "start"}) for vm in vms[1:]]
-    many_seconds, many_statuses, _bodies = _at_once(base, secret, many)
-    worker = stack.worker("jobs,polling", concurrency=4)
-    ended()
-    counts = control_api(simulator, "GET", "requests")["counts"]["objects"]
+    many_seconds, many_statuses, _bodies = _send_at_once(base, secret, many)
+    worker = stack.start_worker("jobs,polling", concurrency=4)
+    wait_for_jobs()
+    counts = call_control_api(simulator, "GET", "requests")["counts"]["objects"]
     accepted = counts[vms[0].openstack_id]["os-start"]["accepted"]
     job_ids = {body["job"]["id"] for body in one_bodies}
     all_once = all(counts[vm.openstack_id]["os-start"]["accepted"] == 1 for vm in vms[1:])
@@ -95,16 +95,16 @@ def control(stack: Stack) -> list[Figure]:
         f"  one VM: {dict(one_statuses)}, {len(job_ids)} job(s); 200 VMs: {dict(many_statuses)}, once each: {all_once}"
     )
 
-    # With the worker at work: from the first click to the last of 200 servers stopped.
+    # With the worker: from the first click until the last of 200 servers is stopped.
     stop = [(path.format(vm.pk), {"action": "stop"}) for vm in vms[1:]]
     began = time.perf_counter()
-    _at_once(base, secret, stop)
-    ended()
+    _send_at_once(base, secret, stop)
+    wait_for_jobs()
     print(f"  200 stops, from the first click to the last job's end: {time.perf_counter() - began:.1f} s")
     stack.end(worker)
 
     scope = Scope(user, tenant, Role.OPERATOR)
-    held = _lock_times(partial(control_vm, scope=scope, action="start"), vms[1:])
+    held = _measure_locks(partial(control_vm, scope=scope, action="start"), vms[1:])
     return [
         Figure("cloud actions for 200 clicks on one VM", str(accepted), "1", accepted, 1, "at most"),
         Figure(
@@ -134,8 +134,8 @@ def control(stack: Stack) -> list[Figure]:
     ]
 
 
-def _lock_times(click: Callable[..., object], vms: Sequence[VirtualMachine]) -> list[float]:
-    """Milliseconds from the row's lock to the commit, for one click after another."""
+def _measure_locks(click: Callable[..., object], vms: Sequence[VirtualMachine]) -> list[float]:
+    """Return the milliseconds from the row's lock to the commit, for one click after another."""
     from django.db import connection
 
     held: list[float] = []

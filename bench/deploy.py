@@ -1,7 +1,7 @@
-"""One deployment of 500 instances with the executor `command`, and fifty operators who want the same hosts at once.
+"""One deployment of 500 instances with the executor `command`, and fifty operators that request the same hosts at once.
 
-What 500 instances are held against is the program itself: as many runs of it, two at once, from a bare loop without
-the portal. The operators, and what is asked of them, are in `deploy_operators`.
+The limit of the 500 instances is the program itself: as many runs of it, two at once, from a bare loop without the portal.
+The operators are in `deploy_operators`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from devserver import launch
 
-from .deploy_operators import operators, programs
-from .deploy_service import make_service
-from .figures import Figure, Line, Note, timed
+from .deploy_operators import get_programs, measure_operators
+from .deploy_service import create_service
+from .figures import Figure, Line, Note, measure
 from .stack import Stack
-from .statements import statements_of
-from .tree import MEGABYTE, _watched
-from .waiting import until_all_ended
+from .statements import count_statements
+from .tree import MEGABYTE, watch_memory
+from .waiting import wait_until_all_ended
 
 if TYPE_CHECKING:
     from deploys.models import MicroService
@@ -32,33 +32,33 @@ BATCH = 100
 PROGRAM = ["/bin/true"]
 
 
-def deploy(stack: Stack) -> list[Line]:
-    """Time, statements and memory of a deployment; the longest wait of an operator for another one's lock."""
-    known = {"true": PROGRAM, **programs(stack)}
-    os.environ["DEPLOY_PROGRAMS"] = json.dumps(known)
+def measure_deployments(stack: Stack) -> list[Line]:
+    """Measure time, statements and memory of a deployment, and the longest wait of an operator for a lock."""
+    programs = {"true": PROGRAM, **get_programs(stack)}
+    os.environ["DEPLOY_PROGRAMS"] = json.dumps(programs)
     from django.conf import settings
 
-    settings.DEPLOY_PROGRAMS = known
+    settings.DEPLOY_PROGRAMS = programs
     lines: list[Line] = []
-    few, many = _asked_for(FEWER), _asked_for(INSTANCES)
+    few, many = _measure_request(FEWER), _measure_request(INSTANCES)
     lines += [
-        Note(f"to ask for {FEWER}: statements", str(few[1]), few[1]),
-        Note(f"to ask for {INSTANCES}: statements", str(many[1]), many[1]),
-        Note(f"to ask for {INSTANCES}", f"{many[0] * 1000:.0f} ms", many[0] * 1000),
+        Note(f"request for {FEWER}: statements", str(few[1]), few[1]),
+        Note(f"request for {INSTANCES}: statements", str(many[1]), many[1]),
+        Note(f"request for {INSTANCES}", f"{many[0] * 1000:.0f} ms", many[0] * 1000),
     ]
-    each = (_worked(FEWER * 3) - _worked(FEWER)) / (FEWER * 2)
+    each = (_count_statements(FEWER * 3) - _count_statements(FEWER)) / (FEWER * 2)
     lines.append(Note("statements an instance, from the order to its end", f"{each:.1f}", each))
-    alone = timed(_bare_loop)
+    alone = measure(_run_bare_loop)
 
-    worker = stack.worker("deploys", concurrency=2, include="deploys.commands")
-    _ask(_service(10), 10)
-    until_all_ended()
+    worker = stack.start_worker("deploys", concurrency=2, include="deploys.commands")
+    _request(_create_service(10), 10)
+    wait_until_all_ended()
     before = launch.memory(worker.pid)
-    service = _service(INSTANCES)
-    with _watched(worker.pid) as seen:
+    service = _create_service(INSTANCES)
+    with watch_memory(worker.pid) as samples:
         began = time.perf_counter()
-        _ask(service, BATCH)
-        until_all_ended(600)
+        _request(service, BATCH)
+        wait_until_all_ended(600)
         taken = time.perf_counter() - began
     stack.end(worker)
     lines += [
@@ -70,26 +70,26 @@ def deploy(stack: Stack) -> list[Line]:
             3,
             "at most",
         ),
-        Note("memory of the worker", f"{max(seen) / MEGABYTE:.0f} MB", max(seen) / MEGABYTE),
+        Note("memory of the worker", f"{max(samples) / MEGABYTE:.0f} MB", max(samples) / MEGABYTE),
         Note(
             "more than before it",
-            f"{(max(seen) - before) / MEGABYTE:.1f} MB",
-            (max(seen) - before) / MEGABYTE,
+            f"{(max(samples) - before) / MEGABYTE:.1f} MB",
+            (max(samples) - before) / MEGABYTE,
         ),
     ]
-    return lines + operators(stack)
+    return lines + measure_operators(stack)
 
 
-def _service(count: int) -> MicroService:
-    """A service in its first version on so many hosts, with another version above that."""
+def _create_service(count: int) -> MicroService:
+    """Create a service whose first version runs on this many hosts, with a second version."""
     from tenants.models import Tenant
 
     slug = f"bench-{Tenant.objects.count()}"
-    return make_service(slug, labels=("1.0", "2.0"), hosts=count, program="true")
+    return create_service(slug, labels=("1.0", "2.0"), hosts=count, program="true")
 
 
-def _ask(service: Any, batch: int) -> Plan:
-    """An operator upgrades all of them to the second version."""
+def _request(service: Any, batch: int) -> Plan:
+    """Request the upgrade of all instances to the second version, as an operator."""
     from deploys.services import deployments
     from tenants.models import User
     from tenants.scoping import Role, Scope
@@ -106,15 +106,15 @@ def _ask(service: Any, batch: int) -> Plan:
     )
 
 
-def _asked_for(count: int) -> tuple[float, int]:
-    """Seconds and statements of a request; then it is cancelled."""
+def _measure_request(count: int) -> tuple[float, int]:
+    """Return seconds and statements of a request, and cancel the deployment."""
     from tasks import engine
 
-    _ask(_service(1), 1)
-    service = _service(count)
+    _request(_create_service(1), 1)
+    service = _create_service(count)
     plans: list[Plan] = []
     began = time.perf_counter()
-    counted = statements_of(lambda: plans.append(_ask(service, BATCH)))
+    counted = count_statements(lambda: plans.append(_request(service, BATCH)))
     taken = time.perf_counter() - began
     assert plans[0].job is not None
     engine.cancel(plans[0].job)
@@ -122,10 +122,10 @@ def _asked_for(count: int) -> tuple[float, int]:
     return taken, counted.work
 
 
-def _worked(count: int) -> int:
-    """Statements of a worker for a whole deployment in one batch."""
-    _ask(_service(count), count)
-    return statements_of(_advance_all).work
+def _count_statements(count: int) -> int:
+    """Count the statements of a worker for a whole deployment in one batch."""
+    _request(_create_service(count), count)
+    return count_statements(_advance_all).work
 
 
 def _advance_all() -> None:
@@ -139,16 +139,16 @@ def _advance_all() -> None:
             engine.advance(job_id)
 
 
-def _bare_loop() -> None:
-    """The program, as often, by the executor without the portal around it."""
+def _run_bare_loop() -> None:
+    """Run the program as often by the executor, without the portal."""
     from deploys.executors import Order, Release, Target, create_executor
 
     executor = create_executor("command", {"programs": {"true": PROGRAM}, "allow_local": True})
     release = Release("2.0", "https://store.example.org/shop.tar.gz", "0" * 64)
 
-    def once(number: int) -> None:
+    def run_once(number: int) -> None:
         target = Target(f"web-{number}", "10.0.0.1", "deploy", "shop", 8080, "/srv/shop")
         assert executor.deploy(Order(target, release, settings={"program": "true"}), lambda _line: None).ok
 
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(once, range(INSTANCES)))
+        list(threads.map(run_once, range(INSTANCES)))

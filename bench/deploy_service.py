@@ -1,4 +1,4 @@
-"""The service that the benchmark `deploy` deploys: in its first version on so many hosts, and other versions above that."""
+"""The service of the benchmark `deploy`: its first version runs on a number of hosts, and there are newer versions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from deploys.models import MicroService
 
 
-def make_service(slug: str, *, labels: Sequence[str], hosts: int, program: str) -> MicroService:
-    """Make it for a tenant of its own; it is deployed by the program of this name."""
+def create_service(slug: str, *, labels: Sequence[str], hosts: int, program: str) -> MicroService:
+    """Create the service for a tenant of its own. It is deployed by the program of this name."""
     from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
     from tenants.models import InformationSystem, Tenant
 
@@ -34,11 +34,11 @@ def make_service(slug: str, *, labels: Sequence[str], hosts: int, program: str) 
         )
         for number, label in enumerate(labels, 1)
     )
-    made = Host.objects.bulk_create(
+    created_hosts = Host.objects.bulk_create(
         Host(tenant=tenant, hostname=f"web-{n}", ip=f"10.0.{n // 250}.{n % 250 + 1}") for n in range(hosts)
     )
     MicroServiceInstance.objects.bulk_create(
         MicroServiceInstance(service=service, version=built[0], host=host, port=8080, status="running")
-        for host in made
+        for host in created_hosts
     )
     return service

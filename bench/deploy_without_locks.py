@@ -1,6 +1,6 @@
-"""The portal as it would be without locks, to be served by gunicorn: no row of `deploys` is locked, no instance by the engine.
+"""The portal without locks, to be served by gunicorn: neither rows of `deploys` nor instances are locked.
 
-It shows that what the benchmark `deploy` checks of the operators can fail.
+The benchmark `deploy` runs it to show that its checks of the operators can fail.
 """
 
 from typing import Any
@@ -12,15 +12,15 @@ from portal.wsgi import application  # isort: skip - it sets Django up, which th
 from deploys.commands import DeployServiceCommand
 
 
-def _unlocked(rows: QuerySet[Any], **_options: object) -> QuerySet[Any]:
-    return rows
+def _ignore_lock(queryset: QuerySet[Any], **_options: object) -> QuerySet[Any]:
+    return queryset
 
 
-def _no_locks(self: DeployServiceCommand) -> list[str]:
+def _get_no_locks(self: DeployServiceCommand) -> list[str]:
     return []
 
 
-QuerySet.select_for_update = _unlocked  # type: ignore[method-assign, assignment]
-DeployServiceCommand.locks = _no_locks  # type: ignore[method-assign]
+QuerySet.select_for_update = _ignore_lock  # type: ignore[method-assign, assignment]
+DeployServiceCommand.locks = _get_no_locks  # type: ignore[method-assign]
 
 __all__ = ["application"]

@@ -1,4 +1,4 @@
-"""2,000 one-step commands, from the call to the finished job, against as many Celery tasks that do nothing."""
+"""2,000 one-step commands, from the call to the finished job, compared with as many Celery tasks that do nothing."""
 
 from __future__ import annotations
 
@@ -9,60 +9,62 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from .figures import Figure, Line, Note, percentile, timed
+from .figures import Figure, Line, Note, measure, percentile
 from .stack import Stack
-from .statements import statements_of
-from .waiting import until_all_ended
+from .statements import count_statements
+from .waiting import wait_until_all_ended
 
 if TYPE_CHECKING:
     from tasks.models import Job
 
 COMMANDS = 2000
 CLICKS = 100
-# Calls come from many threads of a web process, not from one loop: one that waits for the disk keeps no other waiting.
+# Calls come from several threads, as in a web process: a call that waits for the disk does not delay the others.
 CLIENTS = 4
 
 
-def engine(stack: Stack) -> list[Line]:
-    """Throughput, the time from click to finished when idle, and what one job costs in statements."""
+def measure_engine(stack: Stack) -> list[Line]:
+    """Measure the throughput, the time from call to end when idle, and the statements of a job."""
     from django.conf import settings
     from django.db import transaction
 
-    from tasks import engine as the_engine
+    from tasks import engine
     from tasks.models import Job
 
-    from .commands import COUNTER, OneStep, noop
+    from .commands import COUNTER, OneStepCommand, noop
 
     def submit(key: str) -> Job:
         with transaction.atomic():
-            return the_engine.submit(OneStep(key)).job
+            return engine.submit(OneStepCommand(key)).job
 
-    # Counted before there is a worker, which would be quicker than this process.
-    the_engine.advance(submit("warm").pk)
-    counted: list[Job] = []
-    submitting = statements_of(lambda: counted.append(submit("counted")))
-    advancing = statements_of(lambda: the_engine.advance(counted[0].pk))
+    # Counted before a worker runs, because that would advance the job before this process does.
+    engine.advance(submit("warm").pk)
+    submitted: list[Job] = []
+    submitting = count_statements(lambda: submitted.append(submit("counted")))
+    advancing = count_statements(lambda: engine.advance(submitted[0].pk))
     assert Job.objects.filter(status="succeeded").count() == 2
 
-    # As `make up` starts it.
-    worker = stack.worker("jobs,polling", concurrency=4)
+    # With the options of `make up`.
+    worker = stack.start_worker("jobs,polling", concurrency=4)
     client = redis.Redis.from_url(settings.REDIS_URL)
 
     def noops() -> None:
         client.set(COUNTER, 0)
-        by_clients(noop.delay)
+        call_from_clients(noop.delay)
         while int(client.get(COUNTER) or 0) < COMMANDS:
             time.sleep(0.01)
 
     def jobs() -> None:
-        by_clients(lambda number: submit(f"{time.monotonic_ns()}-{number}"))
-        until_all_ended()
+        call_from_clients(lambda number: submit(f"{time.monotonic_ns()}-{number}"))
+        wait_until_all_ended()
 
     noops()
     submit("warm")
-    limit, taken = timed(noops), timed(jobs)
+    limit, taken = measure(noops), measure(jobs)
     assert Job.objects.filter(status="succeeded").count() == COMMANDS + 3
-    clicks = [timed(lambda: _to_the_end(submit(f"click-{time.monotonic_ns()}"))) for _ in range(CLICKS)]
+    clicks = [
+        measure(lambda: _wait_until_ended(submit(f"click-{time.monotonic_ns()}"))) for _ in range(CLICKS)
+    ]
     stack.end(worker)
     return [
         Figure(
@@ -93,7 +95,7 @@ def engine(stack: Stack) -> list[Line]:
             str(submitting.round_trips + advancing.round_trips),
             submitting.round_trips + advancing.round_trips,
         ),
-        # A statement outside of a transaction commits by itself: the claim is one.
+        # The claim commits without a COMMIT statement, because it runs outside of a transaction.
         Note(
             "commits a job",
             str(submitting.commits + advancing.commits + 1),
@@ -102,8 +104,8 @@ def engine(stack: Stack) -> list[Line]:
     ]
 
 
-def by_clients(call: Callable[[int], object]) -> None:
-    """Make all calls, from so many threads as there are clients."""
+def call_from_clients(call: Callable[[int], object]) -> None:
+    """Make all calls, spread over the threads of the clients."""
     from django.db import connection
 
     def client(first: int) -> None:
@@ -117,7 +119,7 @@ def by_clients(call: Callable[[int], object]) -> None:
         list(clients.map(client, range(CLIENTS)))
 
 
-def _to_the_end(job: Job) -> None:
+def _wait_until_ended(job: Job) -> None:
     from tasks.models import ENDED, Job, JobStatus
 
     while JobStatus(Job.objects.values_list("status", flat=True).get(pk=job.pk)) not in ENDED:

@@ -1,4 +1,4 @@
-"""A figure with the limit it is held against, and how a run is printed and kept."""
+"""Figures with the limits that they are compared with; how the lines of a run are printed and saved."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `ratio` is measured against the limit; `to_reach` says on which side it must be."""
+    """A measured value, its limit, and the ratio that has to be at most or at least `to_reach`."""
 
-    what: str
+    title: str
     measured: str
     limit: str
     ratio: float
@@ -26,15 +26,15 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Return whether the figure is on the right side."""
+        """Return whether the ratio is on the right side."""
         return self.ratio <= self.to_reach if self.side == "at most" else self.ratio >= self.to_reach
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line that is held against nothing, and kept because its change from run to run tells something."""
+    """A measured value without a limit, kept because its change from run to run is of interest."""
 
-    what: str
+    title: str
     measured: str
     value: float
 
@@ -42,47 +42,47 @@ class Note:
 Line = Figure | Note
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that some work takes."""
+def measure(work: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def median_of(
+def measure_median(
     times: int, work: Callable[[], object], *, before: Callable[[], object] = lambda: None
 ) -> float:
-    """The median of several timings in seconds; `before` each of them is not counted."""
-    taken = []
+    """Return the median of several measurements in seconds. `before` is called before each and not measured."""
+    seconds = []
     for _ in range(times):
         before()
-        taken.append(timed(work))
-    return statistics.median(taken)
+        seconds.append(measure(work))
+    return statistics.median(seconds)
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which a share of the values lies."""
+    """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def show(name: str, lines: Sequence[Line]) -> None:
-    """Print a table."""
+def print_lines(name: str, lines: Sequence[Line]) -> None:
+    """Print the lines of a run as a table."""
     print(f"\n{name}")
-    width = max(len(line.what) for line in lines)
+    width = max(len(line.title) for line in lines)
     for line in lines:
         if isinstance(line, Note):
-            print(f"  {line.what:<{width}}  {line.measured:>24}")
+            print(f"  {line.title:<{width}}  {line.measured:>24}")
             continue
         verdict = "reached" if line.reached else "NOT REACHED"
         print(
-            f"  {line.what:<{width}}  {line.measured:>24}  limit {line.limit:>24}"
+            f"  {line.title:<{width}}  {line.measured:>24}  limit {line.limit:>24}"
             f"  {line.ratio:8.2f} ({line.side} {line.to_reach:g})  {verdict}"
         )
 
 
-def keep(name: str, lines: Sequence[Line]) -> Path:
-    """Write what a run has measured as JSON below `bench/results/`."""
+def save(name: str, lines: Sequence[Line]) -> Path:
+    """Write the lines of a run as JSON to `bench/results/`, and return the path."""
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
@@ -92,7 +92,7 @@ def keep(name: str, lines: Sequence[Line]) -> Path:
         "bench": name,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
-        # What else the machine did: on a busy one, seconds mean little and ratios a little more.
+        # On a busy machine, seconds mean little, and ratios a little more.
         "processors": os.cpu_count(),
         "load": [round(load, 2) for load in os.getloadavg()],
     }

@@ -1,7 +1,7 @@
 """The VM list, page by page through the web server, of a tenant with 1,000 VMs and of one with 100,000.
 
-Both are asked in turns, each by a web server on a database of its own: the small one must not have to wade through
-the rows of the large one, and the machine is not equally busy all the time. No cloud is needed: the rows are seeded.
+Each has a web server and a database of its own, because the queries of the small one must not read the rows of the large
+one. They are requested in turns, because the load of the machine changes. No cloud is needed: the rows are written directly.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-from .figures import Figure, Line, Note, percentile, timed
+from .figures import Figure, Line, Note, measure, percentile
 from .stack import Stack
-from .statements import statements_of
+from .statements import count_statements
 
 if TYPE_CHECKING:
     from tenants.models import User
@@ -33,8 +33,8 @@ PATH = "/api/v1/vms/"
 STATUSES = ("running",) * 6 + ("stopped",) * 3 + ("error",)
 
 
-def listing(stack: Stack) -> list[Line]:
-    """95th percentile of every way to ask for a page, and that it takes the same number of statements."""
+def measure_listing(stack: Stack) -> list[Line]:
+    """Measure the 95th percentile of every query for a page, and check that each takes the same number of statements."""
     from django.db import connection
 
     from api.models import ApiToken
@@ -45,31 +45,33 @@ def listing(stack: Stack) -> list[Line]:
     user = User.objects.create_user("listing")
     Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
     _token, secret = ApiToken.objects.create(user=user, name="bench", expiry=None)
-    _seed(tenant.pk, 0, FEW)
-    questions = _questions()
-    counted = {name: statements_of(partial(_ask_here, user, query)).work for name, query in questions}
-    few = _copied(stack)
-    _seed(tenant.pk, FEW, MANY - FEW)
+    _create_rows(tenant.pk, 0, FEW)
+    queries = _build_queries()
+    counted = {
+        name: count_statements(partial(_request_in_process, user, query)).work for name, query in queries
+    }
+    few = _start_on_copy(stack)
+    _create_rows(tenant.pk, FEW, MANY - FEW)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
-    many = stack.web(workers=1)
+    many = stack.start_web(workers=1)
     lines: list[Line] = []
-    for name, query in questions:
-        now = statements_of(partial(_ask_here, user, query)).work
+    for name, query in queries:
+        now = count_statements(partial(_request_in_process, user, query)).work
         assert now == counted[name], (name, counted[name], now)
         lines += _compare(name, f"{PATH}?{query}", (few, many), secret)
-    lines.append(Note("statements of a page", _shown(counted), max(counted.values())))
+    lines.append(Note("statements of a page", _format_range(counted), max(counted.values())))
     return lines
 
 
-def _questions() -> list[tuple[str, str]]:
-    """Every way to ask that the benchmark knows, with its query."""
+def _build_queries() -> list[tuple[str, str]]:
+    """Return the query string of every kind of page, with its name."""
     from cloudaccounts.models import CloudAccount
     from tenants.models import InformationSystem
 
     system = InformationSystem.objects.get(tenant__slug="listing", name="System 07")
     account = CloudAccount.objects.get(name="listing 2")
-    asked: dict[str, dict[str, object]] = {
+    parameters: dict[str, dict[str, object]] = {
         "first page": {},
         "10th page": {"page": 10},
         "status": {"status": "stopped"},
@@ -92,21 +94,21 @@ def _questions() -> list[tuple[str, str]]:
             "ordering": "-name",
         },
     }
-    return [(name, urlencode(query, doseq=True)) for name, query in asked.items()]
+    return [(name, urlencode(query, doseq=True)) for name, query in parameters.items()]
 
 
 def _compare(name: str, path: str, bases: tuple[str, str], secret: str) -> list[Line]:
-    """Ask both in turns."""
+    """Request a page from both servers in turns."""
     taken: tuple[list[float], list[float]] = ([], [])
     clients = [Client(base, secret) for base in bases]
     for _ in range(5):
         for client in clients:
-            client.ask(path)
+            client.request_page(path)
     for _ in range(TIMES):
         for client, seconds in zip(clients, taken, strict=True):
-            seconds.append(timed(partial(client.ask, path)))
+            seconds.append(measure(partial(client.request_page, path)))
     few, many = (percentile(seconds, 0.95) * 1000 for seconds in taken)
-    middles = " and ".join(f"{percentile(seconds, 0.5) * 1000:.0f}" for seconds in taken)
+    medians = " and ".join(f"{percentile(seconds, 0.5) * 1000:.0f}" for seconds in taken)
     return [
         Figure(
             f"{name}, p95 of {MANY} VMs",
@@ -116,20 +118,20 @@ def _compare(name: str, path: str, bases: tuple[str, str], secret: str) -> list[
             1.5,
             "at most",
         ),
-        Note(f"{name}, p50 of {FEW} and of {MANY}", f"{middles} ms", percentile(taken[1], 0.5) * 1000),
+        Note(f"{name}, p50 of {FEW} and of {MANY}", f"{medians} ms", percentile(taken[1], 0.5) * 1000),
     ]
 
 
 class Client:
-    """Asks one server, each time over a new connection: the server closes one that is idle while the other is asked."""
+    """A client of one server, with a new connection for each request: the server closes idle ones."""
 
     def __init__(self, base: str, secret: str) -> None:
         address = urlsplit(base)
         self.connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
         self.headers = {"Authorization": f"Token {secret}"}
 
-    def ask(self, path: str) -> Any:
-        """One page, with its JSON parsed."""
+    def request_page(self, path: str) -> Any:
+        """Return the parsed JSON of a page."""
         self.connection.request("GET", path, headers=self.headers)
         answer = self.connection.getresponse()
         body = json.loads(answer.read())
@@ -138,7 +140,7 @@ class Client:
         return body
 
 
-def _ask_here(user: User, query: str) -> None:
+def _request_in_process(user: User, query: str) -> None:
     from rest_framework.test import APIClient
 
     browser = APIClient(SERVER_NAME="localhost")
@@ -147,13 +149,13 @@ def _ask_here(user: User, query: str) -> None:
     assert answer.status_code == 200, answer.content
 
 
-def _shown(counted: dict[str, int]) -> str:
+def _format_range(counted: dict[str, int]) -> str:
     low, high = min(counted.values()), max(counted.values())
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _copied(stack: Stack) -> str:
-    """A web server on a copy of the database as it is now."""
+def _start_on_copy(stack: Stack) -> str:
+    """Start a web server on a copy of the database as it is now, and return its address."""
     from django.db import connection
 
     copy = "listing_of_few"
@@ -161,20 +163,20 @@ def _copied(stack: Stack) -> str:
         cursor.execute("VACUUM ANALYZE")
         name = connection.settings_dict["NAME"]
     connection.close()
-    # Nobody may be connected to what is copied.
+    # No session may be connected to a database that is copied.
     with _connected_to("template1") as cursor:
         cursor.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
-    whole = os.environ["DATABASE_URL"]
-    os.environ["DATABASE_URL"] = urlsplit(whole)._replace(path=f"/{copy}").geturl()
+    original = os.environ["DATABASE_URL"]
+    os.environ["DATABASE_URL"] = urlsplit(original)._replace(path=f"/{copy}").geturl()
     try:
-        return stack.web(workers=1)
+        return stack.start_web(workers=1)
     finally:
-        os.environ["DATABASE_URL"] = whole
+        os.environ["DATABASE_URL"] = original
 
 
 @contextmanager
 def _connected_to(database: str) -> Iterator[Any]:
-    """A cursor on another database of the same server, outside of any transaction."""
+    """Open a cursor on another database of the same server, outside of any transaction."""
     from django.db import connection
 
     other = connection.copy()
@@ -186,8 +188,8 @@ def _connected_to(database: str) -> Iterator[Any]:
         other.close()
 
 
-def _seed(tenant_id: UUID, first: int, count: int) -> None:
-    """So many VMs, spread evenly over systems, accounts, statuses and addresses."""
+def _create_rows(tenant_id: UUID, first: int, count: int) -> None:
+    """Create this many VMs, spread evenly over systems, accounts, statuses and addresses."""
     from django.utils import timezone
 
     from cloudaccounts.models import CloudAccount
@@ -218,7 +220,7 @@ def _seed(tenant_id: UUID, first: int, count: int) -> None:
     for begin in range(first, first + count, 5000):
         VirtualMachine.objects.bulk_create(
             VirtualMachine(
-                # Neither by system nor by account do they come in the order of their names.
+                # Systems and accounts do not follow the order of the names.
                 information_system=systems[number * 7 % SYSTEMS],
                 account=accounts[number // 3 % ACCOUNTS],
                 region="RegionOne",

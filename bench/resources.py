@@ -1,8 +1,7 @@
 """Resource sync of 50,000 resources of mixed types: the first one, one that finds nothing changed, one that finds 1 %.
 
-Each is held against the least that anybody could do: ask for the very same pages with a bare HTTP client and parse them,
-then COPY the very same rows into tables of the same columns and indexes. Limit and sync are taken in turns, as the machine
-is not equally busy all the time.
+Each is compared with the necessary minimum: fetch and parse the same pages with a bare HTTP client, and COPY the same rows
+into tables of the same columns and indexes. Limit and sync are measured in turns, because the load of the machine changes.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .cloud import account_at, bare_session, control_api
-from .figures import Figure, Line, Note, timed
+from .cloud import call_control_api, create_account, open_bare_session
+from .figures import Figure, Line, Note, measure
 from .stack import REPOSITORY, Stack
-from .statements import statements_of
+from .statements import count_statements
 
 if TYPE_CHECKING:
     from cloudaccounts.models import CloudAccount
 
-# Of each 50,000. A server has a port besides, and a volume on it; the rest of a region's types have a few objects each.
-MIX = {
+# The objects of 50,000. Each server has a port and a volume; the types that are missing here have a few objects each.
+COUNTS = {
     "servers": 10_000,
     "ports": 10_000,
     "volumes": 8_000,
@@ -42,49 +41,49 @@ FEW = 5_000
 MANY = 50_000
 TIMES = 3
 CHANGED = 0.01
-MOST_GROWTH_MB = 50
+MAX_GROWTH_MB = 50
 DAY = 86_400
 TABLES = ("cloudaccounts_cloudresource", "cloudaccounts_resourcelink")
 
 
-def resources(stack: Stack) -> list[Line]:
-    """First and repeated syncs of many, and what the syncing process needs of memory for few and for many."""
+def measure_resource_sync(stack: Stack) -> list[Line]:
+    """Measure first and repeated syncs of many resources, and the memory of a first sync of few and of many."""
     from portal.celery import freeze_garbage_collector
 
     lines: list[Line] = []
-    grown: list[float] = []
+    growth: list[float] = []
     freeze_garbage_collector()  # As in a worker.
     for count in (FEW, MANY):
-        url, account = _prepare(stack, count)
+        url, account = _create_cloud(stack, count)
         if count == MANY:
-            lines += _syncs(url, account)
-        grown.append(_memory_of_a_first_sync(account))
-        lines.append(Note(f"{count}, first: memory of the process grows", f"{grown[-1]:.0f} MB", grown[-1]))
-    more = grown[1] - grown[0]
+            lines += _measure_syncs(url, account)
+        growth.append(_measure_memory_growth(account))
+        lines.append(Note(f"{count}, first: memory of the process grows", f"{growth[-1]:.0f} MB", growth[-1]))
+    more = growth[1] - growth[0]
     lines.append(
         Figure(
             f"memory of a first sync, from {FEW} to {MANY}",
             f"+{more:.0f} MB",
-            f"{MOST_GROWTH_MB} MB",
+            f"{MAX_GROWTH_MB} MB",
             more,
-            MOST_GROWTH_MB,
+            MAX_GROWTH_MB,
             "at most",
         )
     )
     return lines
 
 
-def _prepare(stack: Stack, count: int) -> tuple[str, CloudAccount]:
-    """A cloud with so many objects, whose servers hang together with volumes, ports, groups and keys; and its account."""
-    url = stack.simulator()
-    control_api(url, "POST", "clock", {"token_seconds": 30 * DAY})
-    wanted = {kind: many * count // MANY for kind, many in MIX.items()}
-    servers = wanted.pop("servers")
+def _create_cloud(stack: Stack, count: int) -> tuple[str, CloudAccount]:
+    """Create a cloud with this many objects, whose servers have volumes, ports, groups and keys, and its account."""
+    url = stack.start_simulator()
+    call_control_api(url, "POST", "clock", {"token_seconds": 30 * DAY})
+    counts = {kind: number * count // MANY for kind, number in COUNTS.items()}
+    servers = counts.pop("servers")
     shared = {
         "project": "demo",
         "metadata": {"application": "shop", "cost-center": "4711", "tier": "backend"},
     }
-    found = control_api(url, "POST", "seed", {**shared, **wanted})
+    found = call_control_api(url, "POST", "seed", {**shared, **counts})
     volumes, keys = found["volumes"], found["keypairs"]
     attached = "os-extended-volumes:volumes_attached"
     raw = [
@@ -94,12 +93,12 @@ def _prepare(stack: Stack, count: int) -> tuple[str, CloudAccount]:
         }
         for number in range(servers)
     ]
-    control_api(url, "POST", "seed", {**shared, "tags": ["shop", "backend"], "raw": {"servers": raw}})
-    return url, account_at(url, url)
+    call_control_api(url, "POST", "seed", {**shared, "tags": ["shop", "backend"], "raw": {"servers": raw}})
+    return url, create_account(url, url)
 
 
 def _sync(account: CloudAccount) -> dict[str, int]:
-    """Sync every type, as the schedule does it; how many resources are new, changed and as before."""
+    """Sync every type, as the schedule does, and return how many resources were created, updated and unchanged."""
     from cloudaccounts.registry import list_synced_types
     from cloudaccounts.sync.resources import sync_resource
 
@@ -114,11 +113,11 @@ def _sync(account: CloudAccount) -> dict[str, int]:
     return counts
 
 
-def _syncs(url: str, account: CloudAccount) -> list[Line]:
-    control_api(url, "DELETE", "requests")
-    first = statements_of(lambda: _sync(account))
-    fetch = _fetcher(url)
-    rows = [_copied_out(table, account) for table in TABLES]
+def _measure_syncs(url: str, account: CloudAccount) -> list[Line]:
+    call_control_api(url, "DELETE", "requests")
+    first = count_statements(lambda: _sync(account))
+    fetch = _make_fetcher(url)
+    rows = [_copy_out(table, account) for table in TABLES]
     total, links = (table.count(b"\n") for table in rows)
     lines: list[Line] = [
         Note("resources", str(total), total),
@@ -128,18 +127,18 @@ def _syncs(url: str, account: CloudAccount) -> list[Line]:
     fetching, copying = [], []
 
     def limit() -> float:
-        fetching.append(timed(fetch))
-        copying.append(_copied_in(rows))
+        fetching.append(measure(fetch))
+        copying.append(_copy_in(rows))
         return fetching[-1] + copying[-1]
 
-    some = int(total * CHANGED)
+    changed = int(total * CHANGED)
     for what, before, expected, to_reach in (
-        ("first", partial(_forget, account), {"created": total, "updated": 0, "unchanged": 0}, 3.0),
+        ("first", partial(_delete_resources, account), {"created": total, "updated": 0, "unchanged": 0}, 3.0),
         ("nothing changed", int, {"created": 0, "updated": 0, "unchanged": total}, 1.5),
         (
             "1 % changed",
-            partial(_differ, account, some),
-            {"created": 0, "updated": some, "unchanged": total - some},
+            partial(_change_rows, account, changed),
+            {"created": 0, "updated": changed, "unchanged": total - changed},
             1.5,
         ),
     ):
@@ -147,11 +146,11 @@ def _syncs(url: str, account: CloudAccount) -> list[Line]:
         for _ in range(TIMES):
             limits.append(limit())
             before()
-            runs.append(timed(partial(_expect, account, expected)))
-        lines += _compared(f"{total}, {what}", limits, runs, to_reach)
+            runs.append(measure(partial(_sync_and_check, account, expected)))
+        lines += _compare(f"{total}, {what}", limits, runs, to_reach)
         if what != "first":
             before()
-            sent = statements_of(lambda: _sync(account))
+            sent = count_statements(lambda: _sync(account))
             lines.append(Note(f"{total}, {what}: statements", str(sent), sent.round_trips))
     for what, seconds in (("fetch + parse", fetching), ("COPY", copying)):
         taken = statistics.median(seconds)
@@ -159,7 +158,7 @@ def _syncs(url: str, account: CloudAccount) -> list[Line]:
     return lines
 
 
-def _compared(
+def _compare(
     what: str, limits: Sequence[float], runs: Sequence[float], to_reach: float
 ) -> Iterable[Figure | Note]:
     limit, taken = statistics.median(limits), statistics.median(runs)
@@ -168,22 +167,22 @@ def _compared(
     yield Note(f"{what}: best against best", f"{best:.2f} ({min(runs):.3f} s)", best)
 
 
-def _expect(account: CloudAccount, expected: dict[str, int]) -> None:
+def _sync_and_check(account: CloudAccount, expected: dict[str, int]) -> None:
     counts = _sync(account)
     assert counts == expected, (counts, expected)
 
 
-def _fetcher(url: str) -> Callable[[], None]:
-    """Asks again for every page that the syncs have asked for since the log was emptied, and parses it; nothing more."""
-    asked = [
+def _make_fetcher(url: str) -> Callable[[], None]:
+    """Return a function that fetches and parses every page that the syncs have requested since the log was emptied."""
+    addresses = [
         f"{url}{entry['path']}" + (f"?{entry['query']}" if entry["query"] else "")
-        for entry in control_api(url, "GET", "requests")["requests"]
+        for entry in call_control_api(url, "GET", "requests")["requests"]
         if entry["method"] == "GET" and entry["service"] != "identity" and entry["status"] == 200
     ]
-    session, _endpoints = bare_session(url)
+    session, _endpoints = open_bare_session(url)
 
     def fetch() -> None:
-        for address in asked:
+        for address in addresses:
             answer = session.get(address, timeout=30)
             assert answer.status_code == 200, address
             json.loads(answer.content)
@@ -192,8 +191,8 @@ def _fetcher(url: str) -> Callable[[], None]:
     return fetch
 
 
-def _copied_out(table: str, account: CloudAccount) -> bytes:
-    """The rows of an account as COPY has them."""
+def _copy_out(table: str, account: CloudAccount) -> bytes:
+    """Return the rows of an account in the format of COPY."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -203,8 +202,8 @@ def _copied_out(table: str, account: CloudAccount) -> bytes:
         return rows.getvalue()
 
 
-def _copied_in(rows: Sequence[bytes]) -> float:
-    """Seconds that it takes to COPY rows into empty tables of the same columns and indexes, and to commit that."""
+def _copy_in(rows: Sequence[bytes]) -> float:
+    """Return the seconds that it takes to COPY rows into empty tables of the same columns and indexes, and to commit."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -216,11 +215,11 @@ def _copied_in(rows: Sequence[bytes]) -> float:
             for table, lines in zip(TABLES, rows, strict=True):
                 cursor.copy_expert(f"COPY bench_{table} FROM STDIN", io.BytesIO(lines))
 
-        return timed(copy_in)
+        return measure(copy_in)
 
 
-def _forget(account: CloudAccount) -> None:
-    """As if the account had never been synced, and as if that were long ago: nothing of before is left to be cleaned."""
+def _delete_resources(account: CloudAccount) -> None:
+    """Delete all resources and vacuum, as if the account had never been synced."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -231,8 +230,8 @@ def _forget(account: CloudAccount) -> None:
         cursor.execute("VACUUM ANALYZE cloudaccounts_cloudresource")
 
 
-def _differ(account: CloudAccount, count: int) -> None:
-    """Let so many rows, of all types in turn, say something else than the cloud."""
+def _change_rows(account: CloudAccount, count: int) -> None:
+    """Change this many rows, of all types in turn, so that they differ from the cloud."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -245,14 +244,14 @@ def _differ(account: CloudAccount, count: int) -> None:
         )
 
 
-def _memory_of_a_first_sync(account: CloudAccount) -> float:
-    """Megabytes by which the memory of a process that has loaded everything grows at most in a sync that writes all."""
-    _forget(account)
-    told = subprocess.run(
+def _measure_memory_growth(account: CloudAccount) -> float:
+    """Return the megabytes by which the memory of a process grows in a sync that writes every resource."""
+    _delete_resources(account)
+    result = subprocess.run(
         [sys.executable, "-m", "bench.sync_alone", str(account.pk), "resources"],
         cwd=REPOSITORY,
         check=True,
         capture_output=True,
         text=True,
     )
-    return float(told.stdout)
+    return float(result.stdout)

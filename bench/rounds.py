@@ -1,4 +1,4 @@
-"""When the poller ran, told by the worker, and which requests of the simulator's log fall into which round."""
+"""The runs of the poller, recorded by its worker, and the requests of each in the simulator's log."""
 
 from __future__ import annotations
 
@@ -10,50 +10,52 @@ from typing import Any
 import redis
 from celery.signals import task_postrun, task_prerun
 
-from .commands import client
+from .commands import get_redis_client
 
 POLLS = "bench:polls"
 _begun: dict[str, float] = {}
 
 
 @task_prerun.connect
-def note_begin(task_id: str, task: Any, **_signal: Any) -> None:
-    """Remember when a run of the poller began."""
+def record_begin(task_id: str, task: Any, **_signal: Any) -> None:
+    """Keep the time at which a run of the poller began."""
     if task.name == "tasks.poll":
         _begun[task_id] = time.time()
 
 
 @task_postrun.connect
-def note_end(task_id: str, task: Any, **_signal: Any) -> None:
-    """Tell when a run of the poller began and ended."""
+def record_end(task_id: str, task: Any, **_signal: Any) -> None:
+    """Record the times at which a run of the poller began and ended."""
     if task.name == "tasks.poll":
-        client().rpush(POLLS, f"{_begun.pop(task_id)} {time.time()}")
+        get_redis_client().rpush(POLLS, f"{_begun.pop(task_id)} {time.time()}")
 
 
-def runs_of(broker: redis.Redis) -> list[tuple[float, float]]:
-    """From when to when the poller ran, each time, since the last time that somebody asked."""
-    noted: Any = broker.lrange(POLLS, 0, -1)
+def read_poller_runs(broker: redis.Redis) -> list[tuple[float, float]]:
+    """Return begin and end of each run of the poller since the last call, and delete them."""
+    recorded: Any = broker.lrange(POLLS, 0, -1)
     broker.delete(POLLS)
-    return sorted((float(begun), float(ended)) for begun, ended in (line.split() for line in noted))
+    return sorted((float(begun), float(ended)) for begun, ended in (line.split() for line in recorded))
 
 
-def rounds_of(runs: Sequence[tuple[float, float]], log: Sequence[dict[str, Any]]) -> list[Counter[str]]:
-    """Requests by kind ("list", "get") of every run that asked the cloud anything.
+def count_requests_by_round(
+    runs: Sequence[tuple[float, float]], log: Sequence[dict[str, Any]]
+) -> list[Counter[str]]:
+    """Count the requests by kind ("list", "get") of every run that sent any.
 
-    There is one scope and so at most one run that asks at a time, but runs overlap: one that finds the scope taken
-    lies within the holder's and asks nothing, and the next round may begin while the last one is still being put away.
+    There is one scope, so at most one run sends requests at a time. But runs overlap: one that finds the scope owned lies
+    within the owner's run and sends nothing, and the next round may begin before the last one has ended.
     """
-    asked: dict[tuple[float, float], Counter[str]] = {}
+    counts: dict[tuple[float, float], Counter[str]] = {}
     for entry in log:
         kind = _kind(entry)
         if kind is None:
             continue
-        around = [run for run in runs if run[0] <= entry["time"] <= run[1]]
-        holders = [run for run in around if not any(_is_within(run, other) for other in around)]
-        # A get outside of any run is a step's own: it counts for no round.
+        overlapping = [run for run in runs if run[0] <= entry["time"] <= run[1]]
+        holders = [run for run in overlapping if not any(_is_within(run, other) for other in overlapping)]
+        # A get outside of every run was sent by a step: it counts for no round.
         if holders:
-            asked.setdefault(max(holders), Counter())[kind] += 1
-    return [asked[run] for run in sorted(asked)]
+            counts.setdefault(max(holders), Counter())[kind] += 1
+    return [counts[run] for run in sorted(counts)]
 
 
 def _is_within(run: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -1,4 +1,4 @@
-"""The portal's settings, with one more view: the bare one that others are held against."""
+"""The portal's settings, with a bare view that others are compared with, and without limits of request rates."""
 
 from portal.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The servers that a benchmark runs against: its own, on free ports, in a temporary folder, gone at the end.
+"""The servers of a benchmark, on free ports and in a temporary folder that is removed at the end.
 
 Django reads its settings when it is set up, so `Stack()` must come before anything of Django is imported.
 """
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from devserver import launch
@@ -25,14 +26,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def free_port() -> int:
-    """A port that is free at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 class Stack:
-    """PostgreSQL (durable, as in `make up`), Valkey, and on demand the simulator, web and workers."""
+    """PostgreSQL (durable, as in `make up`) and Valkey; on demand the simulator, a web process and workers."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="portal-bench-"))
@@ -74,19 +75,19 @@ class Stack:
 
         call_command("migrate", verbosity=0)
 
-    def wait(self, ready: object, what: str, seconds: float = 40) -> None:
-        """Wait for something to be ready, or end with what it wrote last."""
+    def wait(self, is_ready: Callable[[], object], what: str, seconds: float = 40) -> None:
+        """Wait until a server is ready. Exits with the ends of the logs if it does not get ready in time."""
         until = time.monotonic() + seconds
-        while not ready():  # type: ignore[operator]
+        while not is_ready():
             if time.monotonic() > until:
                 logs = "\n".join(launch.read_last_lines(log, 10) for log in self.folder.glob("*.log"))
                 sys.exit(f"{what} did not start:\n{logs}")
             time.sleep(0.05)
 
-    def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
-        """Start one of our own programs."""
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a Python module as a program."""
         process = launch.start(
-            [sys.executable, "-m", *words],
+            [sys.executable, "-m", *arguments],
             log=self.folder / f"{name}.log",
             folder=REPOSITORY,
             environment=os.environ,
@@ -95,17 +96,17 @@ class Stack:
         self.running.append(process)
         return process
 
-    def simulator(self) -> str:
-        """Start the simulated cloud; its address."""
+    def start_simulator(self) -> str:
+        """Start the simulated cloud, and return its address."""
         port = free_port()
-        # A seed of its own: two simulators of one run must not hand out the same ids.
+        # The port as seed: two simulators of one run must not give out the same ids.
         self.start("simulator", "simulator", "--port", str(port), "--seed", str(port))
         url = f"http://127.0.0.1:{port}"
         self.wait(lambda: answers(f"{url}/_control/objects"), "The simulator")
         return url
 
-    def web(self, workers: int = 2, threads: int = 16, module: str = "portal.wsgi") -> str:
-        """Start gunicorn; its address."""
+    def start_web(self, workers: int = 2, threads: int = 16, module: str = "portal.wsgi") -> str:
+        """Start gunicorn, and return its address."""
         port = free_port()
         self.start(
             "web",
@@ -123,10 +124,10 @@ class Stack:
         self.wait(lambda: answers(f"http://127.0.0.1:{port}/health/live"), "The web process")
         return f"http://127.0.0.1:{port}"
 
-    def worker(
+    def start_worker(
         self, queues: str, concurrency: int, include: str = "bench.commands"
     ) -> subprocess.Popen[bytes]:
-        """Start a Celery worker, with modules of the benchmark in it, and wait until it answers."""
+        """Start a Celery worker that includes modules of the benchmark, and wait until it answers."""
         from portal.celery import app
 
         name = f"bench-{secrets.token_hex(3)}@localhost"
@@ -151,12 +152,12 @@ class Stack:
         return process
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """End one of them."""
+        """End a program."""
         self.running.remove(process)
         launch.end(process, stop_signal=signal.SIGTERM, seconds=10)
 
     def stop(self) -> None:
-        """End everything and remove the folder."""
+        """End every program and server, and remove the folder."""
         for process in reversed(self.running):
             launch.end(process, stop_signal=signal.SIGINT, seconds=10)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How many SQL statements some work sends, counted in this process."""
+"""The count of the SQL statements that a call sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Statements that read or write, and what frames them. Each of the three is a round trip to the database."""
+    """Statements that read or write, and those that begin and commit. Each is a round trip to the database."""
 
     work: int
     begins: int
@@ -16,18 +16,18 @@ class Statements:
 
     @property
     def round_trips(self) -> int:
-        """All of them."""
+        """Return the sum of all three."""
         return self.work + self.begins + self.commits
 
     def __str__(self) -> str:
         return f"{self.work} + {self.begins} BEGIN, {self.commits} COMMIT"
 
 
-def statements_of(work: Callable[[], object]) -> Statements:
-    """Count what some work sends over the default connection.
+def count_statements(work: Callable[[], object]) -> Statements:
+    """Count the statements that a call sends over the default connection.
 
-    Django keeps only the last 9,000 statements, so the work must stay below that. What it sends around its own
-    log, such as the look whether a connection is alive, is not counted.
+    Django keeps only the last 9,000 statements, so the call must send fewer. Statements that Django does not log, such
+    as the check whether a connection is alive, are not counted.
     """
     from django.db import connection
     from django.test.utils import CaptureQueriesContext

@@ -1,7 +1,7 @@
-"""Status sync of 10,000 and 50,000 VMs against bare fetching and parsing of the same pages, and against one GET each.
+"""Status sync of 10,000 and 50,000 VMs, compared with bare fetching and parsing of the same pages, and with one GET each.
 
-A full run lists all servers, a run of changes those that Nova says have changed. The limit is taken in turns with
-what is held against it, as the machine is not equally busy all the time.
+A full run lists all servers, a run of changes only those that Nova lists as changed. Limit and sync are measured in turns,
+because the load of the machine changes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .cloud import bare_session, control_api, seeded_vms
-from .figures import Figure, Line, Note, median_of, timed
+from .cloud import call_control_api, create_vms, open_bare_session
+from .figures import Figure, Line, Note, measure, measure_median
 from .stack import REPOSITORY, Stack
 
 if TYPE_CHECKING:
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 VMS = 10_000
 MANY = 50_000
 DAY = 86_400
-# As the listing of resources: what a sync keeps in memory must not be the fleet.
-MOST_GROWTH_MB = 50
+# A sync must not keep the whole fleet in memory.
+MAX_GROWTH_MB = 50
 
 
-def _prepare(stack: Stack, count: int = VMS) -> tuple[str, CloudAccount]:
-    """A cloud whose servers changed last a day ago: what a listing of changes shows is what a benchmark changes."""
-    url = stack.simulator()
-    control_api(url, "POST", "clock", {"advance_seconds": -DAY, "token_seconds": 30 * DAY})
-    account = seeded_vms(url, url, count)[0].account
-    control_api(url, "POST", "clock", {"advance_seconds": DAY})
+def _create_cloud(stack: Stack, count: int = VMS) -> tuple[str, CloudAccount]:
+    """Create a cloud whose servers changed a day ago, so that a listing of changes has only those of the benchmark."""
+    url = stack.start_simulator()
+    call_control_api(url, "POST", "clock", {"advance_seconds": -DAY, "token_seconds": 30 * DAY})
+    account = create_vms(url, url, count)[0].account
+    call_control_api(url, "POST", "clock", {"advance_seconds": DAY})
     from cloudaccounts import connect
 
-    # A connection remembers for an hour how far back the cloud's clock was, and would ask for a day of changes.
-    connect._open_clouds.clear()  # noqa: SLF001 - as a process does that begins now.
+    # A connection keeps the offset of the cloud's clock for an hour, and would list the changes of a day.
+    connect._open_clouds.clear()  # noqa: SLF001 - as in a new process.
     return url, account
 
 
-def _bare_fetcher(url: str, expected: int) -> Callable[[], None]:
-    """Fetches and parses every page with a bare HTTP client that is logged in already."""
-    session, endpoints = bare_session(url)
+def _make_fetcher(url: str, expected: int) -> Callable[[], None]:
+    """Return a function that fetches and parses every page with a bare HTTP client that is logged in."""
+    session, endpoints = open_bare_session(url)
     compute = endpoints["compute"]
 
     def fetch() -> None:
@@ -62,35 +62,35 @@ def _bare_fetcher(url: str, expected: int) -> Callable[[], None]:
     return fetch
 
 
-def sync(stack: Stack) -> list[Line]:
-    """Full runs and runs of changes, of few and of many VMs, and what the syncing process needs of memory."""
+def measure_status_sync(stack: Stack) -> list[Line]:
+    """Measure full runs and runs of changes, of few and of many VMs, and the memory of the process."""
     lines: list[Line] = []
-    grown: list[float] = []
+    growth: list[float] = []
     for count, times in ((VMS, 5), (MANY, 3)):
-        url, account = _prepare(stack, count)
-        lines += _full_runs(url, account, count, times)
-        lines += _runs_of_changes(url, account, count, times)
-        grown.append(_memory_of_a_run(account))
+        url, account = _create_cloud(stack, count)
+        lines += _measure_full_runs(url, account, count, times)
+        lines += _measure_change_runs(url, account, count, times)
+        growth.append(_measure_memory_growth(account))
         lines.append(
-            Note(f"{count} VMs, all changed: memory of the process grows", f"{grown[-1]:.0f} MB", grown[-1])
+            Note(f"{count} VMs, all changed: memory of the process grows", f"{growth[-1]:.0f} MB", growth[-1])
         )
-    more = grown[1] - grown[0]
+    more = growth[1] - growth[0]
     lines.append(
         Figure(
             f"memory of a full run, from {VMS} to {MANY} VMs",
             f"+{more:.0f} MB",
-            f"{MOST_GROWTH_MB} MB",
+            f"{MAX_GROWTH_MB} MB",
             more,
-            MOST_GROWTH_MB,
+            MAX_GROWTH_MB,
             "at most",
         )
     )
     return lines
 
 
-def _full_runs(url: str, account: CloudAccount, count: int, times: int) -> list[Figure]:
-    """Nothing, 1 % and everything changed."""
-    fetch = _bare_fetcher(url, count)
+def _measure_full_runs(url: str, account: CloudAccount, count: int, times: int) -> list[Figure]:
+    """Measure full runs that find nothing, 1 % and everything changed."""
+    fetch = _make_fetcher(url, count)
     fetch()
     _run(account, count, full=True)
     figures = []
@@ -101,9 +101,9 @@ def _full_runs(url: str, account: CloudAccount, count: int, times: int) -> list[
     ):
         limits, runs = [], []
         for _ in range(times):
-            limits.append(timed(fetch))
-            _differ(_ids(account, share))
-            runs.append(timed(lambda: _run(account, count, full=True)))
+            limits.append(measure(fetch))
+            _change_rows(_select_vms(account, share))
+            runs.append(measure(lambda: _run(account, count, full=True)))
         limit, taken = statistics.median(limits), statistics.median(runs)
         figures.append(
             Figure(
@@ -118,20 +118,20 @@ def _full_runs(url: str, account: CloudAccount, count: int, times: int) -> list[
     return figures
 
 
-def _runs_of_changes(url: str, account: CloudAccount, count: int, times: int) -> list[Note]:
-    """Runs between full ones, when nothing has changed in the cloud and when 1 % has."""
+def _measure_change_runs(url: str, account: CloudAccount, count: int, times: int) -> list[Note]:
+    """Measure the runs between full ones, when nothing has changed in the cloud and when 1 % has."""
     notes = []
     for what, share in (("nothing changed", 0.0), ("1 % changed", 0.01)):
-        ids = _ids(account, share)
-        for server_id in _servers_of(ids):
-            control_api(url, "PATCH", f"servers/{server_id}", {"status": "PAUSED"})
+        ids = _select_vms(account, share)
+        for server_id in _list_servers(ids):
+            call_control_api(url, "PATCH", f"servers/{server_id}", {"status": "PAUSED"})
         taken = []
         for _ in range(times):
-            # The cloud says the same each time: it is the rows that are set back, so that there is something to write.
-            _differ(ids)
-            control_api(url, "DELETE", "requests")
-            taken.append(timed(partial(_run, account, len(ids), full=False)))
-        asked = control_api(url, "GET", "requests")["counts"]["total"]
+            # The cloud lists the same changes each time. The rows are reset, so that the run has something to write.
+            _change_rows(ids)
+            call_control_api(url, "DELETE", "requests")
+            taken.append(measure(partial(_run, account, len(ids), full=False)))
+        asked = call_control_api(url, "GET", "requests")["counts"]["total"]
         seconds = statistics.median(taken)
         notes += [
             Note(f"{count} VMs, run of changes, {what}", f"{seconds * 1000:.0f} ms", seconds * 1000),
@@ -140,34 +140,34 @@ def _runs_of_changes(url: str, account: CloudAccount, count: int, times: int) ->
     return notes
 
 
-def _memory_of_a_run(account: CloudAccount) -> float:
-    """Megabytes by which the memory of a process that has loaded everything grows at most in a full run that writes all."""
-    _differ(_ids(account, 1.0))
-    told = subprocess.run(
+def _measure_memory_growth(account: CloudAccount) -> float:
+    """Return the megabytes by which the memory of a process grows in a full run that writes every VM."""
+    _change_rows(_select_vms(account, 1.0))
+    result = subprocess.run(
         [sys.executable, "-m", "bench.sync_alone", str(account.pk)],
         cwd=REPOSITORY,
         check=True,
         capture_output=True,
         text=True,
     )
-    return float(told.stdout)
+    return float(result.stdout)
 
 
-def _ids(account: CloudAccount, share: float) -> list[Any]:
+def _select_vms(account: CloudAccount, share: float) -> list[Any]:
     from vms.models import VirtualMachine
 
     vms = VirtualMachine.objects.filter(account=account).order_by("pk")
     return list(vms.values_list("pk", flat=True)[: int(vms.count() * share)])
 
 
-def _servers_of(ids: Sequence[Any]) -> list[str]:
+def _list_servers(ids: Sequence[Any]) -> list[str]:
     from vms.models import VirtualMachine
 
     return [str(vm.openstack_id) for vm in VirtualMachine.objects.filter(pk__in=ids)]
 
 
-def _differ(ids: Sequence[Any]) -> None:
-    """Let rows say something else than the cloud."""
+def _change_rows(ids: Sequence[Any]) -> None:
+    """Change rows, so that they differ from the cloud."""
     from django.db.models.functions import Now
 
     from vms.models import VirtualMachine
@@ -175,13 +175,13 @@ def _differ(ids: Sequence[Any]) -> None:
     VirtualMachine.objects.filter(pk__in=ids).update(status="suspended", reading="", written_at=Now())
 
 
-def sync_naive(stack: Stack) -> list[Figure]:
-    """The listing against what one would write first: one GET and one look at the row for each VM."""
+def measure_naive_sync(stack: Stack) -> list[Figure]:
+    """Compare the listing with the naive way: one GET and one query for each VM."""
     from cloudaccounts.connect import open_cloud
     from vms.models import VirtualMachine
     from vms.sync.server_columns import map_server_columns
 
-    _url, account = _prepare(stack)
+    _url, account = _create_cloud(stack)
     ids = list(VirtualMachine.objects.filter(account=account).values_list("openstack_id", flat=True))
 
     def one_by_one() -> None:
@@ -194,8 +194,8 @@ def sync_naive(stack: Stack) -> list[Figure]:
                 vm.save()
 
     _run(account, VMS, full=True)
-    taken = median_of(3, lambda: _run(account, VMS, full=True))
-    naive = timed(one_by_one)
+    taken = measure_median(3, lambda: _run(account, VMS, full=True))
+    naive = measure(one_by_one)
     return [
         Figure(
             f"{VMS} VMs by one listing",

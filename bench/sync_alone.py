@@ -1,8 +1,7 @@
-"""`python -m bench.sync_alone ACCOUNT [resources]`: one full sync in a process of its own; by how many megabytes it grew.
+"""`python -m bench.sync_alone ACCOUNT [resources]`: run one full sync, and print by how many megabytes this process grew.
 
-It is the status sync of the VMs, or that of every type of resource.
-
-The process has logged in and has listed a page before, so that what grows is the run's own and not that of libraries.
+It is the status sync of VMs, or the sync of every type of resource. The process logs in and lists a page before it is
+measured, so that the memory of libraries is not counted.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from pathlib import Path
 import django
 
 
-def main(account_id: int, what: str = "vms") -> None:
-    """Tell the growth of the peak of this process's resident memory, on its standard output."""
+def main(account_id: int, kind: str = "vms") -> None:
+    """Print the growth of the peak of this process's resident memory."""
     django.setup()
     from cloudaccounts.connect import open_cloud
     from cloudaccounts.models import CloudAccount
@@ -26,10 +25,10 @@ def main(account_id: int, what: str = "vms") -> None:
     freeze_garbage_collector()
     account = CloudAccount.objects.get(pk=account_id)
     next(iter(open_cloud(account, "RegionOne").compute.reading_pages(page_size=1)))
-    # Not `getrusage`: its peak outlives `exec`, so it would be that of the process that has started this one.
-    Path("/proc/self/clear_refs").write_text("5")  # The peak is from now on that of what comes.
+    # Not `getrusage`: its peak survives `exec`, so it would be that of the parent process.
+    Path("/proc/self/clear_refs").write_text("5")  # Reset the peak.
     before = _peak_kilobytes()
-    if what == "vms":
+    if kind == "vms":
         run = sync_region(account_id, "RegionOne", full=True)
         assert run is not None
         assert run.state == "success", run.message

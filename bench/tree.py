@@ -1,7 +1,7 @@
-"""Trees of 1,000 children of one step, against as many jobs of one step that nobody is the parent of.
+"""Trees of 1,000 children of one step, compared with as many jobs of one step without a parent.
 
-No limit for them is in the table of benchmarks; the one here is ours: a child costs at most twice what a job alone
-costs, as its end also counts at its parent and lets the next one go.
+A child may cost at most twice as much as a job without a parent, because its end is also counted at its parent and
+releases the next child.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from devserver import launch
 
-from .figures import Figure, Line, Note, timed
+from .figures import Figure, Line, Note, measure
 from .stack import Stack
-from .statements import Statements, statements_of
-from .waiting import until_all_ended
+from .statements import Statements, count_statements
+from .waiting import wait_until_all_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,30 +33,30 @@ AT_ONCE = 50
 MEGABYTE = 1024 * 1024
 
 
-def tree(stack: Stack) -> list[Line]:
-    """Throughput, statements a child, memory, reading a tree, and taking one back."""
+def measure_trees(stack: Stack) -> list[Line]:
+    """Measure the throughput, the statements of a child, the memory, and how long it takes to read and to undo a tree."""
     lines: list[Line] = []
-    few, some = _statements(20), _statements(120)
-    each = (some.work - few.work) / 100
+    small, large = _count_tree_statements(20), _count_tree_statements(120)
+    each = (large.work - small.work) / 100
     lines += [
         Note("statements a child, from birth to end", f"{each:.2f}", each),
-        Note("round trips a child", f"{(some.round_trips - few.round_trips) / 100:.2f}",
-             (some.round_trips - few.round_trips) / 100),
-        Note("commits a child, claims not counted", f"{(some.commits - few.commits) / 100:.2f}",
-             (some.commits - few.commits) / 100),
-        *_reading(),
+        Note("round trips a child", f"{(large.round_trips - small.round_trips) / 100:.2f}",
+             (large.round_trips - small.round_trips) / 100),
+        Note("commits a child, claims not counted", f"{(large.commits - small.commits) / 100:.2f}",
+             (large.commits - small.commits) / 100),
+        *_measure_reading(),
     ]  # fmt: skip
-    _drain(stack)
+    _drain_queues(stack)
 
-    worker = stack.worker("jobs,polling", concurrency=2)
-    _grow("warm", FEWER)
-    until_all_ended()
-    # In turns, as the machine is not equally busy all the time.
-    alone, grown = [], []
+    worker = stack.start_worker("jobs,polling", concurrency=2)
+    _submit_tree("warm", FEWER)
+    wait_until_all_ended()
+    # In turns, because the load of the machine changes.
+    alone, in_trees = [], []
     for turn in range(3):
-        alone.append(timed(partial(_to_the_end, partial(_alone, f"alone-{turn}"))))
-        grown.append(timed(partial(_to_the_end, partial(_grow, f"grown-{turn}", CHILDREN))))
-    limit, taken = statistics.median(alone), statistics.median(grown)
+        alone.append(measure(partial(_run_until_ended, partial(_submit_jobs, f"alone-{turn}"))))
+        in_trees.append(measure(partial(_run_until_ended, partial(_submit_tree, f"tree-{turn}", CHILDREN))))
+    limit, taken = statistics.median(alone), statistics.median(in_trees)
     lines.append(
         Figure(
             f"a tree of {CHILDREN}",
@@ -68,45 +68,45 @@ def tree(stack: Stack) -> list[Line]:
         )
     )
     lines.append(Note("from the submit to the parent's end", f"{taken:.1f} s", taken))
-    lines += _taking_back()
+    lines += _measure_undo()
     stack.end(worker)
     for count in (FEWER, CHILDREN):
-        lines += _memory(stack, count)
+        lines += _measure_memory(stack, count)
     return lines
 
 
-def _to_the_end(submit: Callable[[], object]) -> None:
+def _run_until_ended(submit: Callable[[], object]) -> None:
     submit()
-    until_all_ended()
+    wait_until_all_ended()
 
 
-def _grow(key: str, count: int, *, fails: bool = False) -> Job:
+def _submit_tree(key: str, count: int, *, fails: bool = False) -> Job:
     from django.db import transaction
 
     from tasks import engine
 
-    from .commands import Tree
+    from .commands import TreeCommand
 
     with transaction.atomic():
-        return engine.submit(Tree(key, count, AT_ONCE, fails)).job
+        return engine.submit(TreeCommand(key, count, AT_ONCE, fails)).job
 
 
-def _alone(key: str) -> None:
-    """As many jobs, recorded by one transaction too."""
+def _submit_jobs(key: str) -> None:
+    """Submit as many jobs in one transaction."""
     from django.db import transaction
 
     from tasks import engine
 
-    from .commands import OneStep
+    from .commands import OneStepCommand
 
     with transaction.atomic():
-        engine.submit_many([engine.Spec(OneStep(f"{key}-{number}")) for number in range(CHILDREN)])
+        engine.submit_many([engine.Spec(OneStepCommand(f"{key}-{number}")) for number in range(CHILDREN)])
 
 
-def _drain(stack: Stack) -> None:
-    """Let a worker hear the rings of what this process has done, so that they are in nobody's way later."""
-    worker = stack.worker("jobs,polling", concurrency=2)
-    until_all_ended()
+def _drain_queues(stack: Stack) -> None:
+    """Let a worker consume the messages of the jobs that this process has advanced, before anything is measured."""
+    worker = stack.start_worker("jobs,polling", concurrency=2)
+    wait_until_all_ended()
     time.sleep(2)
     stack.end(worker)
 
@@ -114,17 +114,17 @@ def _drain(stack: Stack) -> None:
 # --- In this process ---------------------------------------------------------------------------------------
 
 
-def _children(parent: Job) -> list[Any]:
-    """Their ids in the order in which they are let go."""
+def _list_children(parent: Job) -> list[Any]:
+    """Return the ids of the children in the order of their release."""
     return list(parent.children.order_by("position").values_list("pk", flat=True))
 
 
-def _statements(count: int) -> Statements:
-    """What a whole tree sends; the difference between two sizes is what a child costs."""
+def _count_tree_statements(count: int) -> Statements:
+    """Count the statements of a whole tree. The difference between two sizes is the cost of the children."""
     from tasks import engine
     from tasks.models import Job
 
-    parent = _grow(f"counted-{count}", count)
+    parent = _submit_tree(f"counted-{count}", count)
     children: list[Any] = []
 
     def spawn() -> None:
@@ -135,17 +135,17 @@ def _statements(count: int) -> Statements:
             engine.advance(child)
         engine.advance(parent.pk)
 
-    spawned = statements_of(spawn)
-    children += _children(parent)
-    advanced = statements_of(advance)
+    spawned = count_statements(spawn)
+    children += _list_children(parent)
+    advanced = count_statements(advance)
     assert Job.objects.get(pk=parent.pk).status == "succeeded"
     return Statements(
         spawned.work + advanced.work, spawned.begins + advanced.begins, spawned.commits + advanced.commits
     )
 
 
-def _reading() -> list[Note]:
-    """`GET /api/v1/jobs/{id}/` of a tree of which half is done."""
+def _measure_reading() -> list[Note]:
+    """Measure `GET /api/v1/jobs/{id}/` of a tree whose children have ended by half."""
     from rest_framework.test import APIClient
 
     from api.models import ApiToken
@@ -157,20 +157,20 @@ def _reading() -> list[Note]:
     browser = APIClient(SERVER_NAME="localhost", HTTP_AUTHORIZATION=f"Token {secret}")
     notes = []
     for count in (FEWER, CHILDREN):
-        parent = _grow(f"read-{count}", count)
+        parent = _submit_tree(f"read-{count}", count)
         engine.advance(parent.pk)
-        for child in _children(parent)[: count // 2]:
+        for child in _list_children(parent)[: count // 2]:
             engine.advance(child)
         get = partial(browser.get, f"/api/v1/jobs/{parent.pk}/")
         get()
-        taken = statistics.median(timed(get) for _ in range(20))
-        counted = statements_of(get)
+        seconds = statistics.median(measure(get) for _ in range(20))
+        counted = count_statements(get)
         answer = get()
         assert answer.status_code == 200
-        shown = answer.json()
-        assert (shown["progress"], len(shown["children"])) == (50, 100), shown["progress"]
+        job = answer.json()
+        assert (job["progress"], len(job["children"])) == (50, 100), job["progress"]
         notes += [
-            Note(f"GET of a tree of {count}, half done", f"{taken * 1000:.0f} ms", taken * 1000),
+            Note(f"GET of a tree of {count}, half done", f"{seconds * 1000:.0f} ms", seconds * 1000),
             Note(f"GET of a tree of {count}: statements", str(counted.work), counted.work),
         ]
     return notes
@@ -179,58 +179,58 @@ def _reading() -> list[Note]:
 # --- With workers ------------------------------------------------------------------------------------------
 
 
-def _taking_back() -> list[Note]:
-    """A tree whose last child fails: all that succeeded is taken back before the parent is failed."""
+def _measure_undo() -> list[Note]:
+    """Measure a tree whose last child fails: all that succeeded are undone before the parent fails."""
     from tasks.models import Job, Step
 
-    parent = _grow("fails", CHILDREN, fails=True)
-    seconds = timed(until_all_ended)
+    parent = _submit_tree("fails", CHILDREN, fails=True)
+    seconds = measure(wait_until_all_ended)
     parent.refresh_from_db()
     children = Counter(parent.children.values_list("status", "outcome_code"))
     steps = Counter(Step.objects.filter(job__parent=parent).values_list("status", flat=True))
     assert parent.status == "failed", parent.status
     assert steps["undone"] + steps["skipped"] + steps["failed"] == CHILDREN, steps
     assert not Job.objects.filter(pk=parent.pk, locks__isnull=False).exists()
-    print(f"  taken back: children {dict(children)}, their steps {dict(steps)}")
+    print(f"  undone: children {dict(children)}, their steps {dict(steps)}")
     return [
         Note(f"a tree of {CHILDREN} that fails at its last", f"{seconds:.1f} s", seconds),
-        Note("of those taken back", str(steps["undone"]), steps["undone"]),
+        Note("of those undone", str(steps["undone"]), steps["undone"]),
     ]
 
 
-def _memory(stack: Stack, count: int) -> list[Note]:
-    """The most that a worker, new for it, and its two processes use while they do a tree."""
-    worker = stack.worker("jobs,polling", concurrency=2)
-    _grow(f"memory-warm-{count}", 10)
-    until_all_ended()
+def _measure_memory(stack: Stack, count: int) -> list[Note]:
+    """Measure the peak memory of a new worker and its two processes while they run a tree."""
+    worker = stack.start_worker("jobs,polling", concurrency=2)
+    _submit_tree(f"memory-warm-{count}", 10)
+    wait_until_all_ended()
     before = launch.memory(worker.pid)
-    with _watched(worker.pid) as seen:
-        _grow(f"memory-{count}", count)
-        until_all_ended()
+    with watch_memory(worker.pid) as samples:
+        _submit_tree(f"memory-{count}", count)
+        wait_until_all_ended()
     stack.end(worker)
-    most = max(seen)
+    peak = max(samples)
     return [
-        Note(f"memory of the worker, tree of {count}", f"{most / MEGABYTE:.0f} MB", most / MEGABYTE),
-        Note("more than before it", f"{(most - before) / MEGABYTE:.1f} MB", (most - before) / MEGABYTE),
+        Note(f"memory of the worker, tree of {count}", f"{peak / MEGABYTE:.0f} MB", peak / MEGABYTE),
+        Note("more than before it", f"{(peak - before) / MEGABYTE:.1f} MB", (peak - before) / MEGABYTE),
     ]
 
 
 @contextmanager
-def _watched(pid: int) -> Iterator[list[int]]:
-    """Note a process's memory five times a second, and once more at the end."""
-    seen: list[int] = []
-    over = threading.Event()
+def watch_memory(pid: int) -> Iterator[list[int]]:
+    """Sample the memory of a process and its descendants five times a second, and once more at the end."""
+    samples: list[int] = []
+    ended = threading.Event()
 
     def watch() -> None:
-        while not over.wait(0.2):
+        while not ended.wait(0.2):
             with suppress(OSError):
-                seen.append(launch.memory(pid))
+                samples.append(launch.memory(pid))
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield seen
+        yield samples
     finally:
-        over.set()
+        ended.set()
         thread.join()
-        seen.append(launch.memory(pid))
+        samples.append(launch.memory(pid))

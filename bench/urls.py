@@ -1,4 +1,4 @@
-"""The portal's URL map and the bare view."""
+"""The portal's URL map and a bare view, which others are compared with."""
 
 from django.urls import path
 from rest_framework.request import Request
@@ -9,12 +9,12 @@ from portal.urls import *  # noqa: F403
 from portal.urls import urlpatterns
 
 
-class Bare(APIView):
+class BareView(APIView):
     """An authenticated view that does nothing."""
 
     def post(self, request: Request) -> Response:
-        """Nothing."""
+        """Return an answer without doing anything."""
         return Response({"ok": True})
 
 
-urlpatterns = [*urlpatterns, path("api/v1/bench/bare/", Bare.as_view())]
+urlpatterns = [*urlpatterns, path("api/v1/bench/bare/", BareView.as_view())]

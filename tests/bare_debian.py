@@ -1,11 +1,11 @@
-"""`make debian`: bare Debians, and in each of them what README says: its apt line, `make up` and `make test`.
+"""`make debian`: run the commands of README in bare Debian systems: its apt line, `make up` and `make test`.
 
-Needs root and `debootstrap`, because it makes whole systems in folders and goes into them with `chroot`.
-It runs in a mount and process namespace of its own: whatever is mounted or started there is gone when it ends, however it
-ends. Nothing of this machine is mounted into the systems, so that removing their folder removes nothing else.
+This needs root and `debootstrap`, because it makes whole systems in folders and enters them with `chroot`.
+It runs in mount and process namespaces of its own: mounts and processes end with it, however it ends. Nothing of this
+machine is mounted into the systems, so that removing their folder removes nothing else.
 
-The systems get packages as this machine gets them: its apt's and pip's configuration is copied into them.
-Standard library alone: it runs before anything is installed.
+The configuration of apt and pip is copied from this machine into the systems. The program uses the standard library only,
+because it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RELEASES = ("bookworm", "trixie")
 # Set in the process that is in the namespaces.
 INSIDE = "BARE_DEBIAN_INSIDE"
-# How pip, apt and TLS are told of mirrors and certificates, and `make up` of its ports: the network is the machine's.
+# The variables that configure mirrors, certificates and the ports of `make up`: the systems share the machine's network.
 CONFIGURATION = re.compile(r"^(PIP_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|.*_proxy|.*_PROXY|.*_PORT)$")
 
 
@@ -33,7 +33,7 @@ class StepFailed(Exception):
 
 
 def main() -> int:
-    """Read the command line; go into namespaces; do it."""
+    """Read the command line, enter the namespaces, and try each release."""
     parser = argparse.ArgumentParser(
         prog="make debian", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -51,13 +51,13 @@ def main() -> int:
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit(
-            "This needs root: it makes whole Debian systems and goes into them with chroot. Try: sudo make debian"
+            "This needs root: it makes whole Debian systems and enters them with chroot. Run: sudo make debian"
         )
     for program, package in [("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("git", "git")]:
         if shutil.which(program) is None:
             sys.exit(f"There is no {program}: apt-get install {package}")
     if INSIDE not in os.environ:
-        return go_inside()
+        return enter_namespaces()
     outcomes = []
     for release in arguments.only or RELEASES:
         system = System(release, arguments.folder / release)
@@ -66,8 +66,8 @@ def main() -> int:
     return 1 if any("FAILED" in line for line in outcomes) else 0
 
 
-def go_inside() -> int:
-    """Run this program again, in namespaces whose mounts and processes end with it."""
+def enter_namespaces() -> int:
+    """Run this program again in namespaces of its own, and return its exit code."""
     unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
     environment = {**os.environ, INSIDE: "1"}
     return subprocess.run([*unshare, sys.executable, *sys.argv], env=environment, check=False).returncode
@@ -82,10 +82,10 @@ class System:
         self.log = root.with_name(f"{release}.log")
 
     def try_out(self, *, keep: bool, tests: str, without: list[str]) -> list[str]:
-        """Do what README says; a line for each step, with its time."""
+        """Run the steps until one fails, and return a line for each with its time."""
         steps = [
             ("debootstrap", lambda: self.make(keep=keep)),
-            (apt_line(), self.install),
+            (read_apt_line(), self.install),
             ("clone", self.clone),
         ]
         if "up" not in without:
@@ -106,7 +106,7 @@ class System:
                 step()
             except StepFailed:
                 outcomes.append(
-                    f"{self.release:<10} FAILED {time.monotonic() - began:6.0f} s  {title}: {self.last_lines()}"
+                    f"{self.release:<10} FAILED {time.monotonic() - began:6.0f} s  {title}: {self.read_last_lines()}"
                 )
                 break
             outcomes.append(f"{self.release:<10} passed {time.monotonic() - began:6.0f} s  {title}")
@@ -116,23 +116,23 @@ class System:
         return outcomes
 
     def make(self, *, keep: bool) -> None:
-        """Make the system, as small as it can be, with what programs expect of /proc and /dev."""
+        """Make a minimal system, with /proc, /dev/shm and /dev/pts mounted."""
         if not (keep and (self.root / "usr/bin/apt-get").exists()):
             shutil.rmtree(self.root, ignore_errors=True)
-            self.outside("debootstrap", "--variant=minbase", self.release, str(self.root), *mirror())
+            self.run_on_host("debootstrap", "--variant=minbase", self.release, str(self.root), *find_mirror())
         self.configure()
         self.mount("proc", "proc")
         self.mount("tmpfs", "dev/shm")
         self.mount("devpts", "dev/pts")
 
     def install(self) -> None:
-        """Do what README's `apt-get` line says."""
-        self.run(f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive {apt_line()} --yes -qq")
-        # The package ca-certificates has written its own bundle over this machine's.
+        """Run the `apt-get` line of README."""
+        self.run(f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive {read_apt_line()} --yes -qq")
+        # The package ca-certificates has replaced the copied bundle by its own.
         self.configure()
 
     def configure(self) -> None:
-        """Give it this machine's configuration of apt, pip and certificates."""
+        """Copy the configuration of apt, pip and certificates from this machine."""
         for name in (
             "etc/pip.conf",
             "etc/xdg/pip",
@@ -142,27 +142,27 @@ class System:
         ):
             self.copy(Path("/") / name)
         for path in Path("/etc/apt/apt.conf.d").glob("*"):
-            # Hooks call programs of this machine, which are not there.
+            # Hooks call programs that the system does not have.
             if path.is_file() and not re.search(r"Invoke|Install-Pkgs", path.read_text(errors="replace")):
                 self.copy(path)
         self.copy(Path("/root/.config/pip"))
 
     def clone(self) -> None:
-        """Bring HEAD into it, as a clone; without an environment, so that everything is installed anew."""
+        """Clone HEAD into the system, without a virtual environment, so that everything is installed there."""
         place = self.root / "root/portal"
         shutil.rmtree(place, ignore_errors=True)
-        self.outside("git", "clone", "--quiet", "--no-hardlinks", f"file://{REPOSITORY}", str(place))
+        self.run_on_host("git", "clone", "--quiet", "--no-hardlinks", f"file://{REPOSITORY}", str(place))
 
     def run(self, command: str) -> None:
-        """Run a command in the clone, in the system, with a login's environment and nothing else of ours."""
-        given = [f"{name}={value}" for name, value in os.environ.items() if CONFIGURATION.match(name)]
+        """Run a command in the clone in the system, with a minimal environment and the configuration of the network."""
+        copied = [f"{name}={value}" for name, value in os.environ.items() if CONFIGURATION.match(name)]
         place = "/root/portal" if (self.root / "root/portal").is_dir() else "/"
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        environment = ["env", "-i", f"PATH={path}", "HOME=/root", "LANG=C.UTF-8", *given]
-        self.outside("chroot", str(self.root), *environment, "sh", "-c", f"cd {place} && {command}")
+        environment = ["env", "-i", f"PATH={path}", "HOME=/root", "LANG=C.UTF-8", *copied]
+        self.run_on_host("chroot", str(self.root), *environment, "sh", "-c", f"cd {place} && {command}")
 
-    def outside(self, *program: str) -> None:
-        """Run a program of this machine, writing to the log. Raises StepFailed."""
+    def run_on_host(self, *program: str) -> None:
+        """Run a program of this machine, and append its output to the log. Raises `StepFailed`."""
         with self.log.open("ab") as log:
             log.write(
                 f"+ {shlex.join(program)}\n".encode()
@@ -170,8 +170,8 @@ class System:
                 else f"+ {program[-1]}\n".encode()
             )
             log.flush()
-            done = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
-        if done.returncode != 0:
+            result = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+        if result.returncode != 0:
             raise StepFailed(program)
 
     def copy(self, source: Path) -> None:
@@ -189,25 +189,25 @@ class System:
         target = self.root / place
         target.mkdir(parents=True, exist_ok=True)
         if not os.path.ismount(target):
-            self.outside("mount", "-t", kind, kind, str(target))
+            self.run_on_host("mount", "-t", kind, kind, str(target))
 
     def unmount(self) -> None:
         for place in ("dev/pts", "dev/shm", "proc"):
             if os.path.ismount(self.root / place):
-                self.outside("umount", str(self.root / place))
+                self.run_on_host("umount", str(self.root / place))
 
-    def last_lines(self) -> str:
+    def read_last_lines(self) -> str:
         return " / ".join(self.log.read_text(errors="replace").splitlines()[-3:])
 
 
-def apt_line() -> str:
-    """The line that README gives."""
+def read_apt_line() -> str:
+    """Return the apt line of README."""
     (line,) = re.findall(r"^    (apt-get install .+)$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
     return line
 
 
-def mirror() -> list[str]:
-    """Where this machine has its Debian packages from; nothing if it is no Debian, and debootstrap's own choice counts."""
+def find_mirror() -> list[str]:
+    """Return the Debian mirror of this machine; empty if it is no Debian, so that debootstrap takes its default."""
     if not re.search(r"^ID=debian$", Path("/etc/os-release").read_text(), re.MULTILINE):
         return []
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.*"))]

@@ -1,4 +1,4 @@
-"""What a cloud offers to make VMs of, in the tables of a test that is not about finding it."""
+"""The resources that VMs are created from, for tests that are not about syncing them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from cloudaccounts.sync.resources import sync_resource
 _synced: dict[str, list[CloudResource]] = {}
 
 
-def catalogue_types() -> list[str]:
-    """Return the resource types of which VMs are made: flavors, images, networks and the like."""
+def list_catalogue_types() -> list[str]:
+    """Return the types of resources that VMs are created from: flavors, images, networks and the like."""
     return [syncer.type for syncer in list_syncers("openstack") if syncer.catalogue]
 
 
@@ -26,7 +26,7 @@ def sync_catalogue(account: CloudAccount) -> None:
     later account gets copies of those rows, at a tenth of the time; hundreds of tests need them.
     """
     if account.auth_url not in _synced:
-        for type_code in catalogue_types():
+        for type_code in list_catalogue_types():
             log = sync_resource(account.pk, type_code)
             assert log.state == "success", log.message
         _synced[account.auth_url] = list(CloudResource.objects.filter(account=account))

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -24,36 +23,38 @@ from portal.celery import app
 from tests import tables
 from tests.servers import TABLES
 from tests.stories import ALL
+from tests.web_processes import get_test_database_url
 
-# What migrations write and tests leave alone.
-WRITTEN_BY_MIGRATIONS = {"django_content_type", "auth_permission"}
+# The tables that migrations fill and tests do not change.
+TABLES_OF_MIGRATIONS = {"django_content_type", "auth_permission"}
 REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
 
 
-def leave_stories_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is marked `story`, unless all stories are wanted (tests/stories.py)."""
-    left_out = [item for item in items if not ALL and item.get_closest_marker("story")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+def deselect_stories(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests that are marked `story`, unless all of them are to run (`tests/stories.py`)."""
+    deselected = [item for item in items if not ALL and item.get_closest_marker("story")]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in set(deselected)]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each process its share of the long tests first, or one of them would go on alone at the end.
+    """Give each process its share of the long tests first, so that no process runs a long test alone at the end.
 
-    Long is what has a time limit of its own. With `--dist worksteal`, each process begins with an equal part of the list.
+    A test that has a time limit of its own counts as long. With `--dist worksteal`, each process begins with an equal part
+    of the list.
     """
-    leave_stories_out(config, items)
+    deselect_stories(config, items)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.get_closest_marker("timeout")]
-    others = iter([item for item in items if not item.get_closest_marker("timeout")])
+    short = iter([item for item in items if not item.get_closest_marker("timeout")])
     part = len(items) // processes
     ordered: list[pytest.Item] = []
     for number in range(processes):
-        mine = long[number::processes]
-        ordered += [*mine, *itertools.islice(others, max(0, part - len(mine)))]
-    items[:] = [*ordered, *others]
+        share = long[number::processes]
+        ordered += [*share, *itertools.islice(short, max(0, part - len(share)))]
+    items[:] = [*ordered, *short]
 
 
 def pytest_configure() -> None:
@@ -63,25 +64,25 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[simulated_cloud.SimulatorServer]:
-    """A simulated cloud in this process, for all tests of it: use resources of your own, or reset it first."""
+    """Run one simulated cloud for all tests of this process: use resources of your own, or reset it first."""
     with simulated_cloud.start(port=0) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """Have this process's database copied from the one with the tables, and not migrated anew."""
+    """Copy this process's database from the one that has the tables, instead of migrating it."""
     if tables.wait_for_file() is not None:
         settings.DATABASES["default"]["TEST"] |= {"TEMPLATE": TABLES, "MIGRATE": False}
 
 
 def empty_tables(self: TransactionTestCase) -> None:
-    """What Django does after a test that commits, at a twentieth of the cost: there are hundreds of them.
+    """Empty the tables after a test that commits, at a twentieth of the cost of Django's own way.
 
-    Django truncates fifty tables, which makes as many new files, and then writes every permission anew. Deleting is
-    quick when there is little to delete. All in one transaction, because foreign keys are looked at when it ends.
+    Django truncates fifty tables, which creates as many new files, and then writes every permission again. To delete is
+    fast when there are few rows. All statements run in one transaction, because foreign keys are checked at its end.
     """
-    names = set(connection.introspection.django_table_names(include_views=False)) - WRITTEN_BY_MIGRATIONS
+    names = set(connection.introspection.django_table_names(include_views=False)) - TABLES_OF_MIGRATIONS
     with connection.cursor() as cursor:
         cursor.execute("; ".join(f'DELETE FROM "{table}"' for table in sorted(names)))
     write_resource_types()
@@ -91,9 +92,9 @@ TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[method-assi
 
 
 def drop_test_database(self: DatabaseCreation, test_database_name: str, verbosity: int) -> None:
-    """Drop this process's database at the end, also when the thread of a live server still holds a connection to it.
+    """Drop this process's database at the end, even if the thread of a live server is still connected to it.
 
-    The server is thrown away a moment later. Without FORCE the last test of a process would be told as failed.
+    Without FORCE, the last test of a process would be reported as failed.
     """
     with self._nodb_cursor() as cursor:
         cursor.execute(f"DROP DATABASE {self.connection.ops.quote_name(test_database_name)} WITH (FORCE)")
@@ -103,14 +104,14 @@ DatabaseCreation._destroy_test_db = drop_test_database  # type: ignore[method-as
 
 
 @pytest.fixture(autouse=True)
-def no_language_of_another_test() -> None:
-    """Begin each test in the language and the time zone of the settings: a request leaves those of its user behind."""
+def reset_language_and_time_zone() -> None:
+    """Begin each test with the language and the time zone of the settings: a request leaves those of its user active."""
     translation.deactivate()
     timezone.deactivate()
 
 
 def flush_broker() -> None:
-    """Forget every message and every counter: the broker of this test process is nobody else's."""
+    """Delete every message and every counter. No other process uses this broker database."""
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushdb()
 
@@ -121,10 +122,9 @@ def celery_worker(
 ) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
     """Start real Celery workers against this test's database and broker: `celery_worker(queues="jobs")`.
 
-    A call returns when the worker answers. The broker is empty before the test and after it: what tests without a
-    worker have rung for, nobody has taken.
-    What it returns has the worker's `pid`, to be killed if the test wants that.
-    Everything the test writes is committed (`transactional_db`), or the worker would not see it.
+    A call returns the worker's process when the worker answers. The broker is flushed before the test and after it,
+    because tests without a worker leave their messages there. Everything that the test writes is committed
+    (`transactional_db`), so that the worker sees it.
     """
     started: list[subprocess.Popen[bytes]] = []
 
@@ -133,21 +133,18 @@ def celery_worker(
         queues: str = "jobs,polling",
         concurrency: int = 1,
         pool: str = "prefork",
-        beside: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start one; `beside` are more environment variables for it."""
+        """Start one worker; `environment` holds additional variables."""
         name = f"test{os.getpid()}-{next(_numbers)}@localhost"
         log = tmp_path / f"{name}.log"
-        address = urlsplit(os.environ["DATABASE_URL"])
-        # pytest-django has made a database with another name than the address has.
-        address = address._replace(path=f"/{settings.DATABASES['default']['NAME']}")
         program = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-n", name, "-Q", queues]
         program += ["-c", str(concurrency), "-P", pool, "--without-gossip", "--without-mingle"]
         process = launch.start(
             program,
             log=log,
             folder=REPOSITORY,
-            environment={**os.environ, "DATABASE_URL": address.geturl(), **(beside or {})},
+            environment={**os.environ, "DATABASE_URL": get_test_database_url(), **(environment or {})},
             when_parent_dies=signal.SIGKILL,
         )
         started.append(process)
@@ -160,6 +157,6 @@ def celery_worker(
     flush_broker()
     yield start
     for process in started:
-        # Cold: what it still has in hand belongs to a database that is being emptied.
+        # A cold shutdown: its tasks belong to a database whose tables are emptied next.
         launch.end(process, stop_signal=signal.SIGQUIT, seconds=10)
     flush_broker()

@@ -1,4 +1,4 @@
-"""Rows for tests, each with just what it needs."""
+"""Factories of rows, each with the minimum of columns that it needs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MembershipFactory(DjangoModelFactory[Membership]):
 
 
 class InvitationFactory(DjangoModelFactory[Invitation]):
-    """An invitation of nobody in particular into a new tenant, good for a day."""
+    """An invitation of any user into a new tenant, valid for a day."""
 
     class Meta:
         model = Invitation
@@ -78,7 +78,7 @@ class InformationSystemFactory(DjangoModelFactory[InformationSystem]):
 
 
 class CloudAccountFactory(DjangoModelFactory[CloudAccount]):
-    """A shared account that leads nowhere, until a test gives it the simulator's address."""
+    """A shared account whose address no cloud has, until a test gives it the simulator's."""
 
     class Meta:
         model = CloudAccount
@@ -91,7 +91,7 @@ class CloudAccountFactory(DjangoModelFactory[CloudAccount]):
 
 
 class VirtualMachineFactory(DjangoModelFactory[VirtualMachine]):
-    """A stopped VM that is bound to a server which no cloud has."""
+    """A stopped VM that is bound to a server that no cloud has."""
 
     class Meta:
         model = VirtualMachine
@@ -108,7 +108,7 @@ class VirtualMachineFactory(DjangoModelFactory[VirtualMachine]):
 
 
 class CloudResourceFactory(DjangoModelFactory[CloudResource]):
-    """Something that a sync has found in a shared account."""
+    """A resource that a sync has found in a shared account."""
 
     class Meta:
         model = CloudResource
@@ -122,7 +122,7 @@ class CloudResourceFactory(DjangoModelFactory[CloudResource]):
 
 
 class VolumeFactory(DjangoModelFactory[Volume]):
-    """A volume that is on no VM, bound to one in Cinder which no cloud has."""
+    """A volume that is attached to no VM, bound to one that no cloud has."""
 
     class Meta:
         model = Volume
@@ -137,7 +137,7 @@ class VolumeFactory(DjangoModelFactory[Volume]):
 
 
 class VolumeSnapshotFactory(DjangoModelFactory[VolumeSnapshot]):
-    """A snapshot of a volume, bound to one in Cinder which no cloud has."""
+    """A snapshot of a volume, bound to one that no cloud has."""
 
     class Meta:
         model = VolumeSnapshot
@@ -155,7 +155,7 @@ class VolumeSnapshotFactory(DjangoModelFactory[VolumeSnapshot]):
 
 
 class VolumePoolFactory(DjangoModelFactory[VolumePool]):
-    """A pool of small empty volumes in a shared account, that is never filled by itself."""
+    """A pool of small empty volumes in a shared account, of which none is desired."""
 
     class Meta:
         model = VolumePool
@@ -167,7 +167,7 @@ class VolumePoolFactory(DjangoModelFactory[VolumePool]):
 
 
 class SpareVolumeFactory(DjangoModelFactory[SpareVolume]):
-    """A spare that can be claimed, bound to a volume which no cloud has."""
+    """A spare that can be claimed, bound to a volume that no cloud has."""
 
     class Meta:
         model = SpareVolume
@@ -198,7 +198,7 @@ class VMSnapshotFactory(DjangoModelFactory[VMSnapshot]):
 
 
 class ServiceFactory(DjangoModelFactory[MicroService]):
-    """A service that Ansible puts on its hosts."""
+    """A service that is deployed by Ansible."""
 
     class Meta:
         model = MicroService
@@ -212,7 +212,7 @@ class ServiceFactory(DjangoModelFactory[MicroService]):
 
 
 class VersionFactory(DjangoModelFactory[MicroServiceVersion]):
-    """A version that is built, under a number of its own."""
+    """A version that is built, with a unique number."""
 
     class Meta:
         model = MicroServiceVersion
@@ -235,7 +235,7 @@ class VersionFactory(DjangoModelFactory[MicroServiceVersion]):
 
 
 class HostFactory(DjangoModelFactory[Host]):
-    """A host that is nobody's VM."""
+    """A host that is not a VM of the portal."""
 
     class Meta:
         model = Host
@@ -246,7 +246,7 @@ class HostFactory(DjangoModelFactory[Host]):
 
 
 class InstanceFactory(DjangoModelFactory[MicroServiceInstance]):
-    """A version that runs on a host of its service's tenant."""
+    """A running instance on a host of its service's tenant."""
 
     class Meta:
         model = MicroServiceInstance
@@ -276,7 +276,7 @@ class DeploymentFactory(DjangoModelFactory[Deployment]):
 
 
 class DeploymentItemFactory(DjangoModelFactory[DeploymentItem]):
-    """An instance that got the version of its deployment."""
+    """An instance that a deployment has given its version."""
 
     class Meta:
         model = DeploymentItem
@@ -291,8 +291,8 @@ class DeploymentItemFactory(DjangoModelFactory[DeploymentItem]):
     log = "It was done.\n"
 
 
-def stock(account: CloudAccount) -> None:
-    """Give an account a small catalogue, as if it had been listed: what a VM can be made of."""
+def create_catalogue(account: CloudAccount) -> None:
+    """Create the resources in an account that a VM can be created from, as a sync does."""
     sizes = {"2c-4g-40g": (2, 4, 40), "4c-8g-100g": (4, 8, 100), "8c-8g-20g": (8, 8, 20)}
     for name, (cores, memory, disk) in sizes.items():
         attributes = {"vcpus": cores, "memory_mb": memory * 1024, "disk_gb": disk}

@@ -1,4 +1,4 @@
-"""Whole listings of a cloud, for tests; the product reads them page by page."""
+"""Whole listings of a cloud, for tests. The portal reads them page by page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from typing import TypeVar
 Record = TypeVar("Record")
 
 
-def everything(pages: Iterable[Iterable[Record]]) -> list[Record]:
+def read_all_pages(pages: Iterable[Iterable[Record]]) -> list[Record]:
     """Return the records of all pages."""
     return [record for page in pages for record in page]

@@ -1,4 +1,4 @@
-"""Time that passes at once for jobs that wait for what a cloud has lost."""
+"""Jobs whose requests a cloud has lost: the tests move their times instead of waiting."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from django.utils import timezone
 from cloudaccounts.commands import cloud
 from tasks import engine
 from tasks.models import IN_FLIGHT, AsyncTask, Job, PollScope
-from tests.working import look
+from tests.working import poll_scopes
 
 
 @contextmanager
-def standing_still() -> Iterator[None]:
-    """Nothing has to stand still for longer than three looks before it counts as lost."""
+def losing_at_once() -> Iterator[None]:
+    """Let a request count as lost after three polls without a change, however little time has passed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cloud, "LOST_AFTER", timedelta(0))
         yield
 
 
-def look_again(rounds: int = 30) -> None:
-    """Look at every job as if its time had come, until all have ended or so many rounds are over."""
+def advance_as_if_due(rounds: int = 30) -> None:
+    """Advance every job and poll every scope as if each were due, until all jobs have ended or for this many rounds."""
     for _ in range(rounds):
         now = timezone.now()
         AsyncTask.objects.filter(verdict="open").update(
             created_at=now - timedelta(minutes=1), next_look_at=now
         )
         PollScope.objects.filter(owner="").update(lease_until=None)
-        look()
+        poll_scopes()
         open_jobs = Job.objects.filter(status__in=IN_FLIGHT)
         open_jobs.filter(owner="", held=False).update(not_before=now)
         for job_id in list(open_jobs.order_by("created_at").values_list("pk", flat=True)):
@@ -41,9 +41,9 @@ def look_again(rounds: int = 30) -> None:
 
 
 def work_with_losses(rounds: int = 30) -> None:
-    """Move every job on until all have ended. Fails the test when they do not."""
-    with standing_still():
-        look_again(rounds)
+    """Advance every job until all have ended, losing requests at once. Fails the test if one does not end."""
+    with losing_at_once():
+        advance_as_if_due(rounds)
     left = Job.objects.filter(status__in=IN_FLIGHT)
     assert not left.exists(), [
         (job.kind, job.status, list(job.steps.values_list("name", "status", "message"))) for job in left

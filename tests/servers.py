@@ -1,14 +1,15 @@
 """A pytest plugin that gives the tests a real PostgreSQL and a real Valkey, in less than a second.
 
-It is loaded by `-p tests.servers` (pyproject.toml), before Django reads its settings: pytest-django does that so
-early that a conftest.py would come too late.
+It is loaded by `-p tests.servers` (pyproject.toml), before pytest-django reads Django's settings. A conftest.py would be
+loaded too late.
 
-- The servers are started by the controlling process alone; with `-n`, the workers inherit their addresses.
-  Each worker then has a database of its own (pytest-django) and a Valkey database number of its own.
-- The tables are made once, in a database of which the workers' are copies, while these collect the tests: to migrate takes
-  longer than most tests do. What starts servers of its own may load them from a file (`tests/tables.py`).
-- `DATABASE_URL` or `REDIS_URL` that are set already are used instead; that server is not started.
-- The servers end with the run, also if it is interrupted or killed: see `devserver/die_with_parent.py`.
+- Only the controlling process starts the servers; with `-n`, the workers inherit their addresses. Each worker has a
+  database of its own (pytest-django) and a Valkey database number of its own.
+- The tables are made once, while the workers collect the tests, in a database that is then copied for each worker: to
+  migrate takes longer than most tests do. A test that starts servers of its own may load the tables from a file
+  (`tests/tables.py`).
+- If `DATABASE_URL` or `REDIS_URL` is set, that server is used and none is started.
+- The servers end with the run, also if it is interrupted or killed: see `devserver/leash.py`.
 """
 
 import atexit
@@ -36,27 +37,27 @@ from devserver.valkey import Valkey
 from tests import tables
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# The database whose copies the tests use.
+# The database that is copied for the tests.
 TABLES = "tables"
 FOLDER_PREFIX = "portal-tests-"
 
 
 def free_port() -> int:
-    """A port that is free at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 class Servers:
-    """The servers of one test run and the temporary folder that they live in."""
+    """The servers of one test run, and their temporary folder."""
 
     def __init__(self) -> None:
         _remove_abandoned_folders()
         self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
         # Started by root, PostgreSQL runs as `nobody` and has to get through.
         self.folder.chmod(0o711)
-        # Held while this run lives: a folder whose lock is free was left by a run that was killed.
+        # Locked until this run ends: a folder whose lock is free was left by a run that was killed.
         self._lock = (self.folder / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._running: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
@@ -72,12 +73,12 @@ class Servers:
             log=self.folder / "postgres.log",
         )
         server.prepare()
-        # SIGQUIT: the data is thrown away, so there is nothing to be written before the end.
+        # SIGQUIT ends it without a checkpoint: the data is thrown away.
         self._start(server, signal.SIGQUIT)
         return server.url
 
     def start_making_tables(self, address: str) -> Path:
-        """Begin to make the portal's tables in a database of the server, and then a file of them; where that will be."""
+        """Start to make the portal's tables in a database of the server and to dump them, and return the path of the dump."""
         file = self.folder / "tables.sql"
         with contextlib.closing(psycopg2.connect(address)) as connection:
             connection.autocommit = True
@@ -104,18 +105,18 @@ class Servers:
         return server.url()
 
     def stop(self) -> None:
-        """End the servers and remove their folder; the second time it does nothing."""
+        """End the servers and remove their folder. A second call does nothing."""
         while self._running:
-            process, politely = self._running.pop()
-            launch.end(process, stop_signal=politely, seconds=10)
+            process, stop_signal = self._running.pop()
+            launch.end(process, stop_signal=stop_signal, seconds=10)
         self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start(self, server: Postgres | Valkey, politely: signal.Signals) -> None:
-        for _ in range(3):  # Another program may take the free port between the question and the start.
+    def _start(self, server: Postgres | Valkey, stop_signal: signal.Signals) -> None:
+        for _ in range(3):  # Another program may take the free port before the server starts.
             server.port = free_port()
             process = server.start()
-            self._running.append((process, politely))
+            self._running.append((process, stop_signal))
             if _wait(process, server.is_ready):
                 return
         pytest.exit(
@@ -147,10 +148,10 @@ _servers: Servers | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Prepare the environment; this is the first hook that pytest calls, as soon as it knows the plugin."""
+    """Start the servers and set the environment. pytest calls this hook first, when it has loaded the plugin."""
     global _servers  # noqa: PLW0603 - a plugin module is its own single instance.
     os.environ["PORTAL_ENV"] = "test"
-    # A test that forgets to name a cloud must not find one of the machine's.
+    # A test that names no cloud must not find one of this machine.
     os.environ.pop("OS_CLOUD", None)
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         number = int(worker.removeprefix("gw")) + 1
@@ -159,7 +160,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     if _servers or {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
         return
     _servers = Servers()
-    # For the ways out on which pytest does not come to its last hook.
+    # For exits on which pytest does not call its last hook.
     atexit.register(_servers.stop)
     if "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _servers.start_postgres()
@@ -169,13 +170,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with the tables, if this process started PostgreSQL and Django is going to be tested."""
+    """Start to make the tables, if this process has started PostgreSQL and tests of Django will run."""
     if _servers and _servers.needs_tables and config.pluginmanager.hasplugin("django"):
         _servers.needs_tables = False
         os.environ[tables.FILE] = str(_servers.start_making_tables(os.environ["DATABASE_URL"]))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End what was started."""
+    """End the servers."""
     if _servers:
         _servers.stop()

@@ -1,4 +1,4 @@
-"""The simulated cloud as tests steer it: through its control API, over HTTP."""
+"""The simulated cloud, controlled by tests through its control API over HTTP."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cloudaccounts.models import CloudAccount
 
 
 class SimulatedCloud:
-    """A simulator, and what may be done to it behind the portal's back."""
+    """A client of the control API, for changes that the portal does not know of."""
 
     def __init__(self, url: str, auth_url: str) -> None:
         self.url, self.auth_url = url, auth_url
         self.session = requests.Session()
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """One call of the control API."""
+        """Call the control API, and return its JSON."""
         answer = self.session.request(
             method, f"{self.url}/_control/{path}", json=body, params=query, timeout=60
         )
@@ -25,50 +25,50 @@ class SimulatedCloud:
         return answer.json() if answer.content else None
 
     def reset(self, **options: Any) -> None:
-        """An empty cloud in which nothing takes time and nothing goes wrong."""
+        """Empty the cloud, and let every action succeed at once."""
         self.call("POST", "reset", options)
         self.call("DELETE", "faults")
         self.call("DELETE", "requests")
         self.clock(build_seconds=0, action_seconds=0, volume_seconds=0)
 
     def clock(self, **seconds: float) -> None:
-        """How long things take there."""
+        """Set how long actions take."""
         self.call("POST", "clock", seconds)
 
     def seed(self, count: int, **options: Any) -> list[str]:
-        """So many servers of project demo, already settled; their ids."""
+        """Create this many servers in project demo, with their final status, and return their ids."""
         return self.call("POST", "seed", {"project": "demo", "servers": count, **options})["servers"]
 
     def faults(self, *rules: dict[str, Any]) -> None:
-        """What goes wrong from now on."""
+        """Add fault rules."""
         self.call("POST", "faults", list(rules))
 
     def no_faults(self) -> None:
-        """Nothing goes wrong from now on."""
+        """Remove every fault rule."""
         self.call("DELETE", "faults")
 
     def change(self, server_id: str, **columns: Any) -> None:
-        """Change a server behind the portal's back."""
+        """Change a server without the portal."""
         self.call("PATCH", f"servers/{server_id}", columns)
 
     def remove(self, server_id: str) -> None:
-        """Remove a server behind the portal's back."""
+        """Remove a server without the portal."""
         self.call("DELETE", f"servers/{server_id}")
 
     def actions(self, server_id: str) -> dict[str, dict[str, int]]:
-        """Accepted and refused actions on a server, as the cloud counted them."""
+        """Return the counts of accepted and refused actions on a server."""
         return self.call("GET", "requests")["counts"]["objects"].get(server_id, {})
 
     def accepted(self, server_id: str, action: str) -> int:
-        """How often the cloud accepted an action on a server."""
+        """Return how often the cloud accepted an action on a server."""
         return self.actions(server_id).get(action, {}).get("accepted", 0)
 
     def counts(self) -> dict[str, Any]:
-        """Counts of all requests since the last reset."""
+        """Return the counts of all requests since the last reset."""
         return self.call("GET", "requests")["counts"]
 
     def account(self, **columns: Any) -> CloudAccount:
-        """A cloud account of the portal that leads here."""
+        """Create a cloud account of the portal for this cloud."""
         account = CloudAccount(
             **{
                 "name": "simulator",

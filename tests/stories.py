@@ -1,7 +1,8 @@
-"""How much the long tests do: little by default, everything with `PORTAL_STORIES` (`make stories`).
+"""The extent of the long tests: small by default, full with `PORTAL_STORIES` (`make stories`).
 
-It is a number: so many stories are invented at random, and whatever it is, all of those that can be counted are told. Tests
-marked `story` are whole campaigns: each of their invariants has a test of its own that always runs.
+`PORTAL_STORIES` is the number of examples that a property-based test generates. If it is set, tests with a fixed list of
+stories run all of them, whatever the number. Tests marked `story` are whole campaigns, and run only then; each of their
+invariants also has a test that always runs.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 Story = TypeVar("Story")
-WISHED = os.environ.get("PORTAL_STORIES")
-ALL = WISHED is not None
+SETTING = os.environ.get("PORTAL_STORIES")
+ALL = SETTING is not None
 
 
-def invented(by_default: int) -> int:
-    """How many stories to invent."""
-    return int(WISHED or by_default)
+def count_examples(by_default: int) -> int:
+    """Return how many examples a property-based test generates."""
+    return int(SETTING or by_default)
 
 
-def some(stories: Iterable[Story], most: int) -> list[Story]:
-    """By default so many of them at most, spread evenly from the first to the last."""
-    every = list(stories)
-    if ALL or len(every) <= most:
-        return every
-    return [every[number * (len(every) - 1) // (most - 1)] for number in range(most)]
+def select_evenly(stories: Iterable[Story], most: int) -> list[Story]:
+    """Return all stories, or by default at most this many, spread evenly from the first to the last."""
+    stories = list(stories)
+    if ALL or len(stories) <= most:
+        return stories
+    return [stories[number * (len(stories) - 1) // (most - 1)] for number in range(most)]

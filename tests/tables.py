@@ -1,6 +1,6 @@
-"""The portal's tables, made once a test run, as a file of SQL: to load it takes a tenth of the time of a migration.
+"""The portal's tables as a file of SQL, made once a test run: to load it takes a tenth of the time of a migration.
 
-`python -m tests.tables FILE` makes them in the database of the settings, and then the file.
+`python -m tests.tables FILE` makes the tables in the database of the settings, and then dumps them to the file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from devserver.postgres import PROGRAMS
 
-# The environment's variable that tells where the file is, or will be in a moment.
+# The environment variable with the path of the file, which may not be finished yet.
 FILE = "PORTAL_TEST_TABLES"
 
 
 def wait_for_file(seconds: float = 120) -> Path | None:
-    """The file, when it is there; None when nobody makes one. Raises `TimeoutError` with what was said instead."""
+    """Wait for the file and return it; None if no file is made. Raises `TimeoutError` with the log of the program."""
     if FILE not in os.environ:
         return None
     file = Path(os.environ[FILE])
@@ -40,21 +40,21 @@ def make_tables() -> None:
     if file is None:
         call_command("migrate", verbosity=0)
         return
-    where = settings.DATABASES["default"]
+    database = settings.DATABASES["default"]
     program = [PROGRAMS / "psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", file]
-    address = {
+    variables = {
         "PGHOST": "HOST",
         "PGPORT": "PORT",
         "PGUSER": "USER",
         "PGPASSWORD": "PASSWORD",
         "PGDATABASE": "NAME",
     }
-    environment = {**os.environ, **{name: str(where[key]) for name, key in address.items()}}
+    environment = {**os.environ, **{name: str(database[key]) for name, key in variables.items()}}
     subprocess.run(program, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def main(file: Path) -> None:
-    """Migrate, and write the file; it gets its name when it is whole, and when nobody is connected any more."""
+    """Migrate, and write the file. It gets its name when it is complete and no connection is left to the database."""
     import django
     from django.core.management import call_command
     from django.db import connection

@@ -1,4 +1,4 @@
-"""A worker inside the test: moves jobs on and polls, as the Celery tasks would, until nothing is left to do."""
+"""A worker inside the test: it advances jobs and polls, as the Celery tasks do, until nothing is left to do."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import TypeVar
 from tasks import engine, polling
 from tasks.models import IN_FLIGHT, AsyncTask, Job
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def work(seconds: float = 20.0) -> None:
-    """Move every job on until all have ended. Fails the test when that takes too long."""
+    """Advance every job until all have ended. Fails the test when that takes too long."""
     until = time.monotonic() + seconds
     while (ids := list(Job.objects.filter(status__in=IN_FLIGHT).values_list("pk", flat=True))) and (
         time.monotonic() < until
     ):
         for job_id in ids:
             engine.advance(job_id)
-        look()
+        poll_scopes()
         time.sleep(0.02)
-    assert not Job.objects.filter(status__in=IN_FLIGHT).exists(), "jobs did not end in time"
+    assert not Job.objects.filter(status__in=IN_FLIGHT).exists(), f"jobs did not end within {seconds:g} s"
 
 
-def look() -> None:
-    """One round of every scope that is watched."""
+def poll_scopes() -> None:
+    """Poll every scope that has open async tasks, once."""
     watched = AsyncTask.objects.filter(verdict="open").order_by().values_list("watcher", "scope").distinct()
     for watcher, scope in watched:
         polling.poll(watcher, scope)
 
 
-def until(what: str, happens: Callable[[], Found], seconds: float = 20.0) -> Found:
-    """Wait for something, and return what it gave. Fails the test, naming it, when that takes too long."""
+def wait_for(what: str, happens: Callable[[], Result], seconds: float = 20.0) -> Result:
+    """Wait until `happens` returns a true value, and return it. Fails the test when that takes too long."""
     deadline = time.monotonic() + seconds
-    while not (found := happens()):
-        assert time.monotonic() < deadline, f"Waited {seconds} s in vain: {what}"
+    while not (result := happens()):
+        assert time.monotonic() < deadline, f"It did not happen within {seconds:g} s: {what}"
         time.sleep(0.01)
-    return found
+    return result

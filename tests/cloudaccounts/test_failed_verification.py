@@ -20,7 +20,7 @@ from tests.factories import (
     VirtualMachineFactory,
     VolumePoolFactory,
     VolumeSnapshotFactory,
-    stock,
+    create_catalogue,
 )
 from volumepool.admin import VolumePoolForm
 from volumepool.models import VolumePool
@@ -51,14 +51,14 @@ def client(admin):
 @pytest.fixture
 def broken():
     account = CloudAccountFactory(name="broken", last_error=FAILED)
-    stock(account)
+    create_catalogue(account)
     return account
 
 
 @pytest.fixture
 def good():
     account = CloudAccountFactory(name="good", last_verified_at=timezone.now())
-    stock(account)
+    create_catalogue(account)
     return account
 
 

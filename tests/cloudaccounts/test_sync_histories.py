@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from cloudaccounts.models import CloudResource, SyncLog
 from cloudaccounts.registry import list_syncers
 from cloudaccounts.sync.resources import run_sync, sync_resource
-from tests.stories import ALL, invented
+from tests.stories import ALL, count_examples
 
 from .resource_checks import (
     REGION,
@@ -187,7 +187,7 @@ def test_error_of_any_request_expires_nothing_and_the_next_sync_succeeds(
 # --- Stories ---
 
 SETTINGS = settings(
-    max_examples=invented(3),
+    max_examples=count_examples(3),
     stateful_step_count=int(os.environ.get("PORTAL_STORY_STEPS", "25")),
     derandomize=not ALL,
     database=None,

@@ -12,19 +12,19 @@ import requests
 
 import simulator
 from openstack_client import Cloud, CloudConflictError, CloudCredentials, CloudError, CloudNotFoundError
-from tests.listings import everything
+from tests.listings import read_all_pages
 
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
-# Who may set limits and states there, by its name in clouds.yaml. Without it, what needs them is not tried.
+# The cloud in clouds.yaml whose user may set limits and states. Without it, the tests that need them are skipped.
 REAL_ADMIN = os.environ.get("PORTAL_TEST_CLOUD_ADMIN", "admin")
-# A real cloud may take its time; nothing is waited for longer than this.
-PATIENCE_SECONDS = 60.0
+# A real cloud may be slow. No wait is longer than this.
+MAX_WAIT_SECONDS = 60.0
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/contract" in str(item.path):
-            # Openstacksdk's own calls, which we compare with, warn of openstacksdk's own plans.
+            # The calls of openstacksdk that the tests compare with raise its own deprecation warnings.
             item.add_marker(pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:openstack"))
             if REAL:
                 item.add_marker(pytest.mark.realcloud)
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def simulated():
-    """The simulator with a fast clock, or None against a real cloud."""
+    """The simulator with a fast clock; None against a real cloud."""
     if REAL:
         yield None
         return
@@ -49,8 +49,8 @@ def set_clock(server, **settings):
 
 
 @pytest.fixture
-def unfinished(simulated):
-    """A block in which the simulated cloud takes its time, for what it refuses while it does; a real cloud is slow by itself."""
+def slow_cloud(simulated):
+    """A block in which the simulated cloud is slow, for what it refuses during an action. A real cloud is slow by itself."""
 
     @contextlib.contextmanager
     def block():
@@ -86,7 +86,7 @@ def cloud(credentials):
 
 @pytest.fixture(scope="session")
 def sdk(credentials):
-    """Openstacksdk itself, to compare with."""
+    """A connection of openstacksdk, to compare with."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         connection = openstack.connection.Connection(
@@ -105,52 +105,52 @@ def sdk(credentials):
 
 @pytest.fixture
 def tag():
-    """Unique: everything a test makes carries it."""
+    """A unique name for everything that a test creates."""
     return f"contract-{uuid.uuid4()}"
 
 
-def wait_for(look, wanted, what="it"):
-    """Look again and again until `wanted(look())`; returns what was seen."""
-    end = time.monotonic() + PATIENCE_SECONDS
+def wait_for(read, is_wanted, what="it"):
+    """Read until `is_wanted(read())` holds, and return what was read."""
+    end = time.monotonic() + MAX_WAIT_SECONDS
     delay = 0.03
     while True:
-        seen = look()
-        if wanted(seen):
-            return seen
-        assert time.monotonic() < end, f"{what} did not come about within {PATIENCE_SECONDS} s: {seen}"
+        found = read()
+        if is_wanted(found):
+            return found
+        assert time.monotonic() < end, f"{what} did not happen within {MAX_WAIT_SECONDS} s: {found}"
         time.sleep(delay)
         delay = min(delay * 1.5, 1.0)
 
 
-def gone(look):
-    """Whether looking raises CloudNotFoundError."""
+def is_gone(read):
+    """Return whether a read raises CloudNotFoundError."""
     try:
-        look()
+        read()
     except CloudNotFoundError:
         return True
     return False
 
 
 @pytest.fixture(scope="session")
-def parts(cloud):
-    """The smallest flavor, an image and an internal network. None that a test has made, and removes again."""
+def server_resources(cloud):
+    """The smallest flavor, an image and an internal network, none of them created by a test."""
     flavor = min(cloud.compute.list_flavors(), key=lambda f: (f.vcpus, f.memory_mb))
     images = [
         i for i in cloud.image.list_images() if i.status == "active" and not i.name.startswith("contract-")
     ]
     image = min(images, key=lambda i: i.min_disk_gb)
-    networks = everything(cloud.network.network_pages())
+    networks = read_all_pages(cloud.network.network_pages())
     network = next(n for n in networks if not n.is_external and not n.name.startswith("contract-"))
     return flavor, image, network
 
 
 @pytest.fixture
-def make_server(cloud, parts, tag, make_volume):
-    """Makes servers, and removes them at the end whatever happened."""
-    made = []
+def make_server(cloud, server_resources, tag, make_volume):
+    """Create servers, and remove them at the end of the test."""
+    created = []
 
     def make(**more):
-        flavor, image, network = parts
+        flavor, image, network = server_resources
         wanted = {
             "name": tag,
             "flavor_id": flavor.id,
@@ -160,32 +160,34 @@ def make_server(cloud, parts, tag, make_volume):
             **more,
         }
         server = cloud.compute.create_server(**wanted)
-        made.append(server.id)
+        created.append(server.id)
         return server
 
     yield make
-    for server_id in {*made, *(s.id for s in cloud.compute.find_servers_by_tag(tag))}:
+    for server_id in {*created, *(s.id for s in cloud.compute.find_servers_by_tag(tag))}:
         with contextlib.suppress(CloudNotFoundError):
             cloud.compute.delete_server(server_id)
-    for server_id in made:
+    for server_id in created:
         wait_for(
-            lambda server_id=server_id: gone(lambda: cloud.compute.get_server(server_id)), bool, "the removal"
+            lambda server_id=server_id: is_gone(lambda: cloud.compute.get_server(server_id)),
+            bool,
+            "the removal",
         )
 
 
 @pytest.fixture
 def make_volume(cloud, tag):
-    """Makes volumes, and removes them at the end whatever happened."""
-    made = []
+    """Create volumes, and remove them at the end of the test."""
+    created = []
 
     def make(**more):
         wanted = {"name": tag, "size_gb": 1, "metadata": {"contract": tag}, **more}
         volume = cloud.block_storage.create_volume(**wanted)
-        made.append(volume.id)
+        created.append(volume.id)
         return volume
 
     yield make
-    for volume_id in made:
+    for volume_id in created:
 
         def remove(volume_id=volume_id):
             try:
@@ -201,16 +203,16 @@ def make_volume(cloud, tag):
 
 @pytest.fixture
 def made_snapshots(cloud, make_volume):
-    """Ids of snapshots to remove at the end, before the volumes that they are of."""
-    made = []
-    yield made
-    for snapshot_id in made:
+    """The ids of snapshots to remove at the end, before their volumes."""
+    snapshot_ids = []
+    yield snapshot_ids
+    for snapshot_id in snapshot_ids:
         remove_snapshot(cloud, snapshot_id)
 
 
 @pytest.fixture
 def make_snapshot(cloud, tag, made_snapshots):
-    """Makes snapshots of volumes, and removes them at the end whatever happened."""
+    """Create snapshots of volumes, and remove them at the end of the test."""
 
     def make(volume_id, **more):
         snapshot = cloud.block_storage.create_snapshot(
@@ -223,8 +225,8 @@ def make_snapshot(cloud, tag, made_snapshots):
 
 
 @pytest.fixture(scope="session")
-def known_administrator(simulated):
-    """Openstacksdk as who may set limits and states; None where nobody is known to."""
+def optional_administrator(simulated):
+    """A connection of openstacksdk that may set limits and states; None if clouds.yaml has none."""
     if simulated is not None:
         found = {"auth_url": simulated.auth_url, "username": "admin", "password": "admin"}
         names = {"project_name": "admin", "user_domain_name": "Default", "project_domain_name": "Default"}
@@ -240,15 +242,15 @@ def known_administrator(simulated):
 
 
 @pytest.fixture
-def administrator(known_administrator):
-    if known_administrator is None:
-        pytest.skip(f"clouds.yaml has no cloud {REAL_ADMIN!r}, who could set limits and states")
-    return known_administrator
+def administrator(optional_administrator):
+    if optional_administrator is None:
+        pytest.skip(f"clouds.yaml has no cloud {REAL_ADMIN!r}, which is needed to set limits and states")
+    return optional_administrator
 
 
 @pytest.fixture
 def set_volume_status(administrator):
-    """Gives a volume a state that lasts; what a real cloud moves through itself may be over too soon."""
+    """Set a volume's status for good. A status that the cloud sets during an action may be over too soon."""
 
     def put(volume_id, status):
         wanted = {"os-reset_status": {"status": status}}
@@ -260,7 +262,7 @@ def set_volume_status(administrator):
 
 @pytest.fixture
 def limit_storage(cloud, administrator):
-    """Sets Cinder's limits for the project, each so much above what is used of it, and puts them back at the end."""
+    """Set Cinder's limits for the project, each this much above its usage, and restore them at the end of the test."""
     path = f"/os-quota-sets/{cloud.project_id}"
 
     def put(limits):
@@ -280,10 +282,10 @@ def limit_storage(cloud, administrator):
 
 @pytest.fixture
 def made_images(cloud):
-    """Ids of images to remove at the end, together with the snapshots that they name."""
-    made = []
-    yield made
-    for image_id in made:
+    """The ids of images to remove at the end, together with their snapshots."""
+    image_ids = []
+    yield image_ids
+    for image_id in image_ids:
         with contextlib.suppress(CloudNotFoundError):
             image = cloud.image.get_image(image_id)
             cloud.image.delete_image(image_id)
@@ -292,12 +294,12 @@ def made_images(cloud):
 
 
 def remove_snapshot(cloud, snapshot_id):
-    """Ask for its end when it can be, and wait for that."""
+    """Delete a snapshot as soon as the cloud accepts that, and wait until it is gone."""
 
     def remove():
         with contextlib.suppress(CloudConflictError):
             cloud.block_storage.delete_snapshot(snapshot_id)
-        return gone(lambda: cloud.block_storage.get_snapshot(snapshot_id))
+        return is_gone(lambda: cloud.block_storage.get_snapshot(snapshot_id))
 
     def done():
         try:
@@ -308,13 +310,13 @@ def remove_snapshot(cloud, snapshot_id):
     wait_for(done, bool, "the snapshot's removal")
 
 
-def volume_status(cloud, volume_id, status):
+def wait_volume_status(cloud, volume_id, status):
     return wait_for(
         lambda: cloud.block_storage.get_volume(volume_id), lambda v: v.status == status, f"volume {status}"
     )
 
 
-def wait_status(cloud, server_id, status):
+def wait_server_status(cloud, server_id, status):
     return wait_for(
         lambda: cloud.compute.get_server(server_id),
         lambda s: s.status == status and s.task_state is None,

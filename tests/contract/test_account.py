@@ -12,9 +12,9 @@ from openstack_client import (
     CloudError,
     InvalidCloudRequestError,
 )
-from tests.listings import everything
+from tests.listings import read_all_pages
 
-from .conftest import gone, wait_for, wait_status
+from .conftest import is_gone, wait_for, wait_server_status
 
 
 def test_check_succeeds_and_the_project_is_known(cloud):
@@ -93,7 +93,7 @@ def test_images_are_the_sdks(cloud, sdk):
 
 
 def test_networks_are_the_sdks(cloud, sdk):
-    ours = {(n.id, n.name, n.status, n.is_external) for n in everything(cloud.network.network_pages())}
+    ours = {(n.id, n.name, n.status, n.is_external) for n in read_all_pages(cloud.network.network_pages())}
     assert ours == {(n.id, n.name, n.status, n.is_router_external) for n in sdk.network.networks()}
     assert {external for *_, external in ours} == {True, False}
 
@@ -101,7 +101,7 @@ def test_networks_are_the_sdks(cloud, sdk):
 def test_subnets_are_the_sdks(cloud, sdk):
     ours = {
         (s.id, s.name, s.network_id, s.ip_version, s.cidr, s.gateway_ip, s.is_dhcp_enabled)
-        for s in everything(cloud.network.subnet_pages())
+        for s in read_all_pages(cloud.network.subnet_pages())
     }
     assert ours == {
         (s.id, s.name, s.network_id, s.ip_version, s.cidr, s.gateway_ip, s.is_dhcp_enabled)
@@ -120,17 +120,17 @@ def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, mak
             cidr="192.168.77.0/29",
             allocation_pools=[{"start": "192.168.77.2", "end": "192.168.77.2"}],
         )
-        assert tag in {n.name for n in everything(cloud.network.network_pages())}
+        assert tag in {n.name for n in read_all_pages(cloud.network.network_pages())}
         with pytest.raises(InvalidCloudRequestError, match=f"Network {empty.id} requires a subnet"):
             make_server(network_ids=[empty.id])
         made = [make_server(network_ids=[small.id])]
-        assert wait_status(cloud, made[0].id, "ACTIVE").addresses[0].ip == "192.168.77.2"
+        assert wait_server_status(cloud, made[0].id, "ACTIVE").addresses[0].ip == "192.168.77.2"
         # Accepted, and in ERROR a little later.
         made.append(make_server(network_ids=[small.id]))
-        failed = wait_status(cloud, made[1].id, "ERROR")
+        failed = wait_server_status(cloud, made[1].id, "ERROR")
         assert failed.addresses == ()
         assert f"No fixed IP addresses available for network: {small.id}" in failed.fault
-        for refused in (cloud.compute.stop_server, cloud.compute.console_url, cloud.compute.shelve_server):
+        for refused in (cloud.compute.stop_server, cloud.compute.create_console_url, cloud.compute.shelve_server):
             with pytest.raises(CloudConflictError):
                 refused(failed.id)
     finally:
@@ -138,7 +138,9 @@ def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, mak
             cloud.compute.delete_server(server.id)
         for server in made:
             wait_for(
-                lambda server=server: gone(lambda: cloud.compute.get_server(server.id)), bool, "the removal"
+                lambda server=server: is_gone(lambda: cloud.compute.get_server(server.id)),
+                bool,
+                "the removal",
             )
         sdk.network.delete_network(empty.id)
         sdk.network.delete_network(small.id)

@@ -20,9 +20,9 @@ from openstack_client import (
     Router,
     SecurityGroup,
 )
-from tests.listings import everything
+from tests.listings import read_all_pages
 
-from .conftest import gone, wait_for, wait_status
+from .conftest import is_gone, wait_for, wait_server_status
 
 # Our listing, and openstacksdk's.
 LISTINGS = {
@@ -37,7 +37,7 @@ LISTINGS = {
 
 
 def find(pages, object_id):
-    return next((one for one in everything(pages()) if one.id == object_id), None)
+    return next((one for one in read_all_pages(pages()) if one.id == object_id), None)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def net(cloud, sdk):
     A test that changes them puts them back.
     """
     tag = f"contract-{uuid.uuid4()}"
-    external = next(n for n in everything(cloud.network.network_pages()) if n.is_external)
+    external = next(n for n in read_all_pages(cloud.network.network_pages()) if n.is_external)
     with contextlib.ExitStack() as undo:
         network = sdk.network.create_network(name=tag)
         undo.callback(sdk.network.delete_network, network.id)
@@ -77,14 +77,14 @@ def test_ids_are_the_sdks_whatever_the_size_of_the_page(cloud, sdk, net, kind):
         # Others may be at work in a real cloud: what changes while it is read twice is read again.
         read, _ = wait_for(
             lambda size=size: (list(pages(cloud)(page_size=size)), sorted(one.id for one in theirs(sdk))),
-            lambda seen: sorted(one.id for one in everything(seen[0])) == seen[1] != [],
+            lambda seen: sorted(one.id for one in read_all_pages(seen[0])) == seen[1] != [],
             "the same ids",
         )
         assert all(len(page) <= size for page in read)
 
 
 def test_lists_are_their_pages(cloud, net):
-    assert cloud.image.list_images() == everything(cloud.image.image_pages(page_size=1))
+    assert cloud.image.list_images() == read_all_pages(cloud.image.image_pages(page_size=1))
 
 
 def test_router(cloud, sdk, net):
@@ -103,7 +103,7 @@ def test_router(cloud, sdk, net):
 
 
 def test_routers_interface_is_a_port(cloud, net):
-    mine = [p for p in everything(cloud.network.port_pages()) if p.device_id == net["router"].id]
+    mine = [p for p in read_all_pages(cloud.network.port_pages()) if p.device_id == net["router"].id]
     assert [p.device_owner for p in mine] == ["network:router_interface"]
     assert mine[0].fixed_ips == (FixedIp(net["subnet"].id, "192.168.78.1"),)
     assert mine[0].network_id == net["network"].id and mine[0].project_id == cloud.project_id
@@ -113,7 +113,7 @@ def test_routers_interface_is_a_port(cloud, net):
 def test_routers_interface_goes_with_the_parting(cloud, sdk, net):
     sdk.network.update_ip(net["floating"].id, port_id=None)
     sdk.network.remove_interface_from_router(net["router"], subnet=net["subnet"].id)
-    assert [p for p in everything(cloud.network.port_pages()) if p.device_id == net["router"].id] == []
+    assert [p for p in read_all_pages(cloud.network.port_pages()) if p.device_id == net["router"].id] == []
     sdk.network.add_interface_to_router(net["router"], subnet=net["subnet"].id)
     sdk.network.update_ip(net["floating"].id, port_id=net["port"].id)
 
@@ -217,9 +217,9 @@ def test_server_knows_its_key_and_its_groups(cloud, sdk, make_server, net, tag):
     sdk.compute.create_keypair(name=tag)
     try:
         server = make_server(key_name=tag, network_ids=[net["network"].id])
-        seen = wait_status(cloud, server.id, "ACTIVE")
+        seen = wait_server_status(cloud, server.id, "ACTIVE")
         assert (seen.key_name, seen.security_groups) == (tag, ("default",))
-        mine = [p for p in everything(cloud.network.port_pages()) if p.device_id == server.id]
+        mine = [p for p in read_all_pages(cloud.network.port_pages()) if p.device_id == server.id]
         assert [p.device_owner.partition(":")[0] for p in mine] == ["compute"]
         assert {ip.ip_address for p in mine for ip in p.fixed_ips} == {a.ip for a in seen.addresses}
         sdk.network.update_port(mine[0].id, security_group_ids=[net["group"].id])
@@ -229,7 +229,7 @@ def test_server_knows_its_key_and_its_groups(cloud, sdk, make_server, net, tag):
             "the other group",
         )
         cloud.compute.delete_server(server.id)
-        wait_for(lambda: gone(lambda: cloud.compute.get_server(server.id)), bool, "the removal")
+        wait_for(lambda: is_gone(lambda: cloud.compute.get_server(server.id)), bool, "the removal")
         wait_for(
             lambda: find(cloud.network.port_pages, mine[0].id), lambda p: p is None, "the port's removal"
         )
@@ -251,7 +251,7 @@ def test_service_that_a_region_does_not_have(credentials):
     with Cloud(credentials, region="Nowhere") as cloud:
         for call in (
             cloud.check,
-            lambda: everything(cloud.network.network_pages()),
+            lambda: read_all_pages(cloud.network.network_pages()),
             cloud.image.list_images,
             cloud.block_storage.list_quotas,
         ):

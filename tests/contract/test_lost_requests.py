@@ -1,10 +1,10 @@
-"""What Nova and Cinder tell of requests under way, and of what one that died has left."""
+"""The records of Nova and Cinder about requests in progress, and about those that a dead worker has left."""
 
 import pytest
 
 from openstack_client import CloudConflictError, CloudNotFoundError, last_request_id
 
-from .conftest import gone, volume_status, wait_for, wait_status
+from .conftest import is_gone, wait_for, wait_server_status, wait_volume_status
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 
@@ -12,13 +12,13 @@ NOBODY = "11111111-1111-4111-8111-111111111111"
 def test_a_change_has_an_id_and_nova_tells_what_was_begun_for_it(cloud, make_server):
     compute = cloud.compute
     made = make_server()
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_server_status(cloud, made.id, "ACTIVE")
 
     compute.stop_server(made.id)
     request_id = last_request_id()
 
     assert request_id.startswith("req-")
-    wait_status(cloud, made.id, "SHUTOFF")
+    wait_server_status(cloud, made.id, "SHUTOFF")
     assert compute.list_server_actions(made.id)[0].request_id == request_id
 
     def events():
@@ -32,19 +32,19 @@ def test_a_change_has_an_id_and_nova_tells_what_was_begun_for_it(cloud, make_ser
 
 def test_cinder_tells_for_which_server_it_keeps_a_volume(cloud, make_server, make_volume):
     made, volume = make_server(), make_volume()
-    volume_status(cloud, volume.id, "available")
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_volume_status(cloud, volume.id, "available")
+    wait_server_status(cloud, made.id, "ACTIVE")
     assert cloud.block_storage.list_reservations(volume.id) == []
 
     cloud.compute.attach_volume(made.id, volume.id)
-    volume_status(cloud, volume.id, "in-use")
+    wait_volume_status(cloud, volume.id, "in-use")
 
     (kept,) = cloud.block_storage.list_reservations(volume.id)
     assert (kept.volume_id, kept.server_id, kept.status) == (volume.id, made.id, "attached")
     with pytest.raises(CloudConflictError):
         cloud.block_storage.delete_reservation(kept.id)
     cloud.compute.detach_volume(made.id, volume.id)
-    volume_status(cloud, volume.id, "available")
+    wait_volume_status(cloud, volume.id, "available")
     with pytest.raises(CloudNotFoundError):
         cloud.block_storage.delete_reservation(kept.id)
     assert cloud.block_storage.list_reservations(NOBODY) == []
@@ -52,29 +52,29 @@ def test_cinder_tells_for_which_server_it_keeps_a_volume(cloud, make_server, mak
 
 def test_a_detachment_that_nobody_works_on_is_taken_back(cloud, make_server, make_volume, set_volume_status):
     made, volume = make_server(), make_volume()
-    volume_status(cloud, volume.id, "available")
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_volume_status(cloud, volume.id, "available")
+    wait_server_status(cloud, made.id, "ACTIVE")
     cloud.compute.attach_volume(made.id, volume.id)
-    volume_status(cloud, volume.id, "in-use")
+    wait_volume_status(cloud, volume.id, "in-use")
     set_volume_status(volume.id, "detaching")
     with pytest.raises(CloudConflictError):
         cloud.compute.detach_volume(made.id, volume.id)
 
     cloud.block_storage.roll_detaching(volume.id)
 
-    volume_status(cloud, volume.id, "in-use")
+    wait_volume_status(cloud, volume.id, "in-use")
     cloud.compute.detach_volume(made.id, volume.id)
-    volume_status(cloud, volume.id, "available")
+    wait_volume_status(cloud, volume.id, "available")
     with pytest.raises(CloudNotFoundError):
         cloud.block_storage.roll_detaching(NOBODY)
 
 
 def test_a_server_is_ended_for_good(cloud, make_server):
     made = make_server()
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_server_status(cloud, made.id, "ACTIVE")
 
     cloud.compute.force_delete_server(made.id)
 
-    wait_for(lambda: gone(lambda: cloud.compute.get_server(made.id)), bool, "the removal")
+    wait_for(lambda: is_gone(lambda: cloud.compute.get_server(made.id)), bool, "the removal")
     with pytest.raises(CloudNotFoundError):
         cloud.compute.force_delete_server(made.id)

@@ -1,4 +1,4 @@
-"""What can be done to a server besides switching it on and off."""
+"""The actions on a server, except for start and stop."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import pytest
 
 from openstack_client import CloudConflictError, CloudNotFoundError, InvalidCloudRequestError
 
-from .conftest import gone, wait_for, wait_status
+from .conftest import is_gone, wait_for, wait_server_status
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 
@@ -14,14 +14,14 @@ NOBODY = "11111111-1111-4111-8111-111111111111"
 @pytest.fixture
 def server_id(cloud, make_server):
     made = make_server()
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_server_status(cloud, made.id, "ACTIVE")
     return made.id
 
 
 @pytest.fixture
-def larger(cloud, parts):
+def larger(cloud, server_resources):
     """A flavor with more of everything than the smallest."""
-    small = parts[0]
+    small = server_resources[0]
     return min(
         (f for f in cloud.compute.list_flavors() if f.vcpus > small.vcpus and f.disk_gb >= small.disk_gb),
         key=lambda f: (f.vcpus, f.memory_mb),
@@ -32,18 +32,18 @@ def test_pause_and_suspend(cloud, server_id):
     compute = cloud.compute
     began = datetime.now(UTC) - timedelta(seconds=2)
     compute.pause_server(server_id)
-    assert wait_status(cloud, server_id, "PAUSED").power_state == 3
+    assert wait_server_status(cloud, server_id, "PAUSED").power_state == 3
     for refused in (compute.pause_server, compute.suspend_server, compute.start_server, compute.stop_server):
         with pytest.raises(CloudConflictError, match="vm_state paused"):
             refused(server_id)
     compute.unpause_server(server_id)
-    assert wait_status(cloud, server_id, "ACTIVE").power_state == 1
+    assert wait_server_status(cloud, server_id, "ACTIVE").power_state == 1
     compute.suspend_server(server_id)
-    assert wait_status(cloud, server_id, "SUSPENDED").power_state == 4
+    assert wait_server_status(cloud, server_id, "SUSPENDED").power_state == 4
     with pytest.raises(CloudConflictError, match="vm_state suspended"):
         compute.pause_server(server_id)
     compute.resume_server(server_id)
-    wait_status(cloud, server_id, "ACTIVE")
+    wait_server_status(cloud, server_id, "ACTIVE")
     for refused in (compute.unpause_server, compute.resume_server, compute.unshelve_server):
         with pytest.raises(CloudConflictError, match="vm_state active"):
             refused(server_id)
@@ -60,7 +60,7 @@ def test_shelve(cloud, server_id):
     compute = cloud.compute
     before = compute.get_server(server_id)
     compute.shelve_server(server_id)
-    shelved = wait_status(cloud, server_id, "SHELVED_OFFLOADED")
+    shelved = wait_server_status(cloud, server_id, "SHELVED_OFFLOADED")
     assert shelved.power_state == 4 and shelved.addresses == before.addresses
     assert shelved.image_id == before.image_id
     # Nova forgets the host a moment after it has said SHELVED_OFFLOADED.
@@ -73,23 +73,23 @@ def test_shelve(cloud, server_id):
         with pytest.raises(CloudConflictError):
             refused(server_id)
     with pytest.raises(CloudConflictError, match="not ready"):
-        compute.console_url(server_id)
+        compute.create_console_url(server_id)
     with pytest.raises(CloudConflictError, match="not ready"):
-        compute.console_output(server_id, 3)
+        compute.get_console_output(server_id, 3)
     compute.unshelve_server(server_id)
-    back = wait_status(cloud, server_id, "ACTIVE")
+    back = wait_server_status(cloud, server_id, "ACTIVE")
     assert back.power_state == 1 and back.availability_zone == before.availability_zone
-    assert gone(lambda: cloud.image.get_image(kept[0].id))
+    assert is_gone(lambda: cloud.image.get_image(kept[0].id))
 
 
-def test_resize_and_back(cloud, server_id, parts, larger):
+def test_resize_and_back(cloud, server_id, server_resources, larger):
     compute = cloud.compute
     with pytest.raises(InvalidCloudRequestError, match="must change flavor"):
-        compute.resize_server(server_id, parts[0].id)
+        compute.resize_server(server_id, server_resources[0].id)
     with pytest.raises(InvalidCloudRequestError, match="Flavor no-such-flavor could not be found"):
         compute.resize_server(server_id, "no-such-flavor")
     compute.resize_server(server_id, larger.id)
-    resized = wait_status(cloud, server_id, "VERIFY_RESIZE")
+    resized = wait_server_status(cloud, server_id, "VERIFY_RESIZE")
     assert (resized.vm_state, resized.vcpus, resized.power_state) == ("resized", larger.vcpus, 1)
     for refused in (
         compute.stop_server,
@@ -98,7 +98,7 @@ def test_resize_and_back(cloud, server_id, parts, larger):
         compute.suspend_server,
         compute.shelve_server,
         lambda i: compute.reboot_server(i, hard=True),
-        lambda i: compute.resize_server(i, parts[0].id),
+        lambda i: compute.resize_server(i, server_resources[0].id),
         lambda i: compute.create_image(i, name="x", metadata={}),
         lambda i: compute.replace_metadata(i, {"a": "b"}),
     ):
@@ -107,38 +107,38 @@ def test_resize_and_back(cloud, server_id, parts, larger):
     compute.revert_resize(server_id)
     with pytest.raises(CloudConflictError):
         compute.revert_resize(server_id)
-    back = wait_status(cloud, server_id, "ACTIVE")
-    assert back.vcpus == parts[0].vcpus
+    back = wait_server_status(cloud, server_id, "ACTIVE")
+    assert back.vcpus == server_resources[0].vcpus
     for refused in (compute.revert_resize, compute.confirm_resize):
         with pytest.raises(CloudConflictError, match="vm_state active"):
             refused(server_id)
 
 
-def test_resize_of_a_stopped_server_and_confirm(cloud, server_id, parts, larger):
+def test_resize_of_a_stopped_server_and_confirm(cloud, server_id, server_resources, larger):
     compute = cloud.compute
     compute.stop_server(server_id)
-    wait_status(cloud, server_id, "SHUTOFF")
+    wait_server_status(cloud, server_id, "SHUTOFF")
     compute.resize_server(server_id, larger.id)
-    assert wait_status(cloud, server_id, "VERIFY_RESIZE").power_state == 4
+    assert wait_server_status(cloud, server_id, "VERIFY_RESIZE").power_state == 4
     compute.confirm_resize(server_id)
     # Nova still shows VERIFY_RESIZE without a task, and refuses all the same.
     with pytest.raises(CloudConflictError) as caught:
         compute.confirm_resize(server_id)
     assert caught.value.status_code in {400, 409}
-    confirmed = wait_status(cloud, server_id, "SHUTOFF")
+    confirmed = wait_server_status(cloud, server_id, "SHUTOFF")
     assert (confirmed.vcpus, confirmed.memory_mb) == (larger.vcpus, larger.memory_mb)
     # Down again is no matter: the server was built with the smaller disk.
-    compute.resize_server(server_id, parts[0].id)
-    wait_status(cloud, server_id, "VERIFY_RESIZE")
+    compute.resize_server(server_id, server_resources[0].id)
+    wait_server_status(cloud, server_id, "VERIFY_RESIZE")
     compute.delete_server(server_id)
-    wait_for(lambda: gone(lambda: compute.get_server(server_id)), bool, "the removal")
+    wait_for(lambda: is_gone(lambda: compute.get_server(server_id)), bool, "the removal")
 
 
-def test_resize_to_a_smaller_disk_than_it_was_built_with(cloud, make_server, parts):
-    small = parts[0]
+def test_resize_to_a_smaller_disk_than_it_was_built_with(cloud, make_server, server_resources):
+    small = server_resources[0]
     found = [f for f in cloud.compute.list_flavors() if f.disk_gb > small.disk_gb]
     made = make_server(flavor_id=min(found, key=lambda f: f.disk_gb).id)
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_server_status(cloud, made.id, "ACTIVE")
     with pytest.raises(InvalidCloudRequestError, match="Flavor's disk is smaller than the minimum size"):
         cloud.compute.resize_server(made.id, small.id)
 
@@ -160,20 +160,20 @@ def test_rename_and_metadata(cloud, server_id):
 
 def test_console(cloud, server_id):
     compute = cloud.compute
-    assert compute.console_url(server_id).startswith("http")
+    assert compute.create_console_url(server_id).startswith("http")
     with pytest.raises(InvalidCloudRequestError, match="Unavailable console type") as caught:
-        compute.console_url(server_id, "serial")
+        compute.create_console_url(server_id, "serial")
     assert caught.value.status_code == 400
     with pytest.raises(InvalidCloudRequestError) as caught:
-        compute.console_url(server_id, "teletype")
+        compute.create_console_url(server_id, "teletype")
     assert caught.value.status_code is None
     whole = compute.get_console_output(server_id, 1000)
     assert whole
     assert compute.get_console_output(server_id, 2) == "\n".join(whole.split("\n")[-2:])
 
 
-def test_what_cannot_be_done_while_it_is_built(cloud, make_server, unfinished):
-    with unfinished():
+def test_what_cannot_be_done_while_it_is_built(cloud, make_server, slow_cloud):
+    with slow_cloud():
         made = make_server()
         for refused in (
             cloud.compute.create_console_url,
@@ -185,17 +185,17 @@ def test_what_cannot_be_done_while_it_is_built(cloud, make_server, unfinished):
             # Until a cell has it, Nova does not find it for an action.
             with pytest.raises((CloudConflictError, CloudNotFoundError)):
                 refused(made.id)
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_server_status(cloud, made.id, "ACTIVE")
 
 
 def test_several_tags(cloud, make_server, tag):
     made = make_server(tags=[tag, "second one"])
     assert [s.id for s in cloud.compute.find_servers_by_tag(tag)] == [made.id]
     assert made.id in {s.id for s in cloud.compute.find_servers_by_tag("second one")}
-    assert set(wait_status(cloud, made.id, "ACTIVE").tags) == {tag, "second one"}
+    assert set(wait_server_status(cloud, made.id, "ACTIVE").tags) == {tag, "second one"}
 
 
-def test_nobodys(cloud, parts):
+def test_nobodys(cloud, server_resources):
     compute = cloud.compute
     for call in (
         compute.pause_server,
@@ -208,7 +208,7 @@ def test_nobodys(cloud, parts):
         compute.revert_resize,
         compute.create_console_url,
         compute.list_volume_attachments,
-        lambda i: compute.resize_server(i, parts[0].id),
+        lambda i: compute.resize_server(i, server_resources[0].id),
         lambda i: compute.rename_server(i, "x"),
         lambda i: compute.replace_metadata(i, {}),
         lambda i: compute.create_image(i, name="x", metadata={}),

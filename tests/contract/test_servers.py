@@ -7,7 +7,7 @@ import pytest
 
 from openstack_client import CloudConflictError, CloudNotFoundError, InvalidCloudRequestError
 
-from .conftest import gone, wait_for, wait_status
+from .conftest import is_gone, wait_for, wait_server_status
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 
@@ -19,7 +19,7 @@ def test_whole_life(cloud, make_server, tag):
     assert made.status == "BUILD"
     assert [s.id for s in compute.find_servers_by_tag(tag)] == [made.id]
 
-    server = wait_status(cloud, made.id, "ACTIVE")
+    server = wait_server_status(cloud, made.id, "ACTIVE")
     assert server.name == tag
     assert server.tags == (tag,)
     assert server.metadata == {"purpose": "contract"}
@@ -37,17 +37,17 @@ def test_whole_life(cloud, make_server, tag):
     assert caught.value.request_id.startswith("req-")
 
     compute.stop_server(made.id)
-    stopped = wait_status(cloud, made.id, "SHUTOFF")
+    stopped = wait_server_status(cloud, made.id, "SHUTOFF")
     assert stopped.power_state == 4 and stopped.addresses == server.addresses
     with pytest.raises(CloudConflictError, match="vm_state stopped"):
         compute.stop_server(made.id)
     with pytest.raises(CloudConflictError, match="vm_state stopped"):
         compute.reboot_server(made.id, hard=False)
     compute.start_server(made.id)
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_server_status(cloud, made.id, "ACTIVE")
     for hard in (False, True):
         compute.reboot_server(made.id, hard=hard)
-        wait_status(cloud, made.id, "ACTIVE")
+        wait_server_status(cloud, made.id, "ACTIVE")
 
     actions = compute.list_server_actions(made.id)
     # Newest first, and what was refused is not there.
@@ -62,7 +62,7 @@ def test_whole_life(cloud, make_server, tag):
     }
 
     compute.delete_server(made.id)
-    wait_for(lambda: gone(lambda: compute.get_server(made.id)), bool, "the removal")
+    wait_for(lambda: is_gone(lambda: compute.get_server(made.id)), bool, "the removal")
     with pytest.raises(CloudNotFoundError):
         compute.delete_server(made.id)
     with pytest.raises(CloudNotFoundError):
@@ -77,17 +77,17 @@ def test_whole_life(cloud, make_server, tag):
 
 def test_refused_action_over_another(cloud, make_server):
     made = make_server()
-    wait_status(cloud, made.id, "ACTIVE")
+    wait_server_status(cloud, made.id, "ACTIVE")
     cloud.compute.stop_server(made.id)
     with pytest.raises(CloudConflictError):
         cloud.compute.stop_server(made.id)
-    wait_status(cloud, made.id, "SHUTOFF")
+    wait_server_status(cloud, made.id, "SHUTOFF")
 
 
 def test_removal_while_it_is_building(cloud, make_server):
     made = make_server()
     cloud.compute.delete_server(made.id)
-    wait_for(lambda: gone(lambda: cloud.compute.get_server(made.id)), bool, "the removal")
+    wait_for(lambda: is_gone(lambda: cloud.compute.get_server(made.id)), bool, "the removal")
 
 
 def test_pages_are_the_sdks_own_list(cloud, sdk, make_server, tag):
@@ -103,13 +103,13 @@ def test_pages_are_the_sdks_own_list(cloud, sdk, make_server, tag):
     assert {s.id for s in cloud.compute.list_servers(tag=tag, statuses=["BUILD", "ACTIVE"])} == made
 
 
-def test_server_from_a_volume(cloud, parts, tag, make_server, make_volume):
-    volume = make_volume(image_id=parts[1].id, size_gb=max(1, parts[1].min_disk_gb))
+def test_server_from_a_volume(cloud, server_resources, tag, make_server, make_volume):
+    volume = make_volume(image_id=server_resources[1].id, size_gb=max(1, server_resources[1].min_disk_gb))
     wait_for(
         lambda: cloud.block_storage.get_volume(volume.id).status, lambda s: s == "available", "the volume"
     )
     made = make_server(image_id=None, boot_volume_id=volume.id)
-    server = wait_status(cloud, made.id, "ACTIVE")
+    server = wait_server_status(cloud, made.id, "ACTIVE")
     assert server.image_id is None and server.volume_ids == (volume.id,)
     in_use = cloud.block_storage.get_volume(volume.id)
     assert in_use.status == "in-use" and in_use.server_ids == (made.id,)

@@ -9,7 +9,7 @@ from openstack_client import (
     InvalidCloudRequestError,
 )
 
-from .conftest import gone, volume_status, wait_for, wait_status
+from .conftest import is_gone, wait_for, wait_server_status, wait_volume_status
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 
@@ -22,7 +22,7 @@ def available(cloud, snapshot_id):
 
 @pytest.fixture
 def volume(cloud, make_volume):
-    return volume_status(cloud, make_volume().id, "available")
+    return wait_volume_status(cloud, make_volume().id, "available")
 
 
 def test_whole_life(cloud, sdk, volume, make_snapshot, tag):
@@ -42,7 +42,7 @@ def test_whole_life(cloud, sdk, volume, make_snapshot, tag):
     storage.delete_snapshot(made.id)
     with pytest.raises((CloudConflictError, CloudNotFoundError)):
         storage.delete_snapshot(made.id)
-    wait_for(lambda: gone(lambda: storage.get_snapshot(made.id)), bool, "the removal")
+    wait_for(lambda: is_gone(lambda: storage.get_snapshot(made.id)), bool, "the removal")
     with pytest.raises(CloudNotFoundError):
         storage.delete_snapshot(made.id)
     for snapshot_id in (NOBODY, "no-such-snapshot"):
@@ -77,26 +77,26 @@ def test_filter_that_is_no_metadata_finds_nothing(sdk, make_snapshot, volume):
 def test_larger_volume_than_its_snapshot(cloud, volume, make_snapshot, make_volume):
     snapshot = available(cloud, make_snapshot(volume.id).id)
     cloud.block_storage.extend_volume(volume.id, 2)
-    volume_status(cloud, volume.id, "available")
+    wait_volume_status(cloud, volume.id, "available")
     assert cloud.block_storage.get_snapshot(snapshot.id).size_gb == 1
-    copy = volume_status(cloud, make_volume(snapshot_id=snapshot.id, size_gb=2).id, "available")
+    copy = wait_volume_status(cloud, make_volume(snapshot_id=snapshot.id, size_gb=2).id, "available")
     assert copy.size_gb == 2 and copy.snapshot_id == snapshot.id and not copy.is_bootable
 
 
-def test_volume_of_a_snapshot_that_is_not_there_yet(cloud, volume, make_snapshot, make_volume, unfinished):
-    with unfinished():
+def test_volume_of_a_snapshot_that_is_not_there_yet(cloud, volume, make_snapshot, make_volume, slow_cloud):
+    with slow_cloud():
         snapshot = make_snapshot(volume.id)
         with pytest.raises(InvalidCloudRequestError, match="Originating snapshot status"):
             make_volume(snapshot_id=snapshot.id)
     available(cloud, snapshot.id)
 
 
-def test_state_that_does_not_allow_it(cloud, make_volume, make_snapshot, set_volume_status, unfinished):
-    with unfinished():
+def test_state_that_does_not_allow_it(cloud, make_volume, make_snapshot, set_volume_status, slow_cloud):
+    with slow_cloud():
         made = make_volume()
         with pytest.raises(CloudConflictError, match="Invalid volume"):
             make_snapshot(made.id)
-    volume_status(cloud, made.id, "available")
+    wait_volume_status(cloud, made.id, "available")
     for status in ("extending", "error", "error_extending", "maintenance"):
         set_volume_status(made.id, status)
         for force in (False, True):
@@ -113,9 +113,9 @@ def test_nobodys(make_snapshot):
 
 def test_volume_in_use_needs_force(cloud, volume, make_server, make_snapshot):
     server = make_server()
-    wait_status(cloud, server.id, "ACTIVE")
+    wait_server_status(cloud, server.id, "ACTIVE")
     cloud.compute.attach_volume(server.id, volume.id)
-    volume_status(cloud, volume.id, "in-use")
+    wait_volume_status(cloud, volume.id, "in-use")
     with pytest.raises(CloudConflictError, match="in-use"):
         make_snapshot(volume.id)
     made = make_snapshot(volume.id, force=True)
@@ -126,9 +126,9 @@ def test_volume_in_use_needs_force(cloud, volume, make_server, make_snapshot):
 def test_force_from_microversion_3_66_on(cloud, sdk, volume, make_server, made_snapshots):
     """Not what we ask for; what another client of the same cloud, and the simulator, may meet."""
     server = make_server()
-    wait_status(cloud, server.id, "ACTIVE")
+    wait_server_status(cloud, server.id, "ACTIVE")
     cloud.compute.attach_volume(server.id, volume.id)
-    volume_status(cloud, volume.id, "in-use")
+    wait_volume_status(cloud, volume.id, "in-use")
 
     def ask(**more):
         wanted = {"snapshot": {"volume_id": volume.id, "name": "forced", **more}}

@@ -8,9 +8,9 @@ from openstack_client import (
     CloudQuotaExceededError,
     InvalidCloudRequestError,
 )
-from tests.listings import everything
+from tests.listings import read_all_pages
 
-from .conftest import gone, volume_status, wait_for, wait_status
+from .conftest import is_gone, wait_for, wait_server_status, wait_volume_status
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 
@@ -31,7 +31,7 @@ def test_whole_life(cloud, make_volume, tag):
     assert volume.name == tag and volume.metadata == {"contract": tag, "other": "x"}
     assert not volume.is_bootable and volume.volume_type and volume.project_id == cloud.project_id
     storage.delete_volume(made.id)
-    wait_for(lambda: gone(lambda: storage.get_volume(made.id)), bool, "the removal")
+    wait_for(lambda: is_gone(lambda: storage.get_volume(made.id)), bool, "the removal")
     with pytest.raises(CloudNotFoundError):
         storage.delete_volume(made.id)
     assert storage.find_volumes_by_metadata({"contract": tag}) == []
@@ -39,7 +39,7 @@ def test_whole_life(cloud, make_volume, tag):
 
 def test_pages_are_the_sdks_own_list(cloud, sdk, make_volume):
     made = {make_volume().id for _ in range(3)}
-    ours = [v.id for v in everything(cloud.block_storage.volume_pages(page_size=2))]
+    ours = [v.id for v in read_all_pages(cloud.block_storage.volume_pages(page_size=2))]
     assert made <= set(ours) and len(set(ours)) == len(ours)
     assert set(ours) == {v.id for v in sdk.block_storage.volumes()}
 
@@ -58,7 +58,7 @@ def test_volume_smaller_than_its_snapshot(sdk, make_volume):
 
 
 def test_volume_with_a_snapshot_is_not_removed(cloud, sdk):
-    base = next(v for v in everything(cloud.block_storage.volume_pages()) if v.name == "igw-base-volume")
+    base = next(v for v in read_all_pages(cloud.block_storage.volume_pages()) if v.name == "igw-base-volume")
     with pytest.raises(CloudConflictError) as caught:
         cloud.block_storage.delete_volume(base.id)
     assert "snapshots" in caught.value.message
@@ -78,14 +78,14 @@ def test_nobodys(cloud, make_volume):
         make_volume(volume_type="no-such-type")
 
 
-def test_extension(cloud, make_volume, simulated, unfinished):
+def test_extension(cloud, make_volume, simulated, slow_cloud):
     storage = cloud.block_storage
     made = make_volume()
     available(cloud, made.id)
     for size in (1, 2**31):
         with pytest.raises(InvalidCloudRequestError):
             storage.extend_volume(made.id, size)
-    with unfinished():
+    with slow_cloud():
         storage.extend_volume(made.id, 3)
         seen = storage.get_volume(made.id)
     # The simulated cloud has surely not finished; a real one may have, when this process had to wait for its turn.
@@ -96,8 +96,8 @@ def test_extension(cloud, make_volume, simulated, unfinished):
         storage.extend_volume(made.id, 3)
 
 
-def test_extension_in_a_state_that_does_not_allow_it(cloud, make_volume, set_volume_status, unfinished):
-    with unfinished():
+def test_extension_in_a_state_that_does_not_allow_it(cloud, make_volume, set_volume_status, slow_cloud):
+    with slow_cloud():
         made = make_volume()
         with pytest.raises(CloudConflictError, match="creating"):
             cloud.block_storage.extend_volume(made.id, 2)
@@ -116,14 +116,14 @@ def test_extension_of_a_volume_in_use(cloud, make_server, make_volume):
     storage = cloud.block_storage
     volume, server = make_volume(), make_server()
     available(cloud, volume.id)
-    wait_status(cloud, server.id, "ACTIVE")
+    wait_server_status(cloud, server.id, "ACTIVE")
     cloud.compute.attach_volume(server.id, volume.id)
-    volume_status(cloud, volume.id, "in-use")
+    wait_volume_status(cloud, volume.id, "in-use")
     with pytest.raises(InvalidCloudRequestError, match="greater than current size"):
         storage.extend_volume(volume.id, 1)
     storage.extend_volume(volume.id, 2)
     assert storage.get_volume(volume.id).status == "extending"
-    seen = volume_status(cloud, volume.id, "in-use")
+    seen = wait_volume_status(cloud, volume.id, "in-use")
     assert seen.size_gb == 2 and seen.server_ids == (server.id,)
 
 
@@ -149,8 +149,8 @@ def test_limits_of_a_type(cloud, make_volume, limit_storage):
         make_volume(size_gb=2)
 
 
-def test_volume_of_an_image_says_so_once_it_is_there(cloud, parts, make_volume, make_snapshot):
-    image = parts[1]
+def test_volume_of_an_image_says_so_once_it_is_there(cloud, server_resources, make_volume, make_snapshot):
+    image = server_resources[1]
     made = make_volume(image_id=image.id, size_gb=max(1, image.min_disk_gb))
     assert made.image_id is None
     volume = available(cloud, made.id)
@@ -161,7 +161,7 @@ def test_volume_of_an_image_says_so_once_it_is_there(cloud, parts, make_volume, 
     )
     copy = available(cloud, make_volume(snapshot_id=snapshot.id, size_gb=volume.size_gb).id)
     assert copy.image_id == image.id and copy.snapshot_id == snapshot.id and copy.is_bootable
-    listed = {v.id: v for v in everything(cloud.block_storage.volume_pages())}
+    listed = {v.id: v for v in read_all_pages(cloud.block_storage.volume_pages())}
     assert listed[volume.id].image_id == listed[copy.id].image_id == image.id
 
 

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from deploys.executors import Code, Credentials, Order, Release, Target, create_executor, ssh
-from deploys.executors.ansible import AnsibleExecutor, unsafe_yaml
+from deploys.executors.ansible import AnsibleExecutor, dump_unsafe_yaml
 from tests.deploys.loopback import (
     INSTALL_SSHD,
     SSHD,
@@ -343,7 +343,7 @@ def test_every_text_is_marked_and_read_back_as_it_was():
     Loader.add_constructor("!unsafe", lambda loader, node: ("unsafe", loader.construct_scalar(node)))
     value = {"a": 'x"\\ {{ y }} é 😀 #: -', "b": ["", 1, True, None, 1.5], "c": {"d": "&*!%@`"}}
 
-    assert yaml.load(unsafe_yaml(value), Loader) == {
+    assert yaml.load(dump_unsafe_yaml(value), Loader) == {
         "a": ("unsafe", value["a"]),
         "b": ["", 1, True, None, 1.5],
         "c": {"d": ("unsafe", "&*!%@`")},
@@ -353,9 +353,12 @@ def test_every_text_is_marked_and_read_back_as_it_was():
 def test_known_hosts_are_taken_as_keys_or_as_lines():
     usual, other = Target(**TARGET), Target(**TARGET, ssh_port=2201)
 
-    assert ssh.known_hosts(usual, "ssh-ed25519 AAAA\n\n") == "10.0.0.5 ssh-ed25519 AAAA\n"
-    assert ssh.known_hosts(other, "ecdsa-sha2-nistp256 AAAA") == "[10.0.0.5]:2201 ecdsa-sha2-nistp256 AAAA\n"
-    assert ssh.known_hosts(other, "[10.0.0.5]:2201 ssh-rsa AAAA") == "[10.0.0.5]:2201 ssh-rsa AAAA\n"
+    assert ssh.format_known_hosts(usual, "ssh-ed25519 AAAA\n\n") == "10.0.0.5 ssh-ed25519 AAAA\n"
+    assert (
+        ssh.format_known_hosts(other, "ecdsa-sha2-nistp256 AAAA")
+        == "[10.0.0.5]:2201 ecdsa-sha2-nistp256 AAAA\n"
+    )
+    assert ssh.format_known_hosts(other, "[10.0.0.5]:2201 ssh-rsa AAAA") == "[10.0.0.5]:2201 ssh-rsa AAAA\n"
 
 
 def test_what_is_no_private_key_is_refused_without_showing_it():

@@ -32,7 +32,7 @@ def test_a_quick_deployment_ends_while_all_of_another_tenants_hosts_are_slow(cel
     programs = {name: ["/bin/sh", "-c", PROGRAM, str(tmp_path / name)] for name in ["slow", "quick"]}
     for number in range(20):
         slow.sleeps(number)
-    celery_worker(queues="deploys", concurrency=2, beside={"DEPLOY_PROGRAMS": json.dumps(programs)})
+    celery_worker(queues="deploys", concurrency=2, environment={"DEPLOY_PROGRAMS": json.dumps(programs)})
 
     held = slow.deploy("1.0", "2.0", batch=20)
     until("a slow host is at work", slow.calls)

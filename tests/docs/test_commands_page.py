@@ -1,4 +1,4 @@
-"""The page on writing commands is run as it stands: who copies from it copies what works."""
+"""The examples on the page about writing commands run as they are printed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks import command, polling
 from tasks.engine import advance, cancel
 from tasks.models import EntityLock, Job, JobLogLine, JobStatus
 from tests.tasks.test_engine import its_worker_died
-from tests.working import look
+from tests.working import poll_scopes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 
 @pytest.fixture
 def page(monkeypatch):
-    """What the blocks of the page have defined, one after another. Its commands are forgotten with the test."""
+    """The names that the code blocks of the page define. Its commands are registered for one test only."""
     monkeypatch.setattr(command, "_registry", dict(command._registry))
     monkeypatch.setattr(polling, "_watchers", dict(polling._watchers))
     module = ModuleType("docs_commands_page")
@@ -32,8 +32,8 @@ def page(monkeypatch):
     return module.__dict__
 
 
-def work(page):
-    """Carry everything out, with an archive that is done with a copy as soon as it is looked at."""
+def run_jobs(page):
+    """Advance every job to its end, with an archive that finishes a copy at the first poll."""
     for _ in range(100):
         jobs = Job.objects.filter(status__in=["queued", "waiting", "running", "undoing"])
         if not jobs:
@@ -42,12 +42,12 @@ def work(page):
             advance(job.pk)
         for backup in page["archive"].backups.values():
             backup["status"] = "complete" if backup["status"] == "copying" else backup["status"]
-        look()
+        poll_scopes()
     raise AssertionError("jobs did not end")
 
 
-def test_everything_on_the_page_is_carried_out(page):
-    work(page)
+def test_every_job_of_the_page_succeeds(page):
+    run_jobs(page)
 
     assert set(Job.objects.values_list("status", flat=True)) == {JobStatus.SUCCEEDED}
     names = ["orders", "orders_of_2025", "orders_of_2026", "stock", "users"]
@@ -58,14 +58,14 @@ def test_everything_on_the_page_is_carried_out(page):
     assert not EntityLock.objects.exists()
 
 
-def test_a_copy_that_fails_is_deleted_and_takes_its_tree_with_it(page):
+def test_a_copy_that_fails_is_deleted_and_fails_its_tree(page):
     advance(page["tree"].pk)
     for child in Job.objects.filter(parent=page["tree"]):
         advance(child.pk)
     broken = next(name for name in page["archive"].backups if name.startswith("orders_of_2026"))
     page["archive"].backups[broken]["status"] = "failed"
 
-    work(page)
+    run_jobs(page)
 
     assert Job.objects.get(pk=page["tree"].pk).status == JobStatus.FAILED
     assert not [name for name in page["archive"].backups if name.startswith("orders_of")]
@@ -83,7 +83,7 @@ def test_a_copy_whose_worker_died_is_not_made_twice(page, monkeypatch):
         patch.setattr(page["Archive"], "create", die)
         advance(page["job"].pk)
     its_worker_died(page["job"])
-    work(page)
+    run_jobs(page)
 
     assert len([name for name in page["archive"].backups if name.startswith("orders-")]) == 1
     assert Job.objects.get(pk=page["job"].pk).steps.first().message == "It had been begun before."

@@ -1,4 +1,4 @@
-"""Every test that a page of the documentation names exists."""
+"""The tests and files that the documentation names exist."""
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ import pytest
 
 from api.models import ApiToken
 from tests.vms.conftest import account, cloud, member, scope, vms_of
-
-from .serving import web_process
+from tests.web_processes import start_web_process
 
 __all__ = ["account", "cloud", "member", "scope", "vms_of"]
 
@@ -18,7 +17,7 @@ __all__ = ["account", "cloud", "member", "scope", "vms_of"]
 def web(transactional_db, tmp_path):
     """Serve the portal by a real gunicorn: `web(workers=2)`; it ends with the test."""
     with ExitStack() as running:
-        yield lambda **options: running.enter_context(web_process(tmp_path, **options))
+        yield lambda **options: running.enter_context(start_web_process(tmp_path, **options))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A creation that got stuck, or met an error of ours: whatever a person then decides, nothing is forgotten."""
+"""A creation that is stuck or errored: whatever staff decide, no object in the cloud is forgotten."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vms.services import attach_volume, take_snapshot
 from vms.sync import orphans
 
 from .creation.stage import Stage
-from .creation.worker import Killed, worker
+from .killable_worker import Killed, killable_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,15 +31,15 @@ def stage(cloud, account):
 
 
 @pytest.fixture
-def hands():
-    """The worker that does it all."""
-    with worker() as hands:
-        yield hands
+def worker():
+    """The worker that advances every job of the test."""
+    with killable_worker() as worker:
+        yield worker
 
 
 @pytest.fixture
 def decide():
-    """Decide about a job as staff do."""
+    """A function that decides about a job as staff do."""
     staff = Scope(UserFactory(is_staff=True, is_superuser=True), None, Role.ADMIN)
     return lambda job, decision, **options: decide_job(
         scope=staff, job_id=job.pk, decision=decision, reason="So be it.", **options
@@ -47,8 +47,8 @@ def decide():
 
 
 @pytest.fixture
-def stuck(stage, hands, settings):
-    """A creation of which every worker dies when the cloud has made the server."""
+def stuck(stage, worker, settings):
+    """A function that requests a creation whose worker dies each time the cloud has created the server."""
     settings.JOB_ATTEMPT_CAP = 2
 
     def die(*place):
@@ -56,84 +56,84 @@ def stuck(stage, hands, settings):
             raise Killed
 
     def make(*, boot_volume):
-        job = stage.create(boot_volume=boot_volume)
-        hands.at_point = die
-        hands.settle()
-        hands.at_point = None
+        job = stage.request_vm(boot_volume=boot_volume)
+        worker.on_point = die
+        worker.settle()
+        worker.on_point = None
         job.refresh_from_db()
         assert job.status == JobStatus.STUCK
-        assert len(stage.servers()) == 1
+        assert len(stage.list_new_servers()) == 1
         return job
 
     return make
 
 
 @WAYS
-def test_one_that_is_let_go_on_becomes_a_vm(stage, hands, decide, stuck, boot_volume):
+def test_one_that_is_let_go_on_becomes_a_vm(stage, worker, decide, stuck, boot_volume):
     job = stuck(boot_volume=boot_volume)
 
     decide(job, "resume")
-    hands.settle()
+    worker.settle()
 
     job.refresh_from_db()
     assert job.status == JobStatus.SUCCEEDED
-    assert len(stage.servers()) == 1
-    assert stage.broken() == {}
+    assert len(stage.list_new_servers()) == 1
+    assert stage.find_violations() == {}
 
 
 @WAYS
-def test_of_one_that_is_taken_back_nothing_is_left(stage, hands, decide, stuck, boot_volume):
+def test_of_one_that_is_taken_back_nothing_is_left(stage, worker, decide, stuck, boot_volume):
     job = stuck(boot_volume=boot_volume)
 
     decide(job, "end", undo=True)
-    hands.settle()
+    worker.settle()
 
     job.refresh_from_db()
     assert job.status == JobStatus.CANCELLED
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}
 
 
 def test_what_one_leaves_that_is_ended_as_it_is_is_found_by_the_sweep(
-    stage, hands, decide, stuck, monkeypatch
+    stage, worker, decide, stuck, monkeypatch
 ):
     job = stuck(boot_volume=False)
     monkeypatch.setattr(orphans, "LONGEST_CREATION", orphans.timedelta(hours=-1))
 
     decide(job, "end")
-    hands.settle()
+    worker.settle()
     for _ in range(2):
         orphans.sweep_region(stage.account.pk, "RegionOne")
 
-    (server,) = stage.servers()
+    (server,) = stage.list_new_servers()
     assert Orphan.objects.exclude(reported_at=None).get().cloud_id == server["id"]
 
 
-def wrong(self, *args, **options):
-    raise RuntimeError("A mistake of ours.")
+def raise_error(self, *args, **options):
+    raise RuntimeError("An error of the portal.")
 
 
-def retried(stage, hands, decide, job):
-    """Let a job's error be noticed and have it tried again; what the person is told, or the job that tries."""
-    hands.settle()
+def retry_errored_job(stage, worker, decide, job):
+    """Settle, retry the errored job as staff, and return the status of the retry, or of the answer if it is refused."""
+    worker.settle()
     job.refresh_from_db()
     assert job.status == JobStatus.ERRORED
     try:
         decide(job, "retry")
     except DomainError as refusal:
         return status_of(refusal)
-    hands.settle()
+    worker.settle()
     return Job.objects.get(retry_of=job).status
 
 
 def test_a_creation_that_met_an_error_of_ours_can_be_tried_again_or_it_is_said_why_not(
-    stage, hands, decide, monkeypatch
+    stage, worker, decide, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(Compute, "create_server", wrong)
-        job = stage.create()
-        hands.settle()
+        patch.setattr(Compute, "create_server", raise_error)
+        job = stage.request_vm()
+        worker.settle()
 
-    assert retried(stage, hands, decide, job) in {"succeeded", 409}
+    assert retry_errored_job(stage, worker, decide, job) in {"succeeded", 409}
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_a_creation_that_met_an_error_of_ours_can_be_tried_again_or_it_is_said_w
     ],
     ids=["attach", "snapshot"],
 )
-def test_so_can_what_is_made_of_a_vm(stage, hands, decide, monkeypatch, call, ask):
-    vm = stage.made(hands)
+def test_so_can_what_is_made_of_a_vm(stage, worker, decide, monkeypatch, call, ask):
+    vm = stage.create_vm(worker)
     with monkeypatch.context() as patch:
-        patch.setattr(Compute, call, wrong)
+        patch.setattr(Compute, call, raise_error)
         job = ask(stage, vm).job
-        hands.settle()
+        worker.settle()
 
-    assert retried(stage, hands, decide, job) in {"succeeded", 409}
+    assert retry_errored_job(stage, worker, decide, job) in {"succeeded", 409}

@@ -1,4 +1,4 @@
-"""Requests that come late or whose answer is lost: there is one server, one volume, one image in the end, or none."""
+"""Requests that arrive late or whose answer is lost: at the end there is one server, volume or image, or none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tasks.models import JobStatus
 from vms.models import VMSnapshot
 from vms.services import take_snapshot
 
-from .creation.invariants import things_in
+from .creation.invariants import objects_in
 from .creation.stage import Stage
-from .creation.worker import worker
+from .killable_worker import killable_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,10 +29,10 @@ def stage(cloud, account):
 
 
 @pytest.fixture
-def hands():
-    """The worker that does it all."""
-    with worker() as hands:
-        yield hands
+def worker():
+    """The worker that advances every job of the test."""
+    with killable_worker() as worker:
+        yield worker
 
 
 @pytest.mark.parametrize(
@@ -42,24 +42,24 @@ def hands():
 )
 @pytest.mark.parametrize("look", ["status", "reset", "garbage"])
 def test_while_nobody_can_tell_whether_it_was_made_nothing_is_made(
-    stage, hands, asked, looked_for, boot_volume, look
+    stage, worker, asked, looked_for, boot_volume, look
 ):
     stage.cloud.faults({"kind": "lose_answer", **asked, "times": 1}, {"kind": look, **looked_for})
-    job = stage.create(boot_volume=boot_volume)
+    job = stage.request_vm(boot_volume=boot_volume)
 
-    hands.rounds(10)
+    worker.run_rounds(10)
 
     posts = [one for one in stage.cloud.call("GET", "requests")["requests"] if one["method"] == "POST"]
     assert sum(one["path"].endswith(asked["path"].removesuffix("$")) for one in posts) == 1
     stage.cloud.no_faults()
-    hands.settle()
+    worker.settle()
     job.refresh_from_db()
     assert job.status == JobStatus.SUCCEEDED
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}
 
 
 class LateRequest:
-    """The first POST to a path is swallowed, and carried out when `arrive` is called: what a proxy may do."""
+    """The first POST to a path, which is held back and carried out when `arrive` is called, as a proxy may do."""
 
     def __init__(self, simulator, path, monkeypatch):
         self.held, self.path, self.application = [], path, simulator._application
@@ -81,8 +81,8 @@ class LateRequest:
         return self.work(self.application, request, region, service, path, **options)
 
 
-def when(hands, place, action):
-    """Do something once when the worker passes a place."""
+def call_once_at(worker, place, action):
+    """Call an action once, when the worker passes a place."""
     done = []
 
     def look(*at):
@@ -90,71 +90,71 @@ def when(hands, place, action):
             done.append(True)
             action()
 
-    hands.at_point = look
+    worker.on_point = look
 
 
 @pytest.mark.parametrize("path", ["/servers", "/volumes"])
-def test_what_comes_after_the_look_is_removed_again(stage, hands, simulator, monkeypatch, path):
-    """The first request is late: it arrives when the second try has looked, found nothing, and asked again."""
+def test_what_comes_after_the_look_is_removed_again(stage, worker, simulator, monkeypatch, path):
+    """The first request arrives after the second try has searched, found nothing, and sent its own request."""
     late = LateRequest(simulator, path, monkeypatch)
     kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
     seen = "wait_until_running" if path == "/servers" else "wait_until_available"
-    when(hands, ("called", kind, seen), late.arrive)
-    job = stage.create(boot_volume=path == "/volumes")
+    call_once_at(worker, ("called", kind, seen), late.arrive)
+    job = stage.request_vm(boot_volume=path == "/volumes")
 
-    hands.settle()
+    worker.settle()
 
     assert late.held
     job.refresh_from_db()
     assert job.status == JobStatus.SUCCEEDED
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}
 
 
 @pytest.mark.parametrize("path", ["/servers", "/volumes"])
 def test_it_is_removed_also_when_the_worker_died_after_it_had_asked_again(
-    stage, hands, simulator, monkeypatch, path
+    stage, worker, simulator, monkeypatch, path
 ):
-    """What the second try knew died with its worker: the third finds one or two, and must not take it for the only one."""
+    """The worker of the second try dies: the third finds one or two objects, and must not take one for the only one."""
     late = LateRequest(simulator, path, monkeypatch)
     kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
     seen = "wait_until_running" if path == "/servers" else "wait_until_available"
-    when(hands, ("called", kind, seen), late.arrive)
-    job = stage.create(boot_volume=path == "/volumes")
-    hands.die_at(("called", kind, "request_server" if path == "/servers" else "request_creation"), 1)
+    call_once_at(worker, ("called", kind, seen), late.arrive)
+    job = stage.request_vm(boot_volume=path == "/volumes")
+    worker.die_at(("called", kind, "request_server" if path == "/servers" else "request_creation"), 1)
 
-    hands.settle()
+    worker.settle()
 
-    assert hands.deaths == 1
+    assert worker.deaths == 1
     job.refresh_from_db()
     assert job.status == JobStatus.SUCCEEDED, job.traceback
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}
 
 
-def test_an_image_that_comes_late_is_removed_again(stage, hands, simulator, monkeypatch):
-    vm = stage.made(hands)
+def test_an_image_that_comes_late_is_removed_again(stage, worker, simulator, monkeypatch):
+    vm = stage.create_vm(worker)
     late = LateRequest(simulator, "/action", monkeypatch)
     # While the second image is being made, Nova refuses the first: it can only come when the server is free again.
-    when(hands, ("called", "vms.snapshot", "see_the_server_free"), late.arrive)
+    call_once_at(worker, ("called", "vms.snapshot", "see_the_server_free"), late.arrive)
     take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before")
 
-    hands.settle()
+    worker.settle()
 
     assert late.held
     assert VMSnapshot.objects.get().status == "active"
-    assert len(things_in(stage.cloud)["images"]) - len(stage.before["images"]) == 1
-    assert stage.broken() == {}
+    assert len(objects_in(stage.cloud)["images"]) - len(stage.before["images"]) == 1
+    assert stage.find_violations() == {}
 
 
-def test_volume_snapshots_are_removed_although_a_worker_dies_right_after_their_image_went(stage, hands):
-    """Only the image says which volume snapshots are its own, and then it is gone."""
-    vm = stage.made(hands, boot_volume=True)
+def test_volume_snapshots_are_removed_although_a_worker_dies_right_after_their_image_went(stage, worker):
+    """Only the image names its volume snapshots, and the image is gone."""
+    vm = stage.create_vm(worker, boot_volume=True)
     job = take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before").job
-    when(hands, ("called", "vms.snapshot", "wait_until_image_active"), lambda: engine.cancel(job))
-    hands.die_at(("called", "vms.snapshot", "undo request_image"))
+    call_once_at(worker, ("called", "vms.snapshot", "wait_until_image_active"), lambda: engine.cancel(job))
+    worker.die_at(("called", "vms.snapshot", "undo request_image"))
 
-    hands.settle()
+    worker.settle()
 
-    assert hands.deaths == 1
+    assert worker.deaths == 1
     job.refresh_from_db()
     assert job.status == JobStatus.CANCELLED
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}

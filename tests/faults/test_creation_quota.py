@@ -1,4 +1,4 @@
-"""A hundred people create at the same moment, and the tenant's quota has room for sixty."""
+"""A hundred users create VMs at the same moment, and the tenant's quota has room for sixty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.quotas import measure_usage
 from vms.models import VirtualMachine
 
 from .creation.stage import Stage
-from .creation.worker import worker
+from .killable_worker import killable_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,14 +34,14 @@ def stage(cloud, account):
 
 
 def create_at_once(stage, count=PEOPLE):
-    """So many creations in threads with connections of their own, which begin together; what each gave or raised."""
+    """Request this many creations at once, each in a thread with its own connection; return the results and errors."""
     together, came = threading.Barrier(count), [None] * count
 
     def one(number):
         try:
             connection.ensure_connection()
             together.wait(60)
-            came[number] = stage.create(name=f"vm-{number}")
+            came[number] = stage.request_vm(name=f"vm-{number}")
         except Exception as error:  # noqa: BLE001 - what it raised is what the test asks about.
             came[number] = error
         finally:
@@ -67,16 +67,16 @@ def test_sixty_are_created_and_forty_refused(stage):
     assert Job.objects.count() == EntityLock.objects.count() == QUOTA
     assert measure_usage(stage.system.tenant)["vms"] == {"used": QUOTA, "total": QUOTA}
 
-    with worker() as hands:
-        hands.settle()
+    with killable_worker() as worker:
+        worker.settle()
 
     assert set(Job.objects.values_list("status", flat=True)) == {"succeeded"}
-    assert len(stage.servers()) == QUOTA
-    assert stage.broken() == {}
+    assert len(stage.list_new_servers()) == QUOTA
+    assert stage.find_violations() == {}
 
 
 def test_without_the_lock_on_the_tenant_there_are_too_many(stage, monkeypatch):
-    """The race is real: the first test would fail if nobody locked the tenant's row."""
+    """The first test would fail without the lock on the tenant's row."""
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)
 
     create_at_once(stage)

@@ -1,8 +1,8 @@
-"""Making and removing VMs while the cloud refuses, fails and loses answers, and workers die: done, or nothing is left.
+"""VMs are created and removed while the cloud refuses, fails and loses answers, and workers die: done, or nothing is left.
 
-Each story is told undisturbed; then with a fault at each of its requests, once and for a while; with a death at each
-place that its worker passes; and with a cancel there. By default some are told, with some of the faults;
-`make stories` tells all with all: a quarter of an hour.
+Each story is run undisturbed; then with a fault at each of its requests, once and for a while; with a death at each place
+that its worker passes; and with a cancellation there. By default some stories are run with some of the faults;
+`make stories` runs all with all, in a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import itertools
 import pytest
 
 from tasks.models import Job, JobStatus
-from tests.stories import ALL, some
+from tests.stories import ALL, select_evenly
 from vms.models import VMOperationLog
 from vms.services import remove_vm
 
 from .creation.stage import Stage
-from .creation.stories import BY_NAME, STORIES, Telling
-from .creation.worker import worker
+from .creation.stories import STORIES, STORIES_BY_NAME, StoryRun
+from .killable_worker import killable_worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 SAID = "This answer was asked for from the control API."
-# Of the stories of one test, by default.
+# How many faults or places of a story are tried by default.
 MOST = 4
 FAULTS = {
     "400": {"kind": "status", "status": 400},
@@ -35,15 +35,15 @@ FAULTS = {
     "reset": {"kind": "reset"},
     "garbage": {"kind": "garbage"},
 }
-# None of these is the cloud's "no": it is asked again until it answers.
+# None of these is a refusal: the request is sent again until it is answered.
 NO_ANSWER = {"500", "503", "lost", "reset", "garbage"}
-# How many looks at everything a cloud is broken that is broken for a while.
-A_WHILE = 6
+# The rounds of the worker during which a temporary fault lasts.
+FAULTY_ROUNDS = 6
 
 
 def stories(*names):
-    """These, or all when all are told."""
-    chosen = STORIES if ALL else [BY_NAME[name] for name in names]
+    """Parametrize with these stories, or with all if all are run."""
+    chosen = STORIES if ALL else [STORIES_BY_NAME[name] for name in names]
     return pytest.mark.parametrize("story", chosen, ids=lambda story: story.name)
 
 
@@ -53,40 +53,40 @@ def stage(cloud, account):
 
 
 @pytest.fixture
-def hands():
-    """The worker that does it all."""
-    with worker() as hands:
-        yield hands
+def worker():
+    """The worker that advances every job of the test."""
+    with killable_worker() as worker:
+        yield worker
 
 
-def told(story, stage, hands):
-    """Tell a story undisturbed; its requests, and how often its worker passed each place."""
-    telling = Telling(story, stage, hands).begin()
-    telling.act()
-    hands.work()
-    assert telling.end() == []
-    assert telling.job.status == story.ends, telling.outcome
-    return stage.requests(), dict(hands.passed)
+def run_undisturbed(story, stage, worker):
+    """Run a story undisturbed, and return its requests and how often its worker passed each place."""
+    run = StoryRun(story, stage, worker).prepare()
+    run.act()
+    worker.work()
+    assert run.finish() == []
+    assert run.job.status == story.ends, run.outcome
+    return stage.list_request_rules(), dict(worker.passed)
 
 
-# A creation that fails asks all that one that succeeds asks, and takes it back.
+# A creation that fails sends the requests of one that succeeds, and those of its undo.
 @stories("create with a volume in vain")
 @pytest.mark.parametrize("fault", FAULTS if ALL else ["409", "lost"])
-def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, hands, story, fault):
-    requests, _passed = told(story, stage, hands)
+def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, worker, story, fault):
+    requests, _passed = run_undisturbed(story, stage, worker)
     wrong = []
-    for rule, times in some(itertools.product(requests, (1, None)), MOST):
-        telling = Telling(story, stage, hands).begin()
+    for rule, times in select_evenly(itertools.product(requests, (1, None)), MOST):
+        run = StoryRun(story, stage, worker).prepare()
         stage.cloud.faults({**FAULTS[fault], **rule, "times": times})
-        telling.act()
-        hands.rounds(A_WHILE)
-        found = telling.end()
-        ended = telling.job.status
+        run.act()
+        worker.run_rounds(FAULTY_ROUNDS)
+        found = run.finish()
+        ended = run.job.status
         if fault in NO_ANSWER and ended != story.ends:
-            found.append(f"it ended as {telling.outcome}")
+            found.append(f"it ended as {run.outcome}")
         refused = ended == JobStatus.FAILED != story.ends
-        if refused and SAID not in telling.job.outcome_message:
-            found.append(f"it is not said why: {telling.outcome}")
+        if refused and SAID not in run.job.outcome_message:
+            found.append(f"the reason is missing: {run.outcome}")
         wrong += [f"{rule['method']} {rule['path']} x{times}: {one}" for one in found]
     assert wrong == [], "\n".join(wrong)
 
@@ -97,39 +97,41 @@ def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, h
     "remove",
     "snapshot of a volume, and cancel",
 )
-def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, hands, story):
-    _requests, passed = told(story, stage, hands)
+def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, worker, story):
+    _requests, passed = run_undisturbed(story, stage, worker)
     wrong = []
     # A request dies after "submitted", and no worker: that is `test_worker_killed.py`.
     at_work = {place: times for place, times in passed.items() if place[0] != "submitted"}
-    for place, death in some([(p, n) for p, times in at_work.items() for n in range(min(times, 2))], MOST):
-        telling = Telling(story, stage, hands).begin()
-        hands.die_at(place, death)
-        telling.act()
-        hands.work()
+    for place, death in select_evenly(
+        [(p, n) for p, times in at_work.items() for n in range(min(times, 2))], MOST
+    ):
+        run = StoryRun(story, stage, worker).prepare()
+        worker.die_at(place, death)
+        run.act()
+        worker.work()
         # How often a wait is looked at depends on the clock.
-        assert hands.deaths == 1 or death > 0, f"nobody died at {place}"
-        found = telling.end()
-        if telling.job.status != story.ends:
-            found.append(f"it ended as {telling.outcome}")
+        assert worker.deaths == 1 or death > 0, f"the worker did not die at {place}"
+        found = run.finish()
+        if run.job.status != story.ends:
+            found.append(f"it ended as {run.outcome}")
         wrong += [f"death {death} at {place}: {one}" for one in found]
     assert wrong == [], "\n".join(wrong)
 
 
 @stories("create with a volume", "remove")
-def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, hands, story):
+def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, worker, story):
     if story.cancelled_at is not None:
         pytest.skip("It is cancelled anyway.")
-    _requests, passed = told(story, stage, hands)
+    _requests, passed = run_undisturbed(story, stage, worker)
     wrong = []
     ends = set()
-    for place in some([place for place in passed if place[0] not in {"submitted", "ended"}], MOST):
-        telling = Telling(story, stage, hands).begin()
-        telling.act()
-        telling.cancel_at(place)
-        hands.work()
-        wrong += [f"cancelled at {place}: {one}" for one in telling.end()]
-        ends.add(telling.job.status)
+    for place in select_evenly([place for place in passed if place[0] not in {"submitted", "ended"}], MOST):
+        run = StoryRun(story, stage, worker).prepare()
+        run.act()
+        run.cancel_at(place)
+        worker.work()
+        wrong += [f"cancelled at {place}: {one}" for one in run.finish()]
+        ends.add(run.job.status)
     assert wrong == [], "\n".join(wrong)
     # A job that has nothing left to do but to end, ends; every other hears it.
     assert JobStatus.CANCELLED in ends
@@ -139,26 +141,26 @@ def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, hands, st
 # --- In the cloud's own words --------------------------------------------------------------------------------
 
 
-def ended(stage, hands, **wish):
-    """Create a VM, in vain; the job, of which nothing is left."""
-    job = stage.create(**wish)
-    hands.settle()
+def create_vm_that_fails(stage, worker, **params):
+    """Request a VM whose creation fails, and return its job, after checking that nothing is left of it."""
+    job = stage.request_vm(**params)
+    worker.settle()
     job.refresh_from_db()
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}
     assert VMOperationLog.objects.get(job_id=job.pk).detail == f"{job.outcome_code}: {job.outcome_message}"
     return job
 
 
 @pytest.mark.parametrize("boot_volume", [False, True], ids=["image", "volume"])
-def test_a_server_that_finds_no_host_is_removed_and_the_cloud_says_why(stage, hands, boot_volume):
+def test_a_server_that_finds_no_host_is_removed_and_the_cloud_says_why(stage, worker, boot_volume):
     stage.clear()
     stage.cloud.call("POST", "failing_builds", {"times": 1})
 
-    job = ended(stage, hands, boot_volume=boot_volume)
+    job = create_vm_that_fails(stage, worker, boot_volume=boot_volume)
 
     assert (job.status, job.outcome_code) == ("failed", "refused_by_cloud")
     assert "No valid host was found. There are not enough hosts available." in job.outcome_message
-    assert stage.servers() == []
+    assert stage.list_new_servers() == []
 
 
 @pytest.mark.parametrize(
@@ -179,11 +181,11 @@ def test_a_server_that_finds_no_host_is_removed_and_the_cloud_says_why(stage, ha
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
-def test_the_clouds_own_quota_is_told_with_its_figures(stage, hands, quota, boot_volume, words):
+def test_the_clouds_own_quota_is_told_with_its_figures(stage, worker, quota, boot_volume, words):
     stage.clear()
     stage.cloud.call("POST", "quotas", {"project": "demo", **quota})
 
-    job = ended(stage, hands, boot_volume=boot_volume)
+    job = create_vm_that_fails(stage, worker, boot_volume=boot_volume)
 
     assert (job.status, job.outcome_code) == ("failed", "quota_exceeded")
     assert words in job.outcome_message
@@ -194,16 +196,16 @@ def test_the_clouds_own_quota_is_told_with_its_figures(stage, hands, quota, boot
 
 
 @pytest.mark.parametrize("then", ["delete", "keep"])
-def test_what_a_cancelled_removal_took_is_not_kept_by_the_next(stage, hands, then):
-    """Cinder has accepted the end of a volume when its person changes his mind, and then wants to keep what is left."""
-    telling = Telling(BY_NAME["remove with volumes"], stage, hands).begin()
-    vm = telling.prepared
-    telling.act()
-    telling.cancel_at(("called", "volumepool.remove_volume", "request_deletion"))
-    hands.settle()
-    assert stage.servers() == []
+def test_what_a_cancelled_removal_took_is_not_kept_by_the_next(stage, worker, then):
+    """The removal is cancelled after Cinder has accepted the deletion of a volume; the next one keeps the volumes."""
+    run = StoryRun(STORIES_BY_NAME["remove with volumes"], stage, worker).prepare()
+    vm = run.prepared
+    run.act()
+    run.cancel_at(("called", "volumepool.remove_volume", "request_deletion"))
+    worker.settle()
+    assert stage.list_new_servers() == []
 
     remove_vm(scope=stage.scope, vm_id=vm.pk, volumes=then, force=True)
-    hands.settle()
+    worker.settle()
 
-    assert stage.broken() == {}
+    assert stage.find_violations() == {}

@@ -1,4 +1,4 @@
-"""Fifty operators who deploy to overlapping hosts at the same moment, each on a connection of his own.
+"""Fifty operators deploy to overlapping hosts at the same moment, each on a connection of its own.
 
 How long they wait for each other in the database is measured by `python -m bench deploy`, over REST and with processes:
 threads of one process wait for its interpreter most of the time, with their locks in hand.
@@ -37,12 +37,12 @@ LABELS = ("1.0", *(f"2.{n}" for n in range(OPERATORS)))
 
 @pytest.fixture
 def company(tmp_path, settings, monkeypatch):
-    """A service on twelve hosts in version 1.0, with fifty versions above that; to deploy one costs nothing."""
+    """A service on twelve hosts in version 1.0, with fifty newer versions and an executor that succeeds at once."""
     settings.DEPLOY_PROGRAMS = {"files": ["/bin/true"]}
     monkeypatch.setattr(dispatch, "_send", lambda *args: None)
 
     def put(_executor, order, _on_line, **_more):
-        """What the program does, without a process for each."""
+        """Deploy as the program does, without a process."""
         (tmp_path / f"runs-{order.target.name}").write_text(f"{order.release.label}\n")
         return Outcome(Code.OK, "", order.release.label)
 
@@ -50,9 +50,9 @@ def company(tmp_path, settings, monkeypatch):
     return Company(tmp_path, labels=LABELS, hosts=HOSTS)
 
 
-def deploy_together(company, wishes):
-    """For each wish, an operator who wants a version of his own on those hosts; what each was told."""
-    operators = [company.operator(f"operator-{n}") for n in range(len(wishes))]
+def deploy_together(company, selections):
+    """Deploy a different version to each selection of hosts at once, and return the answers."""
+    operators = [company.operator(f"operator-{n}") for n in range(len(selections))]
     together = threading.Barrier(THREADS)
 
     def ask(n):
@@ -60,18 +60,18 @@ def deploy_together(company, wishes):
             if n < THREADS:
                 connection.ensure_connection()
                 together.wait(30)
-            return company.deploy("1.0", LABELS[n + 1], hosts=wishes[n], scope=operators[n], batch=4)
+            return company.deploy("1.0", LABELS[n + 1], hosts=selections[n], scope=operators[n], batch=4)
         except DomainError as refused:
             return refused
         finally:
             connection.close()
 
     with ThreadPoolExecutor(THREADS) as people:
-        return list(people.map(ask, range(len(wishes))))
+        return list(people.map(ask, range(len(selections))))
 
 
-def promises(answers):
-    """How often each instance was promised to somebody."""
+def count_accepted(answers):
+    """Return how many accepted deployments each instance has."""
     plans = [answer for answer in answers if isinstance(answer, Plan)]
     return Counter(instance.pk for plan in plans for batch in plan.batches for instance in batch)
 
@@ -81,7 +81,7 @@ def test_fifty_operators_on_the_same_hosts_end_with_one_version_on_each(company)
     answers = deploy_together(company, [chance.sample(range(HOSTS), 4) for _ in range(OPERATORS)])
     granted = [answer.deployment for answer in answers if isinstance(answer, Plan)]
     refused = [answer for answer in answers if isinstance(answer, DomainError)]
-    took = promises(answers)
+    took = count_accepted(answers)
     work(60)
 
     # Nobody shares a host, and who was refused was told by whom and since when.
@@ -106,10 +106,10 @@ def test_fifty_operators_on_the_same_hosts_end_with_one_version_on_each(company)
 
 
 def test_without_the_locks_the_same_host_is_promised_to_many(company, monkeypatch):
-    """The race is real: the first test would fail if nobody locked rows, and the engine no instances."""
+    """The first test would fail without the locks on rows and on instances."""
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_options: rows)
     monkeypatch.setattr("deploys.commands.DeployServiceCommand.locks", lambda _command: [])
 
     answers = deploy_together(company, [[0]] * THREADS)
 
-    assert max(promises(answers).values()) > 1
+    assert max(count_accepted(answers).values()) > 1

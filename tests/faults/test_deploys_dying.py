@@ -13,7 +13,7 @@ from tasks import engine
 from tasks.models import EntityLock, Job
 from tests.deploys.deploying import Company
 
-from .creation.worker import Killed, forget_jobs, worker
+from .killable_worker import Killed, delete_jobs, killable_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +23,7 @@ SHARE = 1 if os.environ.get("EVERY_PLACE") else 3
 
 
 class Scene:
-    """Three hosts in two batches with a pause between; one of the first batch does not come up, which is allowed."""
+    """A deployment to three hosts in two batches with a pause; one host of the first batch fails, which is allowed."""
 
     def __init__(self, folder, monkeypatch):
         self.company = Company(folder, labels=("1.0", "2.0"), hosts=HOSTS)
@@ -32,7 +32,7 @@ class Scene:
         monkeypatch.setattr(CommandExecutor, "deploy", self.put)
 
     def put(self, order, _on_line, **_more):
-        """What the program does, without a process for each; it may die with the effect done."""
+        """Deploy as the program does, without a process. The worker may die after the effect."""
         host, label = order.target.name, order.release.label
         if f"{host} {label}" == self.sick:
             outcome = Outcome(Code.UNHEALTHY, "2.0 does not start", "1.0")
@@ -45,8 +45,8 @@ class Scene:
         return outcome
 
     def begin(self):
-        """Everything as it was before, and the deployment asked for."""
-        forget_jobs()
+        """Restore the initial state, and request the deployment."""
+        delete_jobs()
         Deployment.objects.all().delete()
         for host in self.company.hosts:
             (self.folder / f"runs-{host.hostname}").write_text("1.0\n")
@@ -59,7 +59,7 @@ class Scene:
         return list(DeploymentItem.objects.filter(deployment=self.plan.deployment).order_by("batch", "pk"))
 
     def assert_over(self):
-        """Nothing is held, everything has ended, and what the database says is what runs."""
+        """Check that every job has ended, no lock is left, and the rows have the versions that run."""
         self.company.assert_nothing_is_held()
         assert not EntityLock.objects.exists()
         assert Deployment.objects.get().ended_at is not None
@@ -73,7 +73,7 @@ class Scene:
             assert (instance.version.label, instance.status) == (ran, status), item.host_name
 
     def assert_as_without_a_death(self):
-        """The end of a deployment whose worker has not died."""
+        """Check that the deployment has the same end as without a death."""
         self.assert_over()
         assert [item.result for item in self.items()] == ["succeeded", "reverted", "succeeded"]
         job = Job.objects.get(pk=self.plan.job.pk)
@@ -89,8 +89,8 @@ def scene(tmp_path, monkeypatch, settings):
 
 @pytest.fixture
 def places(scene):
-    """Every crash point, kind and step that the deployment passes, and how often."""
-    with worker() as one:
+    """Return how often the deployment passes each crash point, by kind and step."""
+    with killable_worker() as one:
         scene.begin()
         one.passed.clear()
         one.settle()
@@ -100,14 +100,14 @@ def places(scene):
     return one.passed
 
 
-def sample_of(places, first):
-    """Some of the places, in an order that is always the same."""
+def sample_places(places, first):
+    """Return some of the places, in an order that is always the same."""
     return sorted(places)[first % SHARE :: SHARE]
 
 
 def test_a_deployment_whose_worker_dies_anywhere_ends_like_one_that_did_not(scene, places):
-    for place, times in sample_of(places.items(), 0):
-        with worker() as one:
+    for place, times in sample_places(places.items(), 0):
+        with killable_worker() as one:
             scene.begin()
             one.die_at(place, times - 1)
             one.settle()
@@ -122,7 +122,7 @@ def test_a_deployment_whose_worker_dies_anywhere_ends_like_one_that_did_not(scen
 def test_a_worker_that_dies_with_the_version_on_the_host_is_followed_by_one_that_finds_it(
     scene, places, number
 ):
-    with worker() as one:
+    with killable_worker() as one:
         scene.begin()
         scene.dies_while = scene.order[number]
         one.settle()
@@ -132,16 +132,16 @@ def test_a_worker_that_dies_with_the_version_on_the_host_is_followed_by_one_that
 
 
 def cancel_at(place, job):
-    """Cancel whenever a place is passed; only the first one is heard."""
+    """Return a function that cancels the job whenever a place is passed; only the first call has an effect."""
     return lambda *found: found == place and engine.cancel(job)
 
 
 def test_a_cancel_at_any_place_leaves_nothing_held_and_nothing_half_told(scene, places):
     results = set()
-    for place in sample_of(places, 1):
-        with worker() as one:
+    for place in sample_places(places, 1):
+        with killable_worker() as one:
             scene.begin()
-            one.at_point = cancel_at(place, scene.plan.job)
+            one.on_point = cancel_at(place, scene.plan.job)
             one.settle()
         try:
             scene.assert_over()

@@ -1,4 +1,4 @@
-"""A real worker dies by SIGKILL in the middle of a deployment, with its programs; another one ends it."""
+"""A real worker and its programs are killed in the middle of a deployment, and another worker finishes it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from devserver import launch
 from tasks.models import EntityLock, Job
 from tests.conftest import flush_broker
 from tests.deploys.deploying import PROGRAM, Company
-from tests.working import until
+from tests.working import wait_for
 
 from .test_worker_killed import LEASE_SECONDS, sweep_until_all_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def programs_in(folder):
-    """The processes that are at work in a folder."""
+def find_programs(folder):
+    """Return the processes that run in a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -36,18 +36,18 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
     folder.mkdir()
     company = Company(folder)
     programs = json.dumps({"files": ["/bin/sh", "-c", PROGRAM, str(folder)]})
-    beside = {"DEPLOY_PROGRAMS": programs, "JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
-    doomed = celery_worker(queues="deploys", concurrency=4, beside=beside)
+    environment = {"DEPLOY_PROGRAMS": programs, "JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
+    doomed = celery_worker(queues="deploys", concurrency=4, environment=environment)
     plan = company.deploy("1.0", "2.0", batch=2)
     order = [int(instance.host.hostname[-1]) for batch in plan.batches for instance in batch]
     for number in order[2:]:
         company.sleeps(number)
 
-    until("the second batch is under way", lambda: len(company.calls()) == 4)
+    wait_for("the second batch is under way", lambda: len(company.calls()) == 4)
     everybody = launch.process_tree(doomed.pid)
     launch.kill(everybody)
     assert launch.wait_until_gone(everybody, seconds=5)
-    until("its programs have ended too", lambda: not programs_in(folder), seconds=5)
+    wait_for("its programs have ended too", lambda: not find_programs(folder), seconds=5)
     flush_broker()
     half = dict(zip(order, (company.instance(number) for number in order), strict=True))
     company.wake()
@@ -55,7 +55,7 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
 
     assert [half[number].locked for number in order] == [False, False, True, True]
     assert [company.running()[number] for number in order] == ["2.0", "2.0", "1.0", "1.0"]
-    celery_worker(queues="deploys", concurrency=4, beside=beside)
+    celery_worker(queues="deploys", concurrency=4, environment=environment)
     sweep_until_all_end()
 
     assert company.running() == company.recorded() == ["2.0"] * 4

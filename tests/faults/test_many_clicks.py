@@ -19,7 +19,7 @@ CLICKS = 200
 
 
 def click_at_once(portal, vm, authorization, count):
-    """So many POSTs that leave together, each on a connection of its own; the answers."""
+    """Send this many POSTs at once, each on its own connection, and return the answers."""
     together = threading.Barrier(count)
 
     def click(_number):
@@ -60,7 +60,7 @@ def test_two_hundred_clicks_on_one_vm_are_one_job_and_one_start(
 
 
 def test_clicks_while_a_worker_runs_start_the_vm_once(cloud, vms_of, web, authorization, celery_worker):
-    """Those that come after the job has ended find the VM running, and change nothing."""
+    """Clicks after the end of the job find the VM running, and change nothing."""
     (vm,) = vms_of(1, status="SHUTOFF")
     portal = web(workers=2, threads=8)
     celery_worker(concurrency=2)
@@ -75,7 +75,7 @@ def test_clicks_while_a_worker_runs_start_the_vm_once(cloud, vms_of, web, author
 
 
 def test_without_the_locks_the_same_clicks_are_many_jobs(vms_of, web, authorization):
-    """The race is real: the first test would fail if nobody took locks."""
+    """The first test would fail without locks."""
     (vm,) = vms_of(1, status="SHUTOFF")
     portal = web(module="tests.faults.portal_without_locks", workers=2, threads=8)
 

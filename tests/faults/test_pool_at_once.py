@@ -13,7 +13,7 @@ from volumepool.models import OrphanVolume, SpareVolume, Volume
 from volumepool.services import backfill, orphans, reconciliation, remove_volume
 from volumepool.sync import spares as sync_spares
 
-from .creation.worker import worker
+from .killable_worker import killable_worker
 from .pool.stage import REGION, PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -21,12 +21,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 @pytest.fixture
 def stage(cloud, account):
-    with worker() as hands:
-        yield PoolStage.of(cloud, account, hands)
+    with killable_worker() as worker:
+        yield PoolStage.of(cloud, account, worker)
 
 
-def orphan(stage):
-    """A good spare without a row, seen once."""
+def create_orphan(stage):
+    """Create a usable spare without a row, which a comparison has seen once."""
     spare = SpareVolume.objects.claimable().first()
     SpareVolume.objects.filter(pk=spare.pk).delete()
     stage.reconcile()
@@ -34,8 +34,8 @@ def orphan(stage):
     return spare.volume_id
 
 
-def together(*works):
-    """All at once, each in its own thread and connection; what they raised."""
+def run_together(*works):
+    """Run all at once, each in its own thread and connection, and return the errors."""
     raised, start = [], threading.Barrier(len(works))
 
     def one(work):
@@ -53,13 +53,13 @@ def together(*works):
     return raised
 
 
-def meanwhile(monkeypatch, name, do, module=reconciliation):
-    """Do something once, right before a part of a reconciliation."""
+def interrupt_before(monkeypatch, name, do, module=reconciliation):
+    """Call an action once, right before a function of the reconciliation is called."""
     monkeypatch.setattr(module, name, once_before(getattr(module, name), do))
 
 
 def once_before(part, do):
-    """The part, with something done right before its first call."""
+    """Return the function, with an action before its first call."""
     done = []
 
     def first(*args, **options):
@@ -73,45 +73,45 @@ def once_before(part, do):
 
 def test_an_orphan_that_another_reconciliation_adopts_is_adopted_once(stage, monkeypatch):
     stage.clear()
-    orphan(stage)
-    meanwhile(monkeypatch, "resolve_orphan", stage.reconcile, orphans)
+    create_orphan(stage)
+    interrupt_before(monkeypatch, "resolve_orphan", stage.reconcile, orphans)
 
     stage.reconcile()
 
     assert SpareVolume.objects.count() == 3
     stage.settle()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 @pytest.mark.parametrize("desired", [3, 2], ids=["adopted", "removed"])
 def test_an_orphan_that_was_adopted_and_claimed_meanwhile_stays_its_tenants(stage, monkeypatch, desired):
     stage.clear()
-    volume_id = orphan(stage)
+    volume_id = create_orphan(stage)
 
     def adopt_and_claim():
         stage.reconcile()
         stage.claim(volume_ids=[volume_id])
         type(stage.pool).objects.update(desired=desired)
 
-    meanwhile(monkeypatch, "resolve_orphan", adopt_and_claim, orphans)
+    interrupt_before(monkeypatch, "resolve_orphan", adopt_and_claim, orphans)
     stage.reconcile()
 
     assert not SpareVolume.objects.filter(volume_id=volume_id).exists()
     stage.settle()
     assert Volume.objects.filter(volume_id=volume_id).exists()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_more(stage, monkeypatch):
-    """Its claim was cancelled before it was named; its tenant removes it after the comparison has read its row."""
+    """The claim is cancelled before the volume is named, and the tenant removes it after the comparison has read its row."""
     stage.clear()
     claim = stage.claim()
     engine.cancel(claim.job)
-    stage.hands.settle()
+    stage.worker.settle()
 
     def remove():
         remove_volume(scope=stage.scope, volume_id=claim.volumes[0].pk)
-        stage.hands.settle()
+        stage.worker.settle()
 
     monkeypatch.setattr(
         reconciliation,
@@ -119,14 +119,14 @@ def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_
         SimpleNamespace(
             submit=engine.submit,
             # In a thread: it must be committed, and the comparison's transaction is open here.
-            submit_many=once_before(engine.submit_many, lambda: together(remove)),
+            submit_many=once_before(engine.submit_many, lambda: run_together(remove)),
         ),
     )
     stage.reconcile()
     monkeypatch.undo()
 
     stage.settle()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 # Before which part of a comparison it is claimed, and what is wrong with it.
@@ -143,15 +143,15 @@ MOMENTS = [
 
 @pytest.mark.parametrize(("part", "trouble"), MOMENTS)
 def test_what_is_claimed_while_it_is_compared_stays_its_tenants(stage, monkeypatch, part, trouble):
-    """A spare that is to be removed, or whose row the listing is older than, is claimed in the middle."""
+    """A spare that is about to be removed, or whose row is newer than the listing, is claimed during the comparison."""
     stage.clear()
     if trouble == "error":
         for spare in SpareVolume.objects.all():
-            stage.change(spare.volume_id, status="error")
+            stage.change_volume(spare.volume_id, status="error")
     if trouble == "surplus":
         type(stage.pool).objects.update(desired=0)
     claimed = []
-    meanwhile(monkeypatch, part, lambda: claimed.extend(stage.claim(3).volumes))
+    interrupt_before(monkeypatch, part, lambda: claimed.extend(stage.claim(3).volumes))
     if trouble == "stale listing":
         old = sync_spares.fetch_listing(stage.account, REGION)
         monkeypatch.setattr(reconciliation, "fetch_listing", lambda *place: old)
@@ -182,9 +182,9 @@ def test_claims_backfills_and_reconciliations_at_once_leave_each_volume_one_row(
         for _ in range(4):
             backfill(stage.pool.pk)
 
-    raised = together(claim, claim, compare, compare, fill)
+    raised = run_together(claim, claim, compare, compare, fill)
 
     assert raised == []
     stage.settle()
-    assert stage.broken() == []
+    assert stage.find_violations() == []
     assert Volume.objects.count() == len(claimed) == 16

@@ -1,4 +1,4 @@
-"""Volumes that somebody deletes, breaks, attaches, renames or enlarges in Cinder, at each state of a spare."""
+"""Volumes that are deleted, broken, attached, renamed or extended in Cinder without the portal, at each state of a spare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from volumepool.commands import RemoveSpareCommand
 from volumepool.models import SpareVolume, Volume
 from volumepool.services import backfill
 
-from .creation.worker import worker
+from .killable_worker import killable_worker
 from .pool.stage import PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -27,19 +27,19 @@ TAKEN = {"attached", "renamed"}
 
 @pytest.fixture
 def stage(cloud, account):
-    with worker() as hands:
-        yield PoolStage.of(cloud, account, hands)
+    with killable_worker() as worker:
+        yield PoolStage.of(cloud, account, worker)
 
 
-def meddle(stage, volume_id, change):
-    """Do it to one volume, whatever becomes of it."""
+def change_externally(stage, volume_id, change):
+    """Change one volume without the portal, and record that for the invariants."""
     if CHANGES[change] is None:
         stage.cloud.call("DELETE", f"volumes/{volume_id}")
-        stage.done.removed.add(volume_id)
+        stage.changed.removed.add(volume_id)
     else:
-        stage.change(volume_id, **CHANGES[change])
+        stage.change_volume(volume_id, **CHANGES[change])
     if change in TAKEN:
-        stage.done.taken.add(volume_id)
+        stage.changed.taken.add(volume_id)
 
 
 def exists(stage, volume_id):
@@ -53,11 +53,11 @@ changes = pytest.mark.parametrize("change", CHANGES)
 def test_a_spare_that_is_ready(stage, change):
     stage.clear()
     spare = SpareVolume.objects.claimable().first()
-    meddle(stage, spare.volume_id, change)
+    change_externally(stage, spare.volume_id, change)
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []
     assert not SpareVolume.objects.filter(volume_id=spare.volume_id).exists()
     assert exists(stage, spare.volume_id) == (change in TAKEN)
 
@@ -67,17 +67,17 @@ def test_a_spare_that_is_being_made(stage, change):
     stage.clear(spares=0)
     stage.cloud.clock(volume_seconds=60)
     backfill(stage.pool.pk)
-    stage.hands.round()
+    stage.worker.run_round()
     (made, *_others) = [one["id"] for one in stage.cloud.call("GET", "objects")["volumes"]]
-    meddle(stage, made, change)
-    stage.hands.rounds(3)
+    change_externally(stage, made, change)
+    stage.worker.run_rounds(3)
     stage.cloud.clock(volume_seconds=0, advance_seconds=61)
 
     stage.settle()
 
     if change == "attached":  # It was never a spare: its own job has removed it, or waits until it may.
-        stage.done.taken.discard(made)
-    assert stage.broken() == []
+        stage.changed.taken.discard(made)
+    assert stage.find_violations() == []
 
 
 @pytest.mark.parametrize("change", sorted(set(CHANGES) - TAKEN))
@@ -87,23 +87,23 @@ def test_a_spare_that_is_being_removed(stage, change):
     type(stage.pool).objects.update(desired=2)
     stage.reconcile()
     assert Job.objects.get().kind == RemoveSpareCommand.kind
-    meddle(stage, old.volume_id, change)
-    stage.hands.rounds(3)
+    change_externally(stage, old.volume_id, change)
+    stage.worker.run_rounds(3)
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 @changes
 def test_a_spare_between_its_claim_and_the_look_at_it(stage, change):
     stage.clear()
     (volume,) = stage.claim().volumes
-    meddle(stage, volume.volume_id, change)
+    change_externally(stage, volume.volume_id, change)
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []
     given = Volume.objects.get(pk=volume.pk)
     assert (given.status, given.source) == ("available", "created")
     assert given.volume_id != volume.volume_id
@@ -112,30 +112,30 @@ def test_a_spare_between_its_claim_and_the_look_at_it(stage, change):
 
 @pytest.mark.parametrize("at", ["before it is replaced", "before the bad one is removed"])
 def test_what_is_on_somebodys_server_is_not_removed_when_it_comes_off(stage, at):
-    """It was attached behind our back, and is detached while the claim's job replaces it."""
+    """The spare was attached without the portal, and is detached while the claim's job replaces it."""
     step = {"before it is replaced": "replace_unusable", "before the bad one is removed": "delete_unusable"}[
         at
     ]
     stage.clear()
     (volume,) = stage.claim().volumes
-    meddle(stage, volume.volume_id, "attached")
+    change_externally(stage, volume.volume_id, "attached")
 
     def detach(*place):
         if place == ("recorded", "volumepool.take_spare", step):
-            stage.change(volume.volume_id, status="available", attachments=[])
+            stage.change_volume(volume.volume_id, status="available", attachments=[])
 
-    stage.hands.at_point = detach
-    stage.hands.work()
+    stage.worker.on_point = detach
+    stage.worker.work()
     assert exists(stage, volume.volume_id), "somebody's data were removed"
 
 
 def test_what_has_been_on_a_server_is_no_spare_again(stage):
-    """Somebody attached a spare, wrote to it and detached it: nobody else may be given that."""
+    """A spare that was attached and detached may have been written to, so no tenant may get it."""
     stage.clear()
     used = SpareVolume.objects.claimable().first().volume_id
-    meddle(stage, used, "attached")
+    change_externally(stage, used, "attached")
     stage.reconcile()
-    stage.change(used, status="available", attachments=[])
+    stage.change_volume(used, status="available", attachments=[])
 
     stage.settle()
     for _ in range(3):
@@ -147,20 +147,20 @@ def test_what_has_been_on_a_server_is_no_spare_again(stage):
 
 @pytest.mark.parametrize("change", sorted(TAKEN))
 def test_what_somebody_takes_while_it_is_to_be_removed_stays_his(stage, change):
-    """It was too much for its pool, and its removal's job has not begun."""
+    """The spare is surplus, and the job that removes it has not begun."""
     stage.clear()
     old = SpareVolume.objects.claimable().first()
     type(stage.pool).objects.update(desired=2)
     stage.reconcile()
-    meddle(stage, old.volume_id, change)
-    stage.hands.rounds(2)
+    change_externally(stage, old.volume_id, change)
+    stage.worker.run_rounds(2)
     if change == "attached":
-        stage.change(old.volume_id, status="available", attachments=[])
+        stage.change_volume(old.volume_id, status="available", attachments=[])
 
     stage.settle()
 
     assert exists(stage, old.volume_id), "somebody's data were removed"
-    assert stage.broken() == []
+    assert stage.find_violations() == []
 
 
 @pytest.mark.parametrize("ends", ["refused", "cancelled"])
@@ -172,9 +172,9 @@ def test_a_spare_whose_removal_came_to_nothing_is_removed_later(stage, ends):
         stage.cloud.faults({"method": "DELETE", "path": "/volumes/", "kind": "status", "status": 403})
     else:
         engine.cancel(Job.objects.get())
-    stage.hands.work()
+    stage.worker.work()
     assert Job.objects.get().status in {"failed", "cancelled"}
 
     stage.settle()
 
-    assert stage.broken() == []
+    assert stage.find_violations() == []

@@ -1,4 +1,4 @@
-"""VMs that boot from a spare, whose creation dies, is cancelled or comes to nothing: no volume is lost, none leaks.
+"""VMs that boot from a spare, and whose creation dies, is cancelled or fails: no volume is lost or left over.
 
 By default while the spare is looked at and named; `make stories` does it at every step of the VM's creation.
 """
@@ -16,7 +16,7 @@ from vms.models import VirtualMachine
 from vms.services import create_vm
 from volumepool.models import SpareVolume, Volume, VolumePool
 
-from .creation.worker import worker
+from .killable_worker import killable_worker
 from .pool.stage import PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -29,16 +29,16 @@ DISK_GB = 40
 def stage(cloud, account):
     sync_catalogue(account)
     images = CloudResource.objects.present().filter(account=account, type="image", name__icontains="ubuntu")
-    with worker() as hands:
-        stage = PoolStage.of(cloud, account, hands)
+    with killable_worker() as worker:
+        stage = PoolStage.of(cloud, account, worker)
         VolumePool.objects.update(size_gb=DISK_GB, image_id=images.order_by("-name")[0].cloud_id)
         yield stage
 
 
-def a_vm_of_a_spare(stage, *, in_vain=False):
-    """Ask for it; its job."""
+def request_vm_of_spare(stage, *, fails=False):
+    """Request a VM that boots from a spare, and return its job."""
     stage.clear()
-    if in_vain:
+    if fails:
         stage.cloud.call("POST", "failing_builds", {"times": 1})
     wish = {
         "information_system": stage.system.pk,
@@ -54,10 +54,10 @@ def a_vm_of_a_spare(stage, *, in_vain=False):
     return job
 
 
-def what_is_wrong(stage):
+def find_violations_after_settling(stage):
     stage.settle()
     servers = [one for one in stage.cloud.call("GET", "objects")["servers"] if one["tags"]]
-    wrong = stage.broken()
+    wrong = stage.find_violations()
     if not len(servers) == VirtualMachine.objects.count() == Volume.objects.filter(is_boot=True).count():
         wrong.append(f"{len(servers)} servers, {VirtualMachine.objects.count()} VMs")
     if Volume.objects.exclude(is_boot=True).exists():
@@ -65,27 +65,27 @@ def what_is_wrong(stage):
     return wrong
 
 
-def places(stage, *, in_vain):
-    job = a_vm_of_a_spare(stage, in_vain=in_vain)
-    stage.hands.work()
-    assert what_is_wrong(stage) == []
+def list_places(stage, *, fails):
+    job = request_vm_of_spare(stage, fails=fails)
+    stage.worker.work()
+    assert find_violations_after_settling(stage) == []
     job.refresh_from_db()
-    assert (job.status == "failed") == in_vain
-    passed = [place for place in stage.hands.passed if place[0] == "called"]
+    assert (job.status == "failed") == fails
+    passed = [place for place in stage.worker.passed if place[0] == "called"]
     return [
         place for place in passed if place[1] in ({"vms.create", "volumepool.take_spare"} if ALL else TOLD)
     ]
 
 
-@pytest.mark.parametrize("in_vain", [False, True], ids=["well", "in vain"])
-def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, in_vain):
+@pytest.mark.parametrize("fails", [False, True], ids=["well", "in vain"])
+def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, fails):
     wrong = []
-    for place in places(stage, in_vain=in_vain):
-        a_vm_of_a_spare(stage, in_vain=in_vain)
-        stage.hands.die_at(place)
-        stage.hands.work()
-        assert stage.hands.deaths == 1, place
-        wrong += [f"death at {place}: {one}" for one in what_is_wrong(stage)]
+    for place in list_places(stage, fails=fails):
+        request_vm_of_spare(stage, fails=fails)
+        stage.worker.die_at(place)
+        stage.worker.work()
+        assert stage.worker.deaths == 1, place
+        wrong += [f"death at {place}: {one}" for one in find_violations_after_settling(stage)]
     assert wrong == [], "\n".join(wrong)
 
 
@@ -94,29 +94,29 @@ def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, in_vain
 )
 def test_wherever_it_is_cancelled_the_spare_is_the_vms_or_nobodys(stage, dies):
     wrong = []
-    for place in places(stage, in_vain=False):
-        job, heard = a_vm_of_a_spare(stage), []
+    for place in list_places(stage, fails=False):
+        job, cancelled = request_vm_of_spare(stage), []
 
-        def look(*at, place=place, job=job, heard=heard):
-            if at == place and not heard:
-                heard.append(engine.cancel(job))
+        def look(*at, place=place, job=job, cancelled=cancelled):
+            if at == place and not cancelled:
+                cancelled.append(engine.cancel(job))
 
-        stage.hands.at_point = look
+        stage.worker.on_point = look
         if dies:
-            stage.hands.die_at(place)
-        stage.hands.work()
-        assert heard, place
-        wrong += [f"cancelled at {place}: {one}" for one in what_is_wrong(stage)]
+            stage.worker.die_at(place)
+        stage.worker.work()
+        assert cancelled, place
+        wrong += [f"cancelled at {place}: {one}" for one in find_violations_after_settling(stage)]
     assert wrong == [], "\n".join(wrong)
 
 
 def test_a_comparison_before_the_creation_begins_leaves_its_volume_to_it(stage):
-    job = a_vm_of_a_spare(stage)
+    job = request_vm_of_spare(stage)
 
     stage.reconcile()
-    stage.hands.work()
+    stage.worker.work()
 
     job.refresh_from_db()
     assert job.status == "succeeded", job.outcome_message
     assert not Job.objects.filter(kind="volumepool.rename_volume").exists()
-    assert what_is_wrong(stage) == []
+    assert find_violations_after_settling(stage) == []

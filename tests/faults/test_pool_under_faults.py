@@ -9,12 +9,12 @@ import re
 
 import pytest
 
-from tests.faults.creation.stage import _ID
-from tests.stories import ALL, some
+from tests.faults.creation.stage import UUID_PATTERN
+from tests.stories import ALL, select_evenly
 from volumepool.models import Volume
 from volumepool.services import backfill
 
-from .creation.worker import worker
+from .killable_worker import killable_worker
 from .pool.stage import PoolStage, dying_at_write
 from .pool.stories import STORIES
 
@@ -40,36 +40,36 @@ NO_ANSWER = {"500", "503", "lost", "reset", "garbage"}
 
 @pytest.fixture
 def stage(cloud, account):
-    with worker() as hands:
-        yield PoolStage.of(cloud, account, hands)
+    with killable_worker() as worker:
+        yield PoolStage.of(cloud, account, worker)
 
 
-def requests(stage):
-    """The fault rules that strike each request to Cinder that was made since the stage was cleared."""
+def list_request_rules(stage):
+    """Return a fault rule for each request to Cinder since the log was emptied."""
     rules = []
     for asked in stage.cloud.call("GET", "requests")["requests"]:
-        path = "[^/]+".join(re.escape(part) for part in _ID.split(asked["path"]))
+        path = "[^/]+".join(re.escape(part) for part in UUID_PATTERN.split(asked["path"]))
         rule = {"method": asked["method"], "path": f"{path}$"}
         if asked["service"] != "identity" and "_control" not in path and rule not in rules:
             rules.append(rule)
     return rules
 
 
-def told(stage, story):
-    """Tell a story undisturbed; its requests, and how often its worker passed each place."""
+def run_undisturbed(stage, story):
+    """Run a story undisturbed, and return its requests and how often its worker passed each place."""
     story.prepare(stage)
-    stage.hands.passed.clear()
+    stage.worker.passed.clear()
     stage.cloud.call("DELETE", "requests")
     story.act(stage)
-    stage.hands.work()
-    found = requests(stage), dict(stage.hands.passed)
+    stage.worker.work()
+    found = list_request_rules(stage), dict(stage.worker.passed)
     stage.settle()
-    assert ended(stage, story) == []
+    assert finish(stage, story) == []
     return found
 
 
-def ended(stage, story, *, may_fail=False):
-    wrong = stage.broken()
+def finish(stage, story, *, may_fail=False):
+    wrong = stage.find_violations()
     count = Volume.objects.count()
     if count != story.tenants and not (may_fail and count < story.tenants):
         wrong.append(f"tenants have {count} volumes")
@@ -88,24 +88,24 @@ TOLD_PLACES = {"called", "recorded"}
 @stories("claim a spare", "backfill")
 def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, name):
     story = STORIES[name]
-    _requests, passed = told(stage, story)
+    _requests, passed = run_undisturbed(stage, story)
     wrong = []
     # A request dies after "submitted", and no worker: below.
     places = [one for one in passed if one[0] != "submitted" and (ALL or one[0] in TOLD_PLACES)]
-    for place in some(places, MOST):
+    for place in select_evenly(places, MOST):
         story.prepare(stage)
-        stage.hands.die_at(place)
+        stage.worker.die_at(place)
         story.act(stage)
-        stage.hands.work()
-        assert stage.hands.deaths == 1, f"nobody died at {place}"
+        stage.worker.work()
+        assert stage.worker.deaths == 1, f"nobody died at {place}"
         stage.settle()
-        wrong += [f"death at {place}: {one}" for one in ended(stage, story)]
+        wrong += [f"death at {place}: {one}" for one in finish(stage, story)]
     assert wrong == [], "\n".join(wrong)
 
 
 @stories("claim a spare", "backfill", "reconcile")
 def test_a_service_that_dies_at_any_of_its_writes_has_done_all_or_is_done_again(stage, name):
-    """At its commits, and within its transactions, which leave nothing then."""
+    """The service dies at each commit and inside each transaction, which then leaves nothing."""
     story = STORIES[name]
     wrong, number = [], 1
     while True:
@@ -117,26 +117,26 @@ def test_a_service_that_dies_at_any_of_its_writes_has_done_all_or_is_done_again(
         stage.settle()
         if Volume.objects.count() not in {0, story.tenants}:
             wrong.append(f"write {number}: tenants have {Volume.objects.count()} volumes")
-        wrong += [f"write {number} ({reached[-1]}): {one}" for one in stage.broken()]
+        wrong += [f"write {number} ({reached[-1]}): {one}" for one in stage.find_violations()]
         number += EVERY
     assert number > 3
     assert wrong == [], "\n".join(wrong)
 
 
 def test_each_fault_strikes_each_request_of_a_creation(stage):
-    """Ten spares are asked for at once, and each meets another fault at the same request: none leaks, all are made."""
-    asked, _passed = told(stage, STORIES["backfill"])
+    """Ten spares are created at once, and each meets another fault at the same request: all are created once."""
+    asked, _passed = run_undisturbed(stage, STORIES["backfill"])
     wrong = []
-    for rule in some(asked, 4):
+    for rule in select_evenly(asked, 4):
         stage.clear(spares=0)
         type(stage.pool).objects.update(desired=len(FAULTS))
         stage.cloud.faults(*[{**fault, **rule, "times": 1} for fault in FAULTS.values()])
         backfill(stage.pool.pk)
-        stage.hands.work()
+        stage.worker.work()
         struck = sum(one["struck"] for one in stage.cloud.call("GET", "faults")["faults"])
         assert struck or "quota" in rule["path"], rule
         stage.settle()
-        wrong += [f"{rule['method']} {rule['path']}: {one}" for one in stage.broken()]
+        wrong += [f"{rule['method']} {rule['path']}: {one}" for one in stage.find_violations()]
     assert wrong == [], "\n".join(wrong)
 
 
@@ -149,14 +149,14 @@ TOLD_FAULTS = {"claim a spare": ["lost", "403"], "remove a spare": ["lost", "403
 )
 def test_whatever_one_request_is_answered_nothing_is_left_and_nothing_is_lost(stage, name, fault):
     story = STORIES[name]
-    asked, _passed = told(stage, story)
+    asked, _passed = run_undisturbed(stage, story)
     wrong = []
-    for rule in some(asked, MOST):
+    for rule in select_evenly(asked, MOST):
         story.prepare(stage)
         stage.cloud.faults({**FAULTS[fault], **rule, "times": 1})
         story.act(stage)
-        stage.hands.work()
+        stage.worker.work()
         stage.settle()
-        found = ended(stage, story, may_fail=fault not in NO_ANSWER)
+        found = finish(stage, story, may_fail=fault not in NO_ANSWER)
         wrong += [f"{rule['method']} {rule['path']}: {one}" for one in found]
     assert wrong == [], "\n".join(wrong)

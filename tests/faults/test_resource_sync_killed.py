@@ -31,9 +31,9 @@ from tests.cloudaccounts.resource_checks import (
     list_row_names,
 )
 from tests.conftest import flush_broker
-from tests.working import until
+from tests.working import wait_for
 
-from .creation.worker import Killed
+from .killable_worker import Killed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,12 +41,12 @@ CHANGED = {"port": "ports", "volume": "volumes"}
 
 
 def move_rings_back():
-    """As if it had been long ago that somebody rang."""
+    """Move the times of the last messages into the past."""
     SyncLog.objects.update(rung_at=timezone.now() - 2 * timedelta(seconds=REDISPATCH_SECONDS))
 
 
 def change_the_cloud(cloud, simulator, type_code):
-    """One is renamed, one is new, one is gone."""
+    """Rename a resource, create one, and remove one."""
     kind = CHANGED[type_code]
     first, *_others, last = list_cloud_names(simulator, type_code)
     cloud.call("PATCH", f"{kind}/{first}", {"name": "renamed"})
@@ -56,7 +56,7 @@ def change_the_cloud(cloud, simulator, type_code):
 
 
 def check_after_death(simulator, account, type_code, lost):
-    """Nothing is missed twice because somebody died; one more sync makes all right."""
+    """Check that no resource is counted as missing twice, and that one more sync corrects every row."""
     gone = CloudResource.objects.filter(account=account, cloud_id=lost)
     rumours = gone.get().missing_count
     assert rumours <= 1
@@ -69,8 +69,8 @@ def check_after_death(simulator, account, type_code, lost):
     assert (gone.get().expired_at is None) == (rumours == 0)
 
 
-class Mortal:
-    """Passes the crash points of a sync, and dies at one of them."""
+class SyncThatDies:
+    """A sync whose process dies at one of its crash points."""
 
     def __init__(self):
         self.passed, self.armed = Counter(), None
@@ -82,8 +82,8 @@ class Mortal:
         if place == self.armed:
             raise Killed
 
-    def live(self, account_id):
-        """What a schedule, a worker and the sweep do, until nothing is left running; whether somebody died."""
+    def run(self, account_id):
+        """Run schedule, worker and sweep until no sync is running, and return whether the process died."""
         self.passed.clear()
         died = False
         try:
@@ -103,40 +103,40 @@ class Mortal:
 
 
 @pytest.fixture
-def mortal(monkeypatch):
-    """Every crash point of a sync, in this process; nobody hears a ring."""
-    mortal = Mortal()
-    monkeypatch.setattr(resources, "crash_point", mortal)
-    monkeypatch.setattr(crash_points, "crash_point", mortal)
+def dying_sync(monkeypatch):
+    """A sync in this process that dies at a crash point. No Celery message is sent."""
+    dying_sync = SyncThatDies()
+    monkeypatch.setattr(resources, "crash_point", dying_sync)
+    monkeypatch.setattr(crash_points, "crash_point", dying_sync)
     monkeypatch.setattr(dispatch, "_send", lambda *args: None)
-    return mortal
+    return dying_sync
 
 
 def test_dying_at_any_pass_of_any_point_leaves_nothing_that_the_next_sync_does_not_right(
-    simulator, cloud, account, mortal, monkeypatch
+    simulator, cloud, account, dying_sync, monkeypatch
 ):
     limit_page_sizes(monkeypatch, 3)
     cloud.call("POST", "seed", {"project": "demo", "volumes": 1})
     cloud.call("POST", "seed", {"project": "demo", "volumes": 6, "ports": 7})
     account.resource_types.set(account.resource_types.model.objects.filter(code__in=CHANGED))
-    assert not mortal.live(account.pk)
+    assert not dying_sync.run(account.pk)
     deaths = 0
-    for name, times in dict(mortal.passed).items():
+    for name, times in dict(dying_sync.passed).items():
         for number in range(times):
             lost = {code: change_the_cloud(cloud, simulator, code) for code in CHANGED}
-            mortal.armed = (name, number)
-            assert mortal.live(account.pk), (name, number)
+            dying_sync.armed = (name, number)
+            assert dying_sync.run(account.pk), (name, number)
             deaths += 1
             check_logs()
             for code in CHANGED:
                 check_after_death(simulator, account, code, lost[code])
-    assert set(mortal.passed) >= set(CRASH_POINTS) and deaths >= 12, (deaths, mortal.passed)
+    assert set(dying_sync.passed) >= set(CRASH_POINTS) and deaths >= 12, (deaths, dying_sync.passed)
     check_rows()
 
 
 @pytest.fixture
 def starting(celery_worker):
-    """Threads to start workers in. They stay until the end: a worker dies with the thread that started it."""
+    """An executor that starts workers. Its threads stay until the end: a worker dies with the thread that started it."""
     with ThreadPoolExecutor(len(CRASH_POINTS)) as threads:
         yield threads
 
@@ -144,7 +144,7 @@ def starting(celery_worker):
 def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
     simulator, cloud, celery_worker, starting, tmp_path, monkeypatch
 ):
-    """One worker, one account and one queue for each point. They live together, as starting them takes its time."""
+    """Each crash point has a worker, an account and a queue. All run at once, because workers start slowly."""
     limit_page_sizes(monkeypatch, 3)
     cloud.call("POST", "seed", {"project": "demo", "volumes": 7})
     accounts = {point: cloud.account(name=point) for point in CRASH_POINTS}
@@ -155,8 +155,8 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
     lost = change_the_cloud(cloud, simulator, "volume")
 
     def start(point):
-        beside = {"JOB_LEASE_SECONDS": "1", "PORTAL_CRASH_AT": f"{point}:{tmp_path / point}"}
-        return celery_worker(queues=f"resources-{point}", pool="solo", beside=beside)
+        environment = {"JOB_LEASE_SECONDS": "1", "PORTAL_CRASH_AT": f"{point}:{tmp_path / point}"}
+        return celery_worker(queues=f"resources-{point}", pool="solo", environment=environment)
 
     workers = dict(zip(CRASH_POINTS, starting.map(start, CRASH_POINTS), strict=True))
     for point, account in accounts.items():
@@ -165,10 +165,10 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
             task, (of,) = "cloudaccounts.sync_resource", SyncLog.objects.open(account.pk, ["volume"])
         current_app.send_task(task, args=[of], queue=f"resources-{point}", ignore_result=True)
     for point, worker in workers.items():
-        until(f"it dies at {point}", lambda worker=worker: worker.poll() is not None)
+        wait_for(f"it dies at {point}", lambda worker=worker: worker.poll() is not None)
         assert ((tmp_path / point).exists(), worker.returncode) == (True, -signal.SIGKILL)
     flush_broker()  # Celery would deliver the dead processes' messages again: nothing may depend on that.
-    until(
+    wait_for(
         "their leases are over",
         lambda: sweep_syncs() or not SyncLog.objects.running().exclude(owner="").exists(),
     )

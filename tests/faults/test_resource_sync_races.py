@@ -37,15 +37,15 @@ from tests.cloudaccounts.resource_checks import (
 )
 from tests.conftest import flush_broker
 from tests.factories import UserFactory
-from tests.working import until, work
+from tests.working import wait_for, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = "one_running_sync_per_account_and_type"
 
 
-class Held:
-    """The volumes' listing: its answers wait until they are let go. `waiting` counts those that have to."""
+class HeldListing:
+    """The volumes' listing, whose answers are held back until they are released. `waiting` counts those."""
 
     def __init__(self, odd):
         self.waiting, self.open = 0, threading.Event()
@@ -59,7 +59,7 @@ class Held:
         return status, body
 
     def until_waiting(self, count=1):
-        until(f"{count} wait for the cloud", lambda: self.waiting >= count)
+        wait_for(f"{count} wait for the cloud", lambda: self.waiting >= count)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def odd(simulator):
 
 @pytest.fixture
 def known(cloud, account, odd):
-    """An account whose volumes have been listed once."""
+    """An account whose volumes have been synced once."""
     account.auth_url = odd.auth_url
     account.save()
     cloud.call("POST", "seed", {"project": "demo", "volumes": 4})
@@ -80,7 +80,7 @@ def known(cloud, account, odd):
 
 @contextmanager
 def in_threads(*actions):
-    """Run some actions at once, each with a connection of its own, while the block runs; what they gave back."""
+    """Run actions in threads, each with a connection of its own, while the block runs; give the list of results."""
     found = [None] * len(actions)
 
     def run(place, action):
@@ -99,7 +99,7 @@ def in_threads(*actions):
 
 
 def lose_for_a_moment(simulator):
-    """Take a volume out of the cloud, and give back what puts it in again."""
+    """Remove a volume from the cloud, and return a function that restores it."""
     volumes = simulator.state.regions[REGION].volumes
     key = next(iter(list_cloud_names(simulator, "volume")))
     thing = volumes.pop(key)
@@ -107,8 +107,8 @@ def lose_for_a_moment(simulator):
 
 
 def sync_twice_at_once(account, odd, opened):
-    """Two workers list the volumes at the very same moment, each for a log of its own if it gets one."""
-    held = Held(odd)
+    """Let two workers list the volumes at the same moment, each with a log of its own if it gets one."""
+    held = HeldListing(odd)
     with in_threads(*[lambda log_id=log_id: run_sync(log_id) for log_id in opened]) as logs:
         held.until_waiting(len(opened))
         held.open.set()
@@ -148,16 +148,14 @@ def test_with_the_key_who_comes_second_joins_and_a_moments_absence_is_a_rumour(s
 
 
 def listings_begun(odd):
-    """The first pages that were asked for: what follows them by a marker belongs to the same listing."""
-    return [
-        target for target in odd.requested_targets if "/volumes/detail" in target and "marker=" not in target
-    ]
+    """Return the requests for first pages. A page with a marker belongs to the listing before."""
+    return [target for target in odd.requested_targets if "/volumes/detail" in target and "marker=" not in target]
 
 
 def test_of_many_who_ask_and_many_who_take_the_same_log_one_lists(simulator, known, odd):
     SyncLog.objects.all().delete()
     odd.requested_targets.clear()
-    held, together = Held(odd), threading.Barrier(8)
+    held, together = HeldListing(odd), threading.Barrier(8)
 
     def ask_and_run():
         together.wait(20)
@@ -167,7 +165,7 @@ def test_of_many_who_ask_and_many_who_take_the_same_log_one_lists(simulator, kno
 
     with in_threads(*[ask_and_run] * 8) as found:
         held.until_waiting()
-        until("seven have left", lambda: found.count(None) == 1)
+        wait_for("seven have left", lambda: found.count(None) == 1)
         held.open.set()
 
     assert sorted(count for count, _ran in found) == [0] * 7 + [1]
@@ -193,7 +191,7 @@ def test_two_workers_that_are_rung_many_times_list_once(simulator, known, odd, c
     for _ in range(10):
         ring(log_id)
     celery_worker(queues="resources", concurrency=2)
-    until("it is done", lambda: not SyncLog.objects.running().exists())
+    wait_for("it is done", lambda: not SyncLog.objects.running().exists())
 
     assert len(listings_begun(odd)) == 1
     assert SyncLog.objects.get(pk=log_id).state == "success"
@@ -203,9 +201,9 @@ def test_two_workers_that_are_rung_many_times_list_once(simulator, known, odd, c
 def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     simulator, cloud, known, odd, celery_worker
 ):
-    """It is put to sleep while it waits for a page, and wakes with an old picture, long after another has listed anew."""
-    held = Held(odd)
-    celery_worker(queues="resources", beside={"JOB_LEASE_SECONDS": "1"})
+    """The worker is frozen while it waits for a page, and resumes with an old listing, long after another one has synced."""
+    held = HeldListing(odd)
+    celery_worker(queues="resources", environment={"JOB_LEASE_SECONDS": "1"})
     (log_id,) = SyncLog.objects.open(known.pk, ["volume"])
     ring(log_id)
     held.until_waiting()
@@ -216,7 +214,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     assert sleeper
     os.kill(sleeper, signal.SIGSTOP)
     try:
-        until("its lease is over", lambda: sweep_syncs() or not SyncLog.objects.running().exists())
+        wait_for("its lease is over", lambda: sweep_syncs() or not SyncLog.objects.running().exists())
         dead = SyncLog.objects.get(pk=log_id)
         assert (dead.state, "worker" in dead.message) == ("failed", True)
         renamed, removed, *_rest = list_cloud_names(simulator, "volume")
@@ -232,7 +230,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     # It has the old page in hand now; that it is through with it shows when it has done what comes next.
     (next_log,) = SyncLog.objects.open(known.pk, ["zone"])
     ring(next_log)
-    until("it is through", lambda: not SyncLog.objects.running().exists())
+    wait_for("it is through", lambda: not SyncLog.objects.running().exists())
 
     assert read_all_rows(type="volume") == after
     assert SyncLog.objects.get(pk=log_id).lines.count() == 0
@@ -240,7 +238,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
 
 
 def test_the_sweep_goes_round_a_log_that_a_sleeper_holds(known):
-    """Put to sleep in the middle of a write, it holds the row of its log; the others are closed all the same."""
+    """A worker that is frozen in a transaction locks the row of its log. The other logs are closed all the same."""
     opened = SyncLog.objects.open(known.pk, ["volume", "flavor"])
     SyncLog.objects.running().update(owner="dead", lease_until=timezone.now())
     asleep, wake = threading.Event(), threading.Event()
@@ -267,17 +265,17 @@ def test_the_sweep_goes_round_a_log_that_a_sleeper_holds(known):
 
 @pytest.fixture
 def staff(transactional_db):
-    """Whom shared accounts belong to."""
+    """A staff user, who may change shared accounts."""
     return Scope(UserFactory(is_staff=True, is_superuser=True), None, Role.ADMIN)
 
 
 @pytest.fixture
 def between_pages(odd, known, monkeypatch):
-    """Do something while the second page of the volumes is on its way, and go on; what `run_sync` gave back."""
+    """A function that runs a sync, calls an action while the second page is requested, and returns the result."""
     limit_page_sizes(monkeypatch, 2)
 
     def run(action):
-        held = Held(odd)
+        held = HeldListing(odd)
         pages = []
 
         def rewrite_answer(path, status, body):

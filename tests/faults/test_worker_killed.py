@@ -1,4 +1,4 @@
-"""Real workers and a real web process die by SIGKILL; what was clicked is done all the same, and once."""
+"""Real workers and a real web process are killed, and each click is carried out all the same, and once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks import engine
 from tasks.dispatch import dispatch_job
 from tasks.models import ENDED, AsyncTask, EntityLock, Job, JobStatus, Step, StepStatus
 from tests.conftest import flush_broker
-from tests.working import until
+from tests.working import wait_for
 from vms.models import VMOperationLog, VMStatus
 from vms.services import control_vm
 
@@ -33,7 +33,7 @@ AFTER = {"start": VMStatus.RUNNING, "stop": VMStatus.STOPPED, "restart": VMStatu
 
 
 def sweep_until_all_end(seconds=40.0):
-    """Ring the sweep as beat would, until no job is left in flight."""
+    """Sweep, as beat does, until no job is in flight."""
     deadline = time.monotonic() + seconds
     while Job.objects.exclude(status__in=ENDED).exists():
         assert time.monotonic() < deadline, list(
@@ -48,7 +48,7 @@ def click(scope, vm, action):
 
 
 def dead_owner(job):
-    """The lease of a job whose owner is a process that no longer lives; None while there is none."""
+    """Return the lease of a job whose owner is a dead process; None if its owner lives or it has none."""
     row = Job.objects.get(pk=job.pk)
     if not row.owner or ProcessId.of(int(row.owner.split(":")[1])):
         return None
@@ -56,7 +56,7 @@ def dead_owner(job):
 
 
 def assert_done_once(cloud, vm, action):
-    """One accepted action in the cloud, one entry in the operation log, no lock, and the cloud's own status."""
+    """Check that there are one accepted action and one log entry, no lock, and the status that the cloud has."""
     job = Job.objects.get(entity_id=str(vm.pk))
     assert job.status == JobStatus.SUCCEEDED, (job.outcome_code, job.outcome_message)
     assert cloud.accepted(vm.openstack_id, NOVA[action]) == 1
@@ -71,19 +71,21 @@ def assert_done_once(cloud, vm, action):
 
 @pytest.fixture
 def one_of_each(vms_of):
-    """A VM for each action, in the status from which it may be asked for."""
+    """Create a VM for each action, with a status that allows it."""
     return {action: vms_of(1, status=before)[0] for action, before in BEFORE.items()}
 
 
 @pytest.fixture
 def armed(celery_worker, tmp_path):
-    """Start a worker whose process dies at a crash point; the file tells that it has, and re-arms it when removed."""
+    """A function that starts a worker whose process dies at a crash point once, and then creates the returned file."""
 
     def start(point, *, asleep=False):
         died = tmp_path / "died"
         if asleep:
             died.touch()
-        celery_worker(beside={"JOB_LEASE_SECONDS": str(LEASE_SECONDS), "PORTAL_CRASH_AT": f"{point}:{died}"})
+        celery_worker(
+            environment={"JOB_LEASE_SECONDS": str(LEASE_SECONDS), "PORTAL_CRASH_AT": f"{point}:{died}"}
+        )
         return died
 
     return start
@@ -103,8 +105,8 @@ def test_a_worker_killed_while_it_owns_a_job_costs_a_lease_and_no_more(
     (vm,) = vms_of(1, status=BEFORE[action])
     died = armed(point)
     job = click(scope, vm, action)
-    until(f"{action} dies at {point}", died.exists)
-    lease = until("its owner is dead", lambda: dead_owner(job))
+    wait_for(f"{action} dies at {point}", died.exists)
+    lease = wait_for("its owner is dead", lambda: dead_owner(job))
     flush_broker()  # Celery would deliver the dead process's message again: nothing may depend on that.
 
     sweep_until_all_end()
@@ -117,18 +119,18 @@ def test_a_worker_killed_while_it_owns_a_job_costs_a_lease_and_no_more(
 def test_a_restart_whose_worker_was_killed_right_after_asking_is_not_asked_for_twice(
     cloud, scope, vms_of, armed
 ):
-    """The reboot leaves no trace in the server's status; Nova's record of actions tells."""
+    """A reboot does not change the server's status; only Nova's list of actions has it."""
     (vm,) = vms_of(1)
     died = armed("called", asleep=True)
     cloud.faults({"kind": "delay", "seconds": 0.7, "method": "POST", "path": "/action", "times": 1})
 
     job = click(scope, vm, "restart")
-    until(
+    wait_for(
         "the first step is over",
         lambda: Step.objects.filter(job=job, position=0, status="succeeded").exists(),
     )
     died.unlink()  # The request for the reboot is on its way: its worker dies when the answer has come.
-    until("it dies", died.exists)
+    wait_for("it dies", died.exists)
     assert cloud.accepted(vm.openstack_id, "reboot") == 1
     sweep_until_all_end()
 
@@ -142,9 +144,9 @@ def test_a_worker_killed_after_the_last_write_leaves_nothing_to_do(cloud, scope,
 
     job = click(scope, vm, "start")
     # Looked at once, so that the process is well past the record of having begun to wait.
-    until("the cloud is looked at", lambda: AsyncTask.objects.filter(job=job, looks__gt=0).exists())
+    wait_for("the cloud is looked at", lambda: AsyncTask.objects.filter(job=job, looks__gt=0).exists())
     died.unlink()
-    until("it dies", died.exists)
+    wait_for("it dies", died.exists)
 
     ended = assert_done_once(cloud, vm, "start")  # Before anything could recover it.
     engine.sweep()
@@ -157,7 +159,7 @@ def test_a_poller_killed_between_looking_and_writing_is_replaced(cloud, scope, o
     died = armed("polled")
     jobs = [click(scope, vm, action) for action, vm in one_of_each.items()]
 
-    until("the poller dies", died.exists)
+    wait_for("the poller dies", died.exists)
     sweep_until_all_end()
 
     for action, vm in one_of_each.items():
@@ -170,14 +172,14 @@ def test_a_web_process_killed_between_commit_and_ring_has_lost_no_click(
 ):
     (vm,) = vms_of(1, status="SHUTOFF")
     died = tmp_path / "died"
-    portal = web(beside={"PORTAL_CRASH_AT": f"submitted:{died}"})
+    portal = web(environment={"PORTAL_CRASH_AT": f"submitted:{died}"})
     ask = {"url": f"{portal.url}/api/v1/vms/{vm.pk}/actions/", "json": {"action": "start"}, "timeout": 30}
 
     with pytest.raises(requests.ConnectionError):
         requests.post(**ask, headers=authorization)
     assert died.exists()
     again = requests.post(**ask, headers=authorization)  # The person clicks once more.
-    celery_worker(beside={"JOB_LEASE_SECONDS": str(LEASE_SECONDS)})
+    celery_worker(environment={"JOB_LEASE_SECONDS": str(LEASE_SECONDS)})
     sweep_until_all_end()
 
     assert again.status_code == 202
@@ -188,23 +190,23 @@ def test_a_web_process_killed_between_commit_and_ring_has_lost_no_click(
 
 
 def test_a_second_worker_takes_up_what_a_killed_one_had_in_hand(cloud, scope, vms_of, celery_worker):
-    """kill -9 of the parent and all its children, with twenty VMs on their way."""
+    """The main process and its children are killed while twenty VMs start."""
     vms = vms_of(20, status="SHUTOFF")
     cloud.clock(action_seconds=3)
     # Slow enough that the kill comes while some are asked for, some wait, and some have not begun.
     cloud.faults({"kind": "delay", "seconds": 0.3, "method": "POST", "path": "/action"})
     lease = {"JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
-    doomed = celery_worker(concurrency=2, beside=lease)
+    doomed = celery_worker(concurrency=2, environment=lease)
     everybody = launch.process_tree(doomed.pid)
     for vm in vms:
         click(scope, vm, "start")
-    until("some are on their way", lambda: AsyncTask.objects.filter(verdict="open").count() >= 4)
+    wait_for("some are on their way", lambda: AsyncTask.objects.filter(verdict="open").count() >= 4)
 
     launch.kill(everybody)
     assert launch.wait_until_gone(everybody, seconds=5)
     begun = Step.objects.filter(job__in=Job.objects.exclude(status__in=ENDED), started_at__isnull=False)
     assert 4 <= begun.values("job").distinct().count() < len(vms)
-    celery_worker(concurrency=2, beside=lease)
+    celery_worker(concurrency=2, environment=lease)
     sweep_until_all_end()
 
     for vm in vms:
@@ -250,7 +252,7 @@ def test_a_ring_that_comes_many_times_at_once_is_answered_once(cloud, scope, vms
 
     celery_worker(concurrency=4)
     sweep_until_all_end()
-    until("every ring was heard", lambda: queue_lengths() == {"jobs": 0, "polling": 0})
+    wait_for("every ring was heard", lambda: queue_lengths() == {"jobs": 0, "polling": 0})
 
     for vm in vms:
         assert_done_once(cloud, vm, action)

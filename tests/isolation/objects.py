@@ -25,7 +25,7 @@ from tests.factories import (
     VolumeFactory,
     VolumePoolFactory,
     VolumeSnapshotFactory,
-    stock,
+    create_catalogue,
 )
 from vms.commands.power import POWER_COMMANDS
 from vms.models import SyncRun
@@ -43,7 +43,7 @@ def create_system(member: Membership) -> Ids:
 
 def create_system_with_catalogue(member: Membership) -> Ids:
     account = CloudAccountFactory(tenant=member.tenant)
-    stock(account)
+    create_catalogue(account)
     return {"id": InformationSystemFactory(tenant=member.tenant, default_account=account).pk}
 
 
@@ -56,7 +56,7 @@ def build_vm_request(member: Membership) -> dict[str, Any]:
 def create_running_vm(member: Membership) -> Ids:
     """Create a VM in an account with a catalogue."""
     account = CloudAccountFactory(tenant=member.tenant)
-    stock(account)
+    create_catalogue(account)
     vm = VirtualMachineFactory(
         information_system__tenant=member.tenant, account=account, status="running", disk_gb=10
     )

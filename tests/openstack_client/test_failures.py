@@ -23,7 +23,7 @@ from openstack_client import (
     Server,
 )
 from openstack_client.translation import error_from_exception
-from tests.listings import everything
+from tests.listings import read_all_pages
 
 SECRET = "s3cret-of-nobody"
 
@@ -112,7 +112,7 @@ def test_nobody_listens(credentials):
 def test_quota_has_the_clouds_figures(cloud, control):
     control("POST", "quotas", {"project": "demo", "instances": 0, "volumes": 0})
     flavor, image = cloud.compute.list_flavors()[0], cloud.image.list_images()[0]
-    network = next(n for n in everything(cloud.network.network_pages()) if not n.is_external)
+    network = next(n for n in read_all_pages(cloud.network.network_pages()) if not n.is_external)
     with pytest.raises(
         CloudQuotaExceededError, match="Quota exceeded for instances: Requested 1, but already used 0 of 0"
     ):

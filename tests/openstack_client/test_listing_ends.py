@@ -4,7 +4,7 @@ import pytest
 
 from openstack_client import CloudError, CloudUnavailableError
 from openstack_client.paging import MAX_RESTARTS, RecordPage, json_pages
-from tests.listings import everything
+from tests.listings import read_all_pages
 
 # More of each than one page of the smallest limit holds.
 COUNT, LIMIT = 7, 3
@@ -34,7 +34,7 @@ def ids(pages):
 
 @pytest.fixture
 def full(cloud, control):
-    """A cloud that has more of everything than one page holds."""
+    """A cloud that has more of read_all_pages than one page holds."""
     control("POST", "seed", {"project": "demo", **dict.fromkeys(SEEDED, COUNT)})
     return {kind: ids(list_all(cloud)) for kind, list_all in LISTINGS.items()}
 
@@ -93,7 +93,7 @@ def test_end_of_a_short_listing_is_proved_by_one_request(cloud, control):
     control("POST", "seed", {"project": "demo", "volumes": 2})
     cloud.block_storage.list_volume_types()
     control("DELETE", "requests")
-    assert len(list(everything(cloud.block_storage.volume_pages()))) >= 2
+    assert len(list(read_all_pages(cloud.block_storage.volume_pages()))) >= 2
     assert [("marker=" in entry["query"]) for entry in asked(control)] == [False, True]
 
 

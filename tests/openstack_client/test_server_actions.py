@@ -11,7 +11,7 @@ from openstack_client import (
     VolumeAttachment,
     Zone,
 )
-from tests.listings import everything
+from tests.listings import read_all_pages
 from tests.simulator.test_clients import create
 
 
@@ -107,7 +107,7 @@ def test_unshelving_without_the_image(cloud, control, server_id):
 
 
 def test_volume_booted_server_needs_no_image_to_be_shelved(cloud):
-    base = next(v for v in everything(cloud.block_storage.volume_pages()) if v.is_bootable)
+    base = next(v for v in read_all_pages(cloud.block_storage.volume_pages()) if v.is_bootable)
     made = create(cloud, image_id=None, boot_volume_id=base.id)
     images = len(cloud.image.list_images())
     cloud.compute.shelve_server(made.id)
@@ -172,7 +172,7 @@ def test_network_that_runs_out_of_addresses(cloud, control, sdk_network):
     cloud.compute.delete_server(made[0].id)
     again = create(cloud, network_ids=[network_id])
     assert cloud.compute.get_server(again.id).addresses[0].ip == "192.168.9.2"
-    assert "192.168.9.0/29" in {s.cidr for s in everything(cloud.network.subnet_pages())}
+    assert "192.168.9.0/29" in {s.cidr for s in read_all_pages(cloud.network.subnet_pages())}
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_volumes_with_delete_on_termination_are_deleted(cloud, control, server_i
 
 
 def test_boot_volume_of_a_failed_build_stays_reserved_until_the_deletion(cloud, control):
-    base = next(v for v in everything(cloud.block_storage.volume_pages()) if v.is_bootable)
+    base = next(v for v in read_all_pages(cloud.block_storage.volume_pages()) if v.is_bootable)
     control("POST", "failing_builds")
     made = create(cloud, image_id=None, boot_volume_id=base.id)
     assert look(cloud, made.id) == ("ERROR", None)

@@ -20,7 +20,7 @@ from devserver import launch
 from portal.beat import LeaderScheduler
 from portal.celery import app
 from tests.conftest import REPOSITORY, flush_broker
-from tests.faults.serving import database_of_this_test
+from tests.web_processes import get_test_database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def beat(tmp_path):
             [sys.executable, "-m", "celery", "-A", "portal", "beat", "--pidfile=", "-l", "INFO"],
             log=log,
             folder=REPOSITORY,
-            environment={**os.environ, "DATABASE_URL": database_of_this_test(), "LOG_LEVEL": "INFO"},
+            environment={**os.environ, "DATABASE_URL": get_test_database_url(), "LOG_LEVEL": "INFO"},
             when_parent_dies=signal.SIGKILL,
         )
         started.append((process, log))

@@ -20,8 +20,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from tests.conftest import flush_broker
 from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory, VirtualMachineFactory
-from tests.faults.serving import database_of_this_test, web_process
 from tests.servers import free_port
+from tests.web_processes import get_test_database_url, start_web_process
 from vms.models import SyncState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def serve(tmp_path):
     """Serve the portal with other environment variables."""
-    return lambda **environment: web_process(tmp_path, threads=2, beside=environment)
+    return lambda **environment: start_web_process(tmp_path, threads=2, environment=environment)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def broker_at(port):
 
 
 def database_at(port):
-    return urlsplit(database_of_this_test())._replace(netloc=f"portal:hidden@127.0.0.1:{port}").geturl()
+    return urlsplit(get_test_database_url())._replace(netloc=f"portal:hidden@127.0.0.1:{port}").geturl()
 
 
 @pytest.fixture

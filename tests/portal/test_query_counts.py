@@ -38,7 +38,7 @@ from tests.factories import (
     VolumeFactory,
     VolumePoolFactory,
     VolumeSnapshotFactory,
-    stock,
+    create_catalogue,
 )
 from tests.isolation.cases import CASES
 from vms.models import SyncRun, VMOperationLog
@@ -91,7 +91,7 @@ class World:
             self.snapshot = VolumeSnapshotFactory(
                 information_system=vm.information_system, created_by=UserFactory()
             )
-            stock(vm.account)
+            create_catalogue(vm.account)
             SyncRun.objects.create(account=vm.account, region="RegionOne")
             self.a_synced_account(vm.created_by)
             Claim.objects.create(pool=VolumePoolFactory(account=vm.account), taken=1)

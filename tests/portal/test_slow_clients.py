@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.faults.serving import Web, web_process
+from tests.web_processes import WebProcess, start_web_process
 
 LOGIN = "POST /api/v1/auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -22,14 +22,14 @@ SOON = 8
 
 
 @pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Web]:
+def portal(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[WebProcess]:
     """A portal that gives a request a few seconds."""
     folder = tmp_path_factory.mktemp("web")
-    with web_process(folder, threads=THREADS, beside={"WEB_REQUEST_SECONDS": "3"}) as web:
+    with start_web_process(folder, threads=THREADS, environment={"WEB_REQUEST_SECONDS": "3"}) as web:
         yield web
 
 
-def connect(web: Web, receive_buffer: int = 0) -> socket.socket:
+def connect(web: WebProcess, receive_buffer: int = 0) -> socket.socket:
     address = urlsplit(web.url)
     made = socket.socket()
     if receive_buffer:
@@ -40,7 +40,7 @@ def connect(web: Web, receive_buffer: int = 0) -> socket.socket:
 
 
 @contextmanager
-def many(web: Web, count: int, sent: bytes, receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
+def many(web: WebProcess, count: int, sent: bytes, receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
     """So many connections, on each of which something was sent."""
     with ExitStack() as stack:
         made = [stack.enter_context(connect(web, receive_buffer)) for _ in range(count)]
@@ -50,7 +50,7 @@ def many(web: Web, count: int, sent: bytes, receive_buffer: int = 0) -> Iterator
         yield made
 
 
-def is_answered(web: Web) -> bool:
+def is_answered(web: WebProcess) -> bool:
     """Whether a request is answered that reads the body too."""
     live = requests.get(f"{web.url}/health/live", timeout=SOON)
     login = requests.post(f"{web.url}/api/v1/auth/login", json={"a": 1}, timeout=SOON)
@@ -88,12 +88,12 @@ HALF_SENT = {
 
 
 @pytest.mark.parametrize("sent", HALF_SENT.values(), ids=HALF_SENT)
-def test_half_of_a_request_holds_no_thread(portal: Web, sent: bytes) -> None:
+def test_half_of_a_request_holds_no_thread(portal: WebProcess, sent: bytes) -> None:
     with many(portal, 34, sent):
         assert is_answered(portal)
 
 
-def test_a_body_that_does_not_come_is_408_and_the_end(portal: Web) -> None:
+def test_a_body_that_does_not_come_is_408_and_the_end(portal: WebProcess) -> None:
     with many(portal, 3, HALF_SENT["bodies"]) as connections:
         for one in connections:
             status, body = answer_on(one)
@@ -101,7 +101,7 @@ def test_a_body_that_does_not_come_is_408_and_the_end(portal: Web) -> None:
             assert one.recv(100) == b""
 
 
-def test_a_body_that_comes_drop_by_drop_is_408(portal: Web) -> None:
+def test_a_body_that_comes_drop_by_drop_is_408(portal: WebProcess) -> None:
     with connect(portal) as one:
         one.sendall(f"{LOGIN}Content-Length: 100000\r\n\r\n".encode())
         until = time.monotonic() + SOON
@@ -116,7 +116,7 @@ def test_a_body_that_comes_drop_by_drop_is_408(portal: Web) -> None:
         pytest.fail("It was never refused.")
 
 
-def test_readers_who_do_not_read_leave_half_of_the_threads(portal: Web) -> None:
+def test_readers_who_do_not_read_leave_half_of_the_threads(portal: WebProcess) -> None:
     page = b"GET /static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with many(portal, 12, page * 12, receive_buffer=4096):
         time.sleep(1.5)  # So that those who find no place are cut off.
@@ -124,12 +124,12 @@ def test_readers_who_do_not_read_leave_half_of_the_threads(portal: Web) -> None:
             assert is_answered(portal)
 
 
-def test_a_client_that_never_closes_its_end_holds_nobody_up(portal: Web) -> None:
+def test_a_client_that_never_closes_its_end_holds_nobody_up(portal: WebProcess) -> None:
     with many(portal, 34, LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")):
         assert is_answered(portal)
 
 
-def test_a_request_comes_in_pieces_and_two_come_at_once(portal: Web) -> None:
+def test_a_request_comes_in_pieces_and_two_come_at_once(portal: WebProcess) -> None:
     body = json.dumps({"username": "x" * 200}).encode()
     request = f"{LOGIN}Content-Length: {len(body)}\r\n\r\n".encode() + body
     with connect(portal) as one:
@@ -143,7 +143,7 @@ def test_a_request_comes_in_pieces_and_two_come_at_once(portal: Web) -> None:
         assert answer_on(one)[0] == 200
 
 
-def test_a_client_that_waits_is_told_to_continue(portal: Web) -> None:
+def test_a_client_that_waits_is_told_to_continue(portal: WebProcess) -> None:
     with connect(portal) as one:
         one.sendall(f"{LOGIN}Content-Length: 2\r\nExpect: 100-continue\r\n\r\n".encode())
         assert one.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -167,7 +167,7 @@ def test_a_client_that_waits_is_told_to_continue(portal: Web) -> None:
     ids=lambda value: str(value)[:30].strip(),
 )
 def test_what_cannot_be_read_is_answered_once_and_the_connection_ends(
-    portal: Web, headers: str, status: int, code: str | None
+    portal: WebProcess, headers: str, status: int, code: str | None
 ) -> None:
     with connect(portal) as one:
         one.sendall(f"{LOGIN}{headers}\r\n".encode() + b"0\r\n\r\n" + LIVE)

@@ -10,7 +10,7 @@ import pytest
 
 import simulator
 from openstack_client import Cloud, CloudConflictError, CloudCredentials, CloudError, CloudNotFoundError
-from tests.listings import everything
+from tests.listings import read_all_pages
 
 
 def opened(control, name, **more):
@@ -22,7 +22,7 @@ def opened(control, name, **more):
 
 def create(cloud, **more):
     flavor, image = cloud.compute.list_flavors()[0], cloud.image.list_images()[0]
-    network = next(n for n in everything(cloud.network.network_pages()) if not n.is_external)
+    network = next(n for n in read_all_pages(cloud.network.network_pages()) if not n.is_external)
     wanted = {
         "name": "x",
         "flavor_id": flavor.id,
@@ -180,12 +180,12 @@ def test_data_file_keeps_everything(tmp_path):
         )
         with Cloud(credentials) as cloud:
             made = create(cloud, metadata={"a": "b"})
-            volumes = {v.id for v in everything(cloud.block_storage.volume_pages())}
+            volumes = {v.id for v in read_all_pages(cloud.block_storage.volume_pages())}
         port = server.port
     with simulator.start(data_file=path, port=port), Cloud(credentials) as cloud:
         found = cloud.compute.get_server(made.id)
         assert (found.tags, found.metadata) == (("t",), {"a": "b"})
-        assert {v.id for v in everything(cloud.block_storage.volume_pages())} == volumes
+        assert {v.id for v in read_all_pages(cloud.block_storage.volume_pages())} == volumes
         # Addresses in use are known again.
         create(cloud)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from openstack_client import Cloud, CloudNotFoundError, CloudServiceMissingError, CloudUnavailableError
-from tests.listings import everything
+from tests.listings import read_all_pages
 
 LISTINGS = {
     "volumes": lambda c: c.block_storage.volume_pages,
@@ -52,7 +52,7 @@ def test_region_without_a_service(credentials, control):
         ):
             with pytest.raises(CloudServiceMissingError, match="in region RegionTwo"):
                 call()
-        assert everything(cloud.network.network_pages())
+        assert read_all_pages(cloud.network.network_pages())
     with Cloud(credentials, region="RegionOne") as cloud:
         assert cloud.image.list_images()
     control("POST", "services", {"region": "RegionTwo", "without": []})

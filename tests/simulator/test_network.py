@@ -10,7 +10,7 @@ from openstack_client import (
     CloudNotFoundError,
     InvalidCloudRequestError,
 )
-from tests.listings import everything
+from tests.listings import read_all_pages
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def neutron(cloud):
 @pytest.fixture
 def routed(cloud, neutron):
     """A router between the internal and the external network, and a port that it can reach."""
-    networks = {n.name: n for n in everything(cloud.network.network_pages())}
+    networks = {n.name: n for n in read_all_pages(cloud.network.network_pages())}
     subnet = networks["internal"].subnet_ids[0]
     gateway = {"network_id": networks["external"].id}
     router = neutron("POST", "/routers", {"router": {"name": "r", "external_gateway_info": gateway}})[
@@ -120,11 +120,11 @@ def test_filters_and_markers(cloud, neutron, routed):
     def ids(query):
         return {port["id"] for port in neutron("GET", f"/ports?{query}")["ports"]}
 
-    everything = ids("")
+    read_all_pages = ids("")
     interface = ids("device_owner=network:router_interface")
     assert len(interface) == 1 and ids(f"device_id={routed['router']}") == interface
-    assert ids(f"fixed_ips=subnet_id%3D{routed['subnet']}") == everything == interface | {routed["port"]}
-    assert ids("limit=0") == everything and ids("admin_state_up=False") == set()
+    assert ids(f"fixed_ips=subnet_id%3D{routed['subnet']}") == read_all_pages == interface | {routed["port"]}
+    assert ids("limit=0") == read_all_pages and ids("admin_state_up=False") == set()
     with pytest.raises(CloudNotFoundError):
         ids("limit=1&marker=none")
     with pytest.raises(InvalidCloudRequestError):
@@ -134,7 +134,7 @@ def test_filters_and_markers(cloud, neutron, routed):
 def test_server_with_groups_of_its_own(cloud, control, neutron):
     groups = [neutron("POST", "/security-groups", {"security_group": {"name": n}}) for n in ("web", "db")]
     flavor, image = cloud.compute.list_flavors()[0], cloud.image.list_images()[0]
-    network = next(n for n in everything(cloud.network.network_pages()) if not n.is_external)
+    network = next(n for n in read_all_pages(cloud.network.network_pages()) if not n.is_external)
     wanted = {
         "name": "s", "flavorRef": flavor.id, "imageRef": image.id, "networks": [{"uuid": network.id}],
         "security_groups": [{"name": "web"}, {"name": "db"}],

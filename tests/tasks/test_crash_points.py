@@ -5,7 +5,7 @@ It is told once without a death; then again and again, with a death at the first
 last.
 Each time the end has to be the same: statuses, steps, effects outside, what the commands were told, and nothing held.
 
-For each point the scenarios below die that differ in what happens there, at some of the passes. `make stories` lets all die
+For each point the scenarios below die that differ in what happens there, at select_evenly of the passes. `make stories` lets all die
 at every one: minutes.
 """
 
@@ -19,7 +19,7 @@ from django.utils import timezone
 from tasks import polling
 from tasks.crash_points import CRASH_POINTS
 from tasks.models import AsyncTask, Job, JobStatus
-from tests.stories import ALL, some
+from tests.stories import ALL, select_evenly
 
 from . import external_system
 from .engine_driver import Armed, Driver, engine_harness
@@ -346,7 +346,7 @@ def test_whoever_dies_at_a_point_the_end_is_the_same(harness, point):
     for scenario in everyone if ALL else DIES[point]:
         driver = harness.new_driver()
         expected = told(scenario, driver)
-        for death in some(range(driver.passed[point]), MOST_DEATHS):
+        for death in select_evenly(range(driver.passed[point]), MOST_DEATHS):
             driver = harness.new_driver()
             armed = Armed(point, death, "die")
             ended = told(scenario, driver, armed)

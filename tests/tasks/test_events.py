@@ -111,7 +111,7 @@ def test_an_ended_job_is_told_and_closed_at_once(web, job, token):
 
 
 def test_a_stream_ends_by_itself_and_says_when_to_come_back(web, job, token):
-    portal = web(beside={"JOB_EVENTS_SECONDS": "1"})
+    portal = web(environment={"JOB_EVENTS_SECONDS": "1"})
 
     text = follow(portal, job, token).text
 
@@ -120,7 +120,7 @@ def test_a_stream_ends_by_itself_and_says_when_to_come_back(web, job, token):
 
 
 def test_who_finds_no_place_gets_what_there_is_and_comes_back_later(web, job, token):
-    portal = web(workers=1, beside={"WAITING_REQUESTS_AT_MOST": "1"})
+    portal = web(workers=1, environment={"WAITING_REQUESTS_AT_MOST": "1"})
     first = events(follow(portal, job, token))
     next(first)
 
@@ -131,7 +131,7 @@ def test_who_finds_no_place_gets_what_there_is_and_comes_back_later(web, job, to
 
 
 def test_a_reader_who_goes_away_gives_his_place_back(web, job, token):
-    portal = web(workers=1, beside={"WAITING_REQUESTS_AT_MOST": "1"})
+    portal = web(workers=1, environment={"WAITING_REQUESTS_AT_MOST": "1"})
     gone = follow(portal, job, token)
     next(events(gone))
     gone.close()
@@ -144,7 +144,7 @@ def test_a_reader_who_goes_away_gives_his_place_back(web, job, token):
 
 def test_a_reader_who_does_not_read_is_cut_off(web, job, token):
     """He lets the stream's buffers fill up: the thread must not wait for him for longer than its patience."""
-    portal = web(workers=1, beside={"WAITING_REQUESTS_AT_MOST": "1"})
+    portal = web(workers=1, environment={"WAITING_REQUESTS_AT_MOST": "1"})
     JobLogLine.objects.bulk_create(JobLogLine(job=job, message="x" * 100_000) for _ in range(150))
     address = portal.url.removeprefix("http://").split(":")
     idle = socket.socket()

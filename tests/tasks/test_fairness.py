@@ -16,7 +16,7 @@ from tasks import engine, fairness
 from tasks.command import Command, Done, Result, register, step
 from tasks.models import Job, JobStatus, Step
 from tests.factories import TenantFactory
-from tests.working import until
+from tests.working import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +29,7 @@ order: list[str] = []
 @register
 @dataclass
 class Hold(Command):
-    """Holds its process until it may end, as a slow host does."""
+    """Holds its process wait_for it may end, as a slow host does."""
 
     name: str
     kind: ClassVar[str] = "tests.hold"
@@ -113,7 +113,7 @@ def test_another_tenants_job_ends_while_all_of_the_slow_ones_still_hold(worker):
     worker(2)
     held = [ask(f"slow-{number}", slow) for number in range(20)]
     # Which of the first two takes the place is chance.
-    until("one of them runs", lambda: any(event.is_set() for event in running.values()), PATIENCE)
+    wait_for("one of them runs", lambda: any(event.is_set() for event in running.values()), PATIENCE)
 
     quick = ask("quick", other)
     assert running["quick"].wait(PATIENCE)

@@ -95,7 +95,7 @@ def dead_broker(request):
 
 @pytest.mark.parametrize("path", ["/api/v1/queue/summary/", "/api/v1/queue/workers/"])
 def test_a_dead_broker_is_unknown_and_answers_within_two_seconds(web, staff_token, dead_broker, path):
-    portal = web(beside={"REDIS_URL": dead_broker})
+    portal = web(environment={"REDIS_URL": dead_broker})
 
     for _ in range(3):
         began = time.monotonic()

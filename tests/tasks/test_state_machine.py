@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tasks.crash_points import CRASH_POINTS
 from tasks.models import ENDED, JobStatus
 from tasks.polling import MISSING, PollError
-from tests.stories import ALL, invented
+from tests.stories import ALL, count_examples
 
 from . import external_system
 from .engine_driver import ROUND, Armed, EngineHarness, engine_harness
@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 SETTINGS = settings(
-    max_examples=invented(10),
+    max_examples=count_examples(10),
     stateful_step_count=25,
     derandomize=not ALL,
     database=None,

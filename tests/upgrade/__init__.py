@@ -1,1 +1,1 @@
-"""A database and a cloud of the release before, with jobs of every room in flight."""
+"""A database and a cloud of the previous release, with jobs of every room in flight."""

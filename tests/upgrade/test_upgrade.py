@@ -1,7 +1,7 @@
-"""What the release before has left migrates, and its jobs in flight go on to their ends.
+"""The database of the previous release is migrated, and its jobs in flight go on until they succeed.
 
-`portal.sql` and `cloud.json` were written by revision a0724f9 with jobs stopped in the midst of their steps, under the names
-that steps had then.
+`portal.sql` and `cloud.json` were written by revision a0724f9, with jobs stopped in the middle of their steps and with the
+step names of that release.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ REPOSITORY = HERE.parents[1]
 
 @pytest.fixture
 def database_url():
-    """A database as the release before has left it."""
+    """A database of the previous release."""
     server = urlsplit(os.environ["DATABASE_URL"])
-    name = f"release_before_{os.getpid()}"
+    name = f"previous_release_{os.getpid()}"
     connection = psycopg2.connect(server.geturl())
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -55,26 +55,26 @@ def database_url():
 
 @pytest.fixture
 def cloud(tmp_path):
-    """The simulated cloud as it was then."""
+    """The simulated cloud at the time of the dump."""
     shutil.copy(HERE / "cloud.json", tmp_path / "cloud.json")
     with simulator.start(data_file=tmp_path / "cloud.json") as server:
-        # Everything that the cloud was at work on is through: two hours pass, and the clock is right again.
-        quick = {"build_seconds": 0, "action_seconds": 0, "volume_seconds": 0}
+        # Two hours pass, so that the cloud finishes its actions. Then the clock is set right.
+        no_delay = {"build_seconds": 0, "action_seconds": 0, "volume_seconds": 0}
         for seconds in (7200, -7200):
             requests.post(
-                f"{server.url}/_control/clock", json={**quick, "advance_seconds": seconds}, timeout=10
+                f"{server.url}/_control/clock", json={**no_delay, "advance_seconds": seconds}, timeout=10
             )
             requests.get(f"{server.url}/_control/objects", timeout=10)
         yield server
 
 
-def run(database_url, folder, *program):
+def run_program(database_url, folder, *program):
     environment = {
         **os.environ,
         "DATABASE_URL": database_url,
         "DEPLOY_PROGRAMS": json.dumps({"files": ["/bin/sh", "-c", PROGRAM, str(folder)]}),
     }
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, *program],
         cwd=REPOSITORY,
         env=environment,
@@ -82,16 +82,18 @@ def run(database_url, folder, *program):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    assert result.returncode == 0, result.stderr[-4000:]
+    return result.stdout
 
 
 @pytest.mark.timeout(300)
-def test_jobs_of_the_release_before_go_on(database_url, cloud, tmp_path):
-    run(database_url, tmp_path, "manage.py", "migrate", "--no-input", "-v", "0")
+def test_jobs_of_the_previous_release_go_on(database_url, cloud, tmp_path):
+    run_program(database_url, tmp_path, "manage.py", "migrate", "--no-input", "-v", "0")
 
-    ended = json.loads(run(database_url, tmp_path, "-m", "tests.upgrade.finish_jobs", cloud.auth_url))
+    outcomes = json.loads(
+        run_program(database_url, tmp_path, "-m", "tests.upgrade.finish_jobs", cloud.auth_url)
+    )
 
-    assert len(ended) == 18
-    assert [job for job in ended if job[2] != "succeeded"] == []
-    assert {kind.partition(".")[0] for kind, *_rest in ended} == {"vms", "volumepool", "deploys"}
+    assert len(outcomes) == 18
+    assert [job for job in outcomes if job[2] != "succeeded"] == []
+    assert {kind.partition(".")[0] for kind, *_rest in outcomes} == {"vms", "volumepool", "deploys"}

@@ -8,7 +8,7 @@ from django.utils import timezone
 from tasks import engine
 from tasks.models import EntityLock, Job, JobStatus, Step
 from tests.vms.control_requests import control, fresh
-from tests.working import look, work
+from tests.working import poll_scopes, work
 from vms.models import VMOperationLog, VMStatus
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -130,6 +130,6 @@ def test_many_waiting_jobs_cost_one_listing(cloud, scope, vms_of):
     from tasks.models import AsyncTask
 
     AsyncTask.objects.update(next_look_at=timezone.now())
-    look()
+    poll_scopes()
 
     assert cloud.counts()["total"] <= 2

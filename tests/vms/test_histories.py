@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests.stories import ALL, invented
+from tests.stories import ALL, count_examples
 from vms import services
 from vms.actions import ACTIONS
 from vms.models import VirtualMachine, VMOperationLog
@@ -40,7 +40,7 @@ pytestmark = [
 ]
 
 SETTINGS = settings(
-    max_examples=invented(3),
+    max_examples=count_examples(3),
     stateful_step_count=int(os.environ.get("PORTAL_STORY_STEPS", "20")),
     derandomize=not ALL,
     database=None,

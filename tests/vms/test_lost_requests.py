@@ -10,7 +10,7 @@ import pytest
 from cloudaccounts.connect import open_cloud
 from tasks.models import IN_FLIGHT, Job
 from tests.factories import VolumeFactory
-from tests.lost import look_again, standing_still, work_with_losses
+from tests.lost import advance_as_if_due, losing_at_once, work_with_losses
 from tests.working import work
 from vms.commands.power import RestartVmCommand
 from vms.models import VirtualMachine
@@ -98,8 +98,8 @@ def test_an_action_that_nova_works_on_is_waited_for(admin, vm, url, cloud):
     cloud.clock(action_seconds=1e6)
     answer = admin.post(f"{url}actions/", {"action": "stop"})
 
-    with standing_still():
-        look_again(8)
+    with losing_at_once():
+        advance_as_if_due(8)
 
     assert job_of(answer).status == "waiting"
     cloud.clock(action_seconds=0, advance_seconds=2e6)
@@ -114,8 +114,8 @@ def test_a_restart_that_nova_has_begun_and_dropped_is_asked_for_as_a_hard_one(
     monkeypatch.setattr(RestartVmCommand, "longest_work", timedelta(0))
     cloud.clock(action_seconds=1e6)
     answer = admin.post(f"{url}actions/", {"action": "restart"})
-    with standing_still():
-        look_again(2)
+    with losing_at_once():
+        advance_as_if_due(2)
     cloud.clock(action_seconds=0)
 
     work_with_losses()
@@ -127,8 +127,8 @@ def test_a_restart_that_nova_has_begun_and_dropped_is_asked_for_as_a_hard_one(
 def test_a_removal_that_nova_has_given_up_is_asked_for_again(admin, vm, url, cloud):
     cloud.clock(action_seconds=1e6)
     answer = admin.delete(f"{url}?force=true")
-    with standing_still():
-        look_again(2)
+    with losing_at_once():
+        advance_as_if_due(2)
     cloud.clock(action_seconds=0)
     cloud.change(vm.openstack_id, status="ERROR", fault="gave up")
 
@@ -142,8 +142,8 @@ def test_a_removal_that_nova_has_given_up_is_asked_for_again(admin, vm, url, clo
 def test_a_server_that_is_never_built_goes_and_the_job_says_so(admin, system, cloud, vm):
     lose(cloud, "lose_begun", "POST", r"/servers$")
     answer = admin.new_vm(system, name="lost")
-    with standing_still():
-        look_again(3)
+    with losing_at_once():
+        advance_as_if_due(3)
     # One that was asked for later is through; Nova dates in whole seconds.
     time.sleep(1.1)
     admin_vm = cloud.seed(1)
@@ -195,8 +195,8 @@ def test_an_attachment_that_died_inside_nova_ends_and_frees_the_volume(admin, vm
 def test_a_volume_that_nova_lists_and_cinder_does_not_have_is_no_success(admin, vm, url, cloud, volume):
     lose(cloud, "lose_begun", "POST", ATTACHMENTS)
     answer = attach(admin, url, volume)
-    with standing_still():
-        look_again(1)
+    with losing_at_once():
+        advance_as_if_due(1)
     cloud.call("PATCH", f"volumes/{volume.volume_id}", {"status": "available", "_server": None})
 
     work_with_losses()
@@ -239,8 +239,8 @@ def test_a_volume_that_is_never_made_ends_its_job(admin, system, cloud, account)
 
     answer = admin.post("/api/v1/volumes/", body, format="json")
     assert answer.status_code == 202, answer.json()
-    with standing_still():
-        look_again(12)
+    with losing_at_once():
+        advance_as_if_due(12)
 
     child = Job.objects.get(kind="volumepool.create_volume")
     assert child.outcome_code == "lost_by_cloud"
@@ -254,8 +254,8 @@ def test_a_volume_that_is_never_made_ends_its_job(admin, system, cloud, account)
 def test_the_end_of_a_watch_says_what_was_seen_and_who_was_there_last(admin, vm, url, cloud, account):
     cloud.clock(action_seconds=1e6)
     answer = admin.post(f"{url}actions/", {"action": "stop"})
-    with standing_still():
-        look_again(2)
+    with losing_at_once():
+        advance_as_if_due(2)
     cloud.clock(action_seconds=0)
     cloud.change(vm.openstack_id, status="ACTIVE")
     open_cloud(account, "RegionOne").compute.pause_server(vm.openstack_id)
@@ -277,7 +277,7 @@ def test_a_server_that_comes_back_after_a_failed_deletion_is_ended(admin, vm, ur
     cloud.call("POST", "habits", {"failing_deletions": 1})
 
     job = job_of(admin.delete(f"{url}?force=true"))
-    look_again(6)
+    advance_as_if_due(6)
     hidden = cloud.call("GET", "objects")["servers"]
     job.refresh_from_db()
 
@@ -298,9 +298,9 @@ def test_a_creation_taken_back_ends_a_server_that_comes_back(admin, system, clou
     cloud.call("POST", "clock", {"build_seconds": 1e6})
 
     job = job_of(admin.new_vm(system))
-    look_again(2)
+    advance_as_if_due(2)
     admin.post(f"/api/v1/jobs/{job.pk}/cancel/", {})
-    look_again(6)
+    advance_as_if_due(6)
     job.refresh_from_db()
     assert job.status == "undoing"
 

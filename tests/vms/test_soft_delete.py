@@ -66,7 +66,7 @@ def test_where_only_administrators_may_end_it_the_row_says_what_cinder_says(admi
     assert rows.pop("data").status == "available"  # It was taken off.
     (boot,) = rows.values()
     assert (boot.status, storage.get_volume(boot.volume_id).status) == ("in-use", "in-use")
-    assert boot.server_id == vm.openstack_id and "none of this tenant's VMs" in boot.problem
+    assert boot.server_id == vm.openstack_id and "which is no VM of this tenant" in boot.problem
     assert statuses(cloud) == ["SOFT_DELETED"]
 
 

@@ -1,5 +1,5 @@
-"""VMs are made and removed while everything breaks: who works on them, what is broken, and what must hold afterwards.
+"""VMs are created and removed while everything fails.
 
-`invariants` compares cloud and database; `worker` is a worker inside the test that can be killed at any commit;
-`campaign` and its neighbours are the seeded run with real processes: `python -m tests.faults.creation --seed 1`.
+`invariants` compares cloud and database; `stage` and `stories` are for the worker inside a test (`killable_worker.py`), which
+can be killed at any commit; `campaign` is the seeded run with real processes: `python -m tests.faults creation`.
 """

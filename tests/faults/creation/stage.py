@@ -1,4 +1,4 @@
-"""Where one story of a VM after another is told: each begins with an empty cloud and without any VM."""
+"""The stage of the stories about VMs: each story begins with an empty cloud and without any VM."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tenants.models import InformationSystem
 from tenants.scoping import Role, Scope
 from tests.catalogue import sync_catalogue
 from tests.factories import InformationSystemFactory, MembershipFactory
+from tests.faults.killable_worker import Worker
 from tests.simulated import SimulatedCloud
 from vms.models import Orphan, VirtualMachine, VMOperationLog, VMSnapshot
 from vms.services import create_vm
 from volumepool.models import Volume
 
 from . import invariants
-from .worker import Worker
 
-_ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+UUID_PATTERN = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 
 
 @dataclass
@@ -38,14 +38,14 @@ class Stage:
 
     @classmethod
     def of(cls, cloud: SimulatedCloud, account: CloudAccount) -> Stage:
-        """A stage for an account, whose catalogue is read first."""
+        """Create a stage for an account, and sync the resources of that."""
         sync_catalogue(account)
         member = MembershipFactory(role=Role.ADMIN)
         scope = Scope(member.user, member.tenant, Role.ADMIN)
         return cls(cloud, account, scope, InformationSystemFactory(tenant=member.tenant))
 
     def clear(self) -> None:
-        """An empty cloud, in which the catalogue has the same ids as ever, and no VM; nobody is logged in."""
+        """Empty the cloud, delete the VMs and their jobs, and log out. The resources keep their ids."""
         for opened in connect._open_clouds.values():
             opened.cloud.close()
         connect._open_clouds.clear()
@@ -53,13 +53,13 @@ class Stage:
         self.cloud.reset()
         EntityLock.objects.all().delete()
         Job.objects.all().delete()
-        for rows in (PollScope, VMOperationLog, Orphan, VMSnapshot, Volume, VirtualMachine):
-            rows.objects.all().delete()
+        for model in (PollScope, VMOperationLog, Orphan, VMSnapshot, Volume, VirtualMachine):
+            model.objects.all().delete()
         self.before = invariants.ids_in(self.cloud)
 
-    def create(self, *, boot_volume: bool = False, name: str = "shop", **fields: Any) -> Job:
-        """Ask for a VM, as a person does; its job."""
-        wish = {
+    def request_vm(self, *, boot_volume: bool = False, name: str = "shop", **fields: Any) -> Job:
+        """Request a VM, as a user does, and return its job."""
+        params = {
             "information_system": self.system.pk,
             "name": name,
             "cpu_cores": 2,
@@ -69,33 +69,33 @@ class Stage:
             "boot_volume": boot_volume,
             **fields,
         }
-        job = create_vm(scope=self.scope, params=wish).job
+        job = create_vm(scope=self.scope, params=params).job
         assert job is not None
         return job
 
-    def made(self, worker: Worker, *, boot_volume: bool = False, name: str = "shop") -> VirtualMachine:
-        """A VM that was created without trouble."""
-        job = self.create(boot_volume=boot_volume, name=name)
+    def create_vm(self, worker: Worker, *, boot_volume: bool = False, name: str = "shop") -> VirtualMachine:
+        """Create a VM without any fault, and return it."""
+        job = self.request_vm(boot_volume=boot_volume, name=name)
         worker.settle()
         job.refresh_from_db()
         assert job.status == "succeeded", job.outcome_message
         return VirtualMachine.objects.get(pk=job.entity_id)
 
-    def broken(self) -> dict[str, list[str]]:
-        """The invariants that do not hold now."""
-        return invariants.broken(self.cloud, self.system.tenant, self.before)
+    def find_violations(self) -> dict[str, list[str]]:
+        """Return the violations of the invariants that do not hold now."""
+        return invariants.find_violations(self.cloud, self.system.tenant, self.before)
 
-    def servers(self) -> list[dict[str, Any]]:
-        """What servers the portal has in the cloud."""
-        found = invariants.things_in(self.cloud)["servers"]
-        return [server for key, server in found.items() if key not in self.before["servers"]]
+    def list_new_servers(self) -> list[dict[str, Any]]:
+        """Return the servers that the portal has created in the cloud."""
+        servers = invariants.objects_in(self.cloud)["servers"]
+        return [server for key, server in servers.items() if key not in self.before["servers"]]
 
-    def requests(self) -> list[dict[str, Any]]:
-        """The fault rules that strike each request that was made since the stage was cleared, in their order."""
+    def list_request_rules(self) -> list[dict[str, Any]]:
+        """Return a fault rule for each request that was sent since the log was emptied, in their order."""
         rules = []
-        for asked in self.cloud.call("GET", "requests")["requests"]:
-            path = "[^/]+".join(re.escape(part) for part in _ID.split(asked["path"]))
-            rule = {"method": asked["method"], "path": f"{path}$"}
+        for request in self.cloud.call("GET", "requests")["requests"]:
+            path = "[^/]+".join(re.escape(part) for part in UUID_PATTERN.split(request["path"]))
+            rule = {"method": request["method"], "path": f"{path}$"}
             if rule not in rules and "_control" not in path:
                 rules.append(rule)
         return rules

@@ -1,7 +1,7 @@
-"""What may be done to VMs, each as a story: what has to be there before, what is asked for, and how it ends.
+"""The stories about VMs: each prepares a state, requests an operation, and knows how that ends.
 
-A story is told many times: undisturbed, with a fault at each of its requests, with a death and with a cancel at each of
-its steps.
+The tests run a story undisturbed, then with a fault at each of its requests, and with a death and a cancellation at each
+of its steps.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from tasks import engine
 from tasks.models import Job, JobStatus
+from tests.faults.killable_worker import Worker
 from vms.models import VirtualMachine, VMSnapshot
 from vms.services import attach_volume, remove_snapshot, remove_vm, take_snapshot
 
 from .stage import Stage
-from .worker import Worker
 
 Prepared = Any
 Place = tuple[str, str, str]
@@ -24,55 +24,55 @@ Place = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Story:
-    """`prepare` is never disturbed; `act` asks for what is; `ends` is how its job ends when nothing goes wrong."""
+    """One story: `prepare` is never disturbed, `act` is. `ends` is the status of its job if no fault strikes."""
 
     name: str
     prepare: Callable[[Stage, Worker], Prepared]
     act: Callable[[Stage, Prepared], Job]
     ends: JobStatus = JobStatus.SUCCEEDED
-    # Whether what it began may be left half done, to be asked for again: a removal cannot be taken back.
+    # A removal cannot be undone: one that fails leaves half of the VM, and is requested again.
     is_removal: bool = False
-    # Where its person changes his mind: a place as `Worker` names them.
+    # The place at which the job is cancelled, as `Worker` names places.
     cancelled_at: Place | None = None
 
 
-def nothing(stage: Stage, hands: Worker) -> None:
-    """Nothing has to be there."""
+def prepare_nothing(stage: Stage, worker: Worker) -> None:
+    """Prepare nothing."""
 
 
-def builds_that_fail(stage: Stage, hands: Worker) -> None:
-    """The next servers find no host."""
+def prepare_failing_builds(stage: Stage, worker: Worker) -> None:
+    """Have the next servers find no host."""
     stage.cloud.call("POST", "failing_builds", {"times": 20})
 
 
-def a_vm(stage: Stage, hands: Worker) -> VirtualMachine:
-    """One that boots from its image."""
-    return stage.made(hands)
+def prepare_vm(stage: Stage, worker: Worker) -> VirtualMachine:
+    """Prepare a VM that boots from its image."""
+    return stage.create_vm(worker)
 
 
-def a_vm_of_a_volume(stage: Stage, hands: Worker) -> VirtualMachine:
-    """One that boots from a volume."""
-    return stage.made(hands, boot_volume=True)
+def prepare_vm_with_boot_volume(stage: Stage, worker: Worker) -> VirtualMachine:
+    """Prepare a VM that boots from a volume."""
+    return stage.create_vm(worker, boot_volume=True)
 
 
-def a_vm_with_two_volumes(stage: Stage, hands: Worker) -> VirtualMachine:
-    """One that boots from a volume and has another."""
-    vm = stage.made(hands, boot_volume=True)
+def prepare_vm_with_two_volumes(stage: Stage, worker: Worker) -> VirtualMachine:
+    """Prepare a VM that boots from a volume and has another one attached."""
+    vm = stage.create_vm(worker, boot_volume=True)
     attach_volume(scope=stage.scope, vm_id=vm.pk, size_gb=3)
-    hands.settle()
+    worker.settle()
     return vm
 
 
-def a_snapshot(stage: Stage, hands: Worker) -> VMSnapshot:
-    """One of a VM that boots from a volume."""
-    vm = stage.made(hands, boot_volume=True)
+def prepare_snapshot(stage: Stage, worker: Worker) -> VMSnapshot:
+    """Prepare a snapshot of a VM that boots from a volume."""
+    vm = stage.create_vm(worker, boot_volume=True)
     take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before")
-    hands.settle()
+    worker.settle()
     return VMSnapshot.objects.get()
 
 
-def removal(volumes: Any) -> Callable[[Stage, VirtualMachine], Job]:
-    """Ask for a VM's removal, though it runs."""
+def request_removal(volumes: Any) -> Callable[[Stage, VirtualMachine], Job]:
+    """Return a function that requests the removal of a running VM."""
 
     def act(stage: Stage, vm: VirtualMachine) -> Job:
         job = remove_vm(scope=stage.scope, vm_id=vm.pk, volumes=volumes, force=True).job
@@ -82,126 +82,130 @@ def removal(volumes: Any) -> Callable[[Stage, VirtualMachine], Job]:
     return act
 
 
-def attachment(stage: Stage, vm: VirtualMachine) -> Job:
-    """Ask for a new volume on a VM."""
+def request_attachment(stage: Stage, vm: VirtualMachine) -> Job:
+    """Request a new volume for a VM."""
     job = attach_volume(scope=stage.scope, vm_id=vm.pk, size_gb=3).job
     assert job is not None
     return job
 
 
-def snapshot(stage: Stage, vm: VirtualMachine) -> Job:
-    """Ask for an image of a VM."""
+def request_snapshot(stage: Stage, vm: VirtualMachine) -> Job:
+    """Request a snapshot of a VM."""
     return take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before").job
 
 
 STORIES = [
-    Story("create", nothing, lambda stage, _: stage.create()),
-    Story("create with a volume", nothing, lambda stage, _: stage.create(boot_volume=True)),
-    Story("create in vain", builds_that_fail, lambda stage, _: stage.create(), JobStatus.FAILED),
+    Story("create", prepare_nothing, lambda stage, _: stage.request_vm()),
+    Story("create with a volume", prepare_nothing, lambda stage, _: stage.request_vm(boot_volume=True)),
+    Story("create in vain", prepare_failing_builds, lambda stage, _: stage.request_vm(), JobStatus.FAILED),
     Story(
         "create with a volume in vain",
-        builds_that_fail,
-        lambda stage, _: stage.create(boot_volume=True),
+        prepare_failing_builds,
+        lambda stage, _: stage.request_vm(boot_volume=True),
         JobStatus.FAILED,
     ),
-    Story("remove", a_vm, removal("delete"), is_removal=True),
-    Story("remove with volumes", a_vm_with_two_volumes, removal("delete"), is_removal=True),
-    Story("remove, keep volumes", a_vm_with_two_volumes, removal("keep"), is_removal=True),
-    Story("attach a new volume", a_vm, attachment),
-    Story("snapshot", a_vm, snapshot),
-    Story("snapshot of a volume", a_vm_of_a_volume, snapshot),
+    Story("remove", prepare_vm, request_removal("delete"), is_removal=True),
+    Story("remove with volumes", prepare_vm_with_two_volumes, request_removal("delete"), is_removal=True),
+    Story("remove, keep volumes", prepare_vm_with_two_volumes, request_removal("keep"), is_removal=True),
+    Story("attach a new volume", prepare_vm, request_attachment),
+    Story("snapshot", prepare_vm, request_snapshot),
+    Story("snapshot of a volume", prepare_vm_with_boot_volume, request_snapshot),
     Story(
         "remove a snapshot",
-        a_snapshot,
+        prepare_snapshot,
         lambda stage, snapshot: remove_snapshot(scope=stage.scope, snapshot_id=snapshot.pk).job,
         is_removal=True,
     ),
     Story(
         "create with a volume, and cancel",
-        nothing,
-        lambda stage, _: stage.create(boot_volume=True),
+        prepare_nothing,
+        lambda stage, _: stage.request_vm(boot_volume=True),
         JobStatus.CANCELLED,
         cancelled_at=("called", "vms.create", "wait_until_running"),
     ),
     Story(
         "attach a new volume, and cancel",
-        a_vm,
-        attachment,
+        prepare_vm,
+        request_attachment,
         JobStatus.CANCELLED,
         cancelled_at=("called", "vms.attach_volume", "wait_until_attached"),
     ),
     Story(
         "snapshot of a volume, and cancel",
-        a_vm_of_a_volume,
-        snapshot,
+        prepare_vm_with_boot_volume,
+        request_snapshot,
         JobStatus.CANCELLED,
         cancelled_at=("called", "vms.snapshot", "wait_until_image_active"),
     ),
 ]
-BY_NAME = {story.name: story for story in STORIES}
+STORIES_BY_NAME = {story.name: story for story in STORIES}
 
 
 @dataclass
-class Telling:
-    """A story that is being told, and its job."""
+class StoryRun:
+    """A story that is run, and its job."""
 
     story: Story
     stage: Stage
-    hands: Worker
+    worker: Worker
     prepared: Prepared = None
     job: Job | None = None
 
-    def begin(self) -> Telling:
-        """Prepare it, undisturbed; what is counted from here on is the story's own."""
-        self.hands.armed, self.hands.at_point = None, None
+    def prepare(self) -> StoryRun:
+        """Prepare the state, undisturbed. Requests and passes are counted from here on."""
+        self.worker.armed, self.worker.on_point = None, None
         self.stage.clear()
-        self.prepared = self.story.prepare(self.stage, self.hands)
-        self.hands.passed.clear()
-        self.hands.deaths = 0
+        self.prepared = self.story.prepare(self.stage, self.worker)
+        self.worker.passed.clear()
+        self.worker.deaths = 0
         self.stage.cloud.call("DELETE", "requests")
         return self
 
     def act(self) -> Job:
-        """Ask for what the story is about."""
+        """Request the operation of the story."""
         self.job = self.story.act(self.stage, self.prepared)
         if self.story.cancelled_at is not None:
             self.cancel_at(self.story.cancelled_at)
         return self.job
 
     def cancel_at(self, place: Place) -> None:
-        """Cancel the job when its worker passes a place, before it may die there."""
+        """Cancel the job when its worker passes a place, before the worker dies there."""
         job = self.job
         assert job is not None
-        done: list[bool] = []
-        others = self.hands.at_point
+        cancelled: list[bool] = []
+        previous = self.worker.on_point
 
-        def look(*at: str) -> None:
-            if others is not None:
-                others(*at)
-            if at == place and not done:
-                done.append(engine.cancel(job))
+        def on_point(*passed: str) -> None:
+            if previous is not None:
+                previous(*passed)
+            if passed == place and not cancelled:
+                cancelled.append(engine.cancel(job))
 
-        self.hands.at_point = look
+        self.worker.on_point = on_point
 
-    def end(self) -> list[str]:
-        """Let everything settle, nothing disturbing it any more; what is wrong then."""
-        self.hands.armed, self.hands.at_point = None, None
+    def finish(self) -> list[str]:
+        """End every fault, work until the job has ended, and return a sentence for each violation."""
+        self.worker.armed, self.worker.on_point = None, None
         self.stage.cloud.no_faults()
-        self.hands.settle()
+        self.worker.settle()
         assert self.job is not None
         self.job.refresh_from_db()
         wrong = []
         if self.story.is_removal and self.job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
-            # Half a removal may be left, but it can be asked for again, and then nothing is.
+            # Half of the VM may be left. The removal can be requested again, and then nothing is left.
             again = self.story.act(self.stage, self.prepared)
-            self.hands.settle()
+            self.worker.settle()
             again.refresh_from_db()
             if again.status != JobStatus.SUCCEEDED:
-                wrong.append(f"asked for again: {again.status} {again.outcome_message}")
-        return wrong + [f"{name}: {one}" for name, found in self.stage.broken().items() for one in found]
+                wrong.append(f"requested again: {again.status} {again.outcome_message}")
+        return wrong + [
+            f"{name}: {violation}"
+            for name, violations in self.stage.find_violations().items()
+            for violation in violations
+        ]
 
     @property
     def outcome(self) -> str:
-        """How it ended, in words."""
+        """Return the status of the job with its message."""
         assert self.job is not None
         return f"{self.job.status} ({self.job.outcome_code}: {self.job.outcome_message})"

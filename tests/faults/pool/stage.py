@@ -1,4 +1,4 @@
-"""Where one story of a pool after another is told: each begins with an empty cloud, full pools, and no tenant's volume."""
+"""The stage of the stories about pools: each begins with an empty cloud, full pools, and without a tenant's volume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.models import EntityLock, Job, PollScope
 from tenants.models import InformationSystem
 from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory
-from tests.faults.creation.worker import Killed, Worker
+from tests.faults.killable_worker import Killed, Worker
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine, VMOperationLog
 from volumepool.commands.spares import SpareCommand
@@ -30,8 +30,8 @@ from . import invariants
 
 REGION = "RegionOne"
 SIZE_GB, DESIRED = 2, 3
-# So often everything is compared and filled before it is said that it does not settle.
-ROUNDS = 5
+# How often pools are reconciled and filled before the test gives up.
+MAX_ROUNDS = 5
 
 
 @dataclass
@@ -43,12 +43,12 @@ class PoolStage:
     scope: Scope
     system: InformationSystem
     pool: VolumePool
-    hands: Worker
-    done: invariants.BehindOurBack = field(default_factory=invariants.BehindOurBack)
+    worker: Worker
+    changed: invariants.ExternallyChanged = field(default_factory=invariants.ExternallyChanged)
 
     @classmethod
-    def of(cls, cloud: SimulatedCloud, account: CloudAccount, hands: Worker) -> PoolStage:
-        """A stage for an account, not yet cleared."""
+    def of(cls, cloud: SimulatedCloud, account: CloudAccount, worker: Worker) -> PoolStage:
+        """Create a stage for an account. Clear it before use."""
         member = MembershipFactory(role=Role.ADMIN)
         pool = VolumePool.objects.create(
             account=account,
@@ -59,26 +59,26 @@ class PoolStage:
             max_in_flight=10,
         )
         scope = Scope(member.user, member.tenant, Role.ADMIN)
-        return cls(cloud, account, scope, InformationSystemFactory(tenant=member.tenant), pool, hands)
+        return cls(cloud, account, scope, InformationSystemFactory(tenant=member.tenant), pool, worker)
 
     @property
     def cinder(self) -> BlockStorage:
-        """The Cinder that all is in."""
+        """Return the Cinder of the account."""
         return open_cloud(self.account, REGION).block_storage
 
     def clear(self, spares: int = DESIRED) -> None:
-        """An empty cloud, no volume, and a pool with so many spares."""
+        """Empty the cloud, delete the volumes, and create this many spares."""
         for opened in connect._open_clouds.values():
             opened.cloud.close()
         connect._open_clouds.clear()
         cache.clear()
         self.cloud.reset()
-        self.hands.armed, self.hands.at_point = None, None
-        self.done = invariants.BehindOurBack()
+        self.worker.armed, self.worker.on_point = None, None
+        self.changed = invariants.ExternallyChanged()
         EntityLock.objects.all().delete()
         Job.objects.all().delete()
-        for rows in (PollScope, Claim, VMOperationLog, OrphanVolume, VolumeSnapshot, Volume, SpareVolume):
-            rows.objects.all().delete()
+        for model in (PollScope, Claim, VMOperationLog, OrphanVolume, VolumeSnapshot, Volume, SpareVolume):
+            model.objects.all().delete()
         VirtualMachine.objects.all().delete()
         VolumePool.objects.exclude(pk=self.pool.pk).delete()
         VolumePool.objects.update(
@@ -86,13 +86,13 @@ class PoolStage:
         )
         self.pool.refresh_from_db()
         for _ in range(spares):
-            self.spare()
-        self.hands.passed.clear()
-        self.hands.deaths = 0
+            self.create_spare()
+        self.worker.passed.clear()
+        self.worker.deaths = 0
         self.cloud.call("DELETE", "requests")
 
-    def spare(self, **columns: Any) -> SpareVolume:
-        """A spare that is ready, as a backfill would have made it."""
+    def create_spare(self, **columns: Any) -> SpareVolume:
+        """Create a spare that can be claimed, as a backfill does."""
         pool: VolumePool = columns.pop("pool", self.pool)
         spare = SpareVolume(
             pool=pool,
@@ -116,54 +116,54 @@ class PoolStage:
         return spare
 
     def claim(self, count: int = 1, **more: Any) -> ClaimResult:
-        """Ask for volumes of the pool's type."""
-        wanted = ClaimRequest(information_system=self.system.pk, type=self.pool.type, count=count, **more)
-        return claim_volumes(scope=self.scope, request=wanted)
+        """Claim volumes of the pool's type."""
+        request = ClaimRequest(information_system=self.system.pk, type=self.pool.type, count=count, **more)
+        return claim_volumes(scope=self.scope, request=request)
 
-    def change(self, volume_id: str | None, **columns: Any) -> None:
-        """Change a volume behind the portal's back."""
+    def change_volume(self, volume_id: str | None, **columns: Any) -> None:
+        """Change a volume in the cloud without the portal."""
         self.cloud.call("PATCH", f"volumes/{volume_id}", columns)
 
     def reconcile(self) -> None:
-        """Compare the pool with the cloud."""
+        """Reconcile the pool with the cloud."""
         reconcile(self.account.pk, REGION)
 
     def settle(self) -> None:
-        """Let everything come to rest, nothing disturbing it any more."""
-        self.hands.armed, self.hands.at_point = None, None
+        """End every fault, and work until the pool is reconciled and full."""
+        self.worker.armed, self.worker.on_point = None, None
         self.cloud.no_faults()
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             VolumePool.objects.update(paused_until=None)
-            self.hands.settle()
+            self.worker.settle()
             self.reconcile()
             for pool in VolumePool.objects.order_by("pk"):
                 backfill(pool.pk)
-            self.hands.settle()
-            if not self.broken():
+            self.worker.settle()
+            if not self.find_violations():
                 return
 
-    def broken(self) -> list[str]:
-        """What does not hold now."""
-        return invariants.broken(self.cloud, self.done)
+    def find_violations(self) -> list[str]:
+        """Return a sentence for each violation of an invariant."""
+        return invariants.find_violations(self.cloud, self.changed)
 
 
 @contextmanager
 def dying_at_write(number: int) -> Iterator[list[str]]:
-    """Die, as if by kill -9, before the so-many-th statement that writes: at every commit and in every transaction.
+    """Die, as by SIGKILL, before the writing statement of this number. Give the statements that were reached.
 
-    The statements that were reached are in what it gives; nobody dies when there are fewer.
+    The block runs to its end if it has fewer statements.
     """
-    seen: list[str] = []
+    reached: list[str] = []
 
     def count(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         if not sql.lstrip().upper().startswith(("SELECT", "SAVEPOINT", "RELEASE")):
-            seen.append(" ".join(sql.split()[:4]))
-            if len(seen) == number:
+            reached.append(" ".join(sql.split()[:4]))
+            if len(reached) == number:
                 raise Killed
         return execute(sql, params, many, context)
 
     try:
         with connection.execute_wrapper(count):
-            yield seen
+            yield reached
     except Killed:
         pass

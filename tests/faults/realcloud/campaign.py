@@ -1,238 +1,246 @@
-"""Run after run: a load of mixed jobs, one process of the cloud killed or frozen for a while, and what came of it all."""
+"""Round after round: a load of mixed jobs, one daemon of the cloud killed or frozen for a while, and a comparison."""
 
 from __future__ import annotations
 
-import signal
+import argparse
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tests.faults.creation.campaign import WORKER
-from tests.faults.storm.processes import Processes
-from tests.faults.storm.servers import Servers
+from tests.faults.framework.campaign import Campaign
+from tests.faults.framework.processes import worker_arguments
+from tests.faults.framework.report import Invariant
 
 from .daemons import Daemons
 
 DAEMONS = (
     "nova-api", "nova-conductor", "nova-compute", "cinder-api", "cinder-volume", "rabbitmq", "placement-api", "keystone",
 )  # fmt: skip
-# Past this, what has not ended counts as hanging; the next run begins all the same.
+# A job that has not ended after this time counts as hanging. The next round begins all the same.
 GIVE_UP_SECONDS = 300.0
+LOGGED_LINES = 12
 
 
 @dataclass
-class Run:
-    """One process, what was done to it, and how the jobs ended."""
+class Round:
+    """One daemon, the fault that it met, and the outcome of the jobs."""
 
     daemon: str
-    how: str
+    fault: str
     jobs: int = 0
-    ended: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    # Seconds from the moment in which the service was back until the last job had ended; None when some never did.
-    after: float | None = None
+    outcomes: Counter[str] = field(default_factory=Counter)
+    # Seconds from the restart of the daemon to the end of the last job.
+    recovery_seconds: float = 0.0
     hanging: list[str] = field(default_factory=list)
-    differing: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
 
     @property
-    def holds(self) -> bool:
-        """Whether every job ended in time, and rows and cloud agree with nothing left over."""
-        return not (self.hanging or self.differing or self.left)
+    def title(self) -> str:
+        """Return daemon and fault."""
+        return f"{self.daemon}: {self.fault}"
 
-    def line(self, within: float) -> str:
-        """One row of the table."""
-        after = "never" if self.after is None else f"{max(0.0, self.after):.0f} s"
-        late = " LATE" if self.after is not None and self.after > within else ""
-        ended = " ".join(f"{count} {how}" for how, count in sorted(self.ended.items()))
-        words = f"{'holds' if self.holds else 'BROKEN'}{late}"
-        return f"  {self.daemon:<16} {self.how:<7} {self.jobs:>4} jobs: {ended:<40} last after {after:>6}  {words}"
+    def get_invariants(self, seconds: float) -> list[Invariant]:
+        """Return the invariants of this round; all jobs have to end this many seconds after the restart."""
+        return [
+            Invariant(f"{self.title}: every job ends", self.hanging, self.jobs),
+            Invariant(f"{self.title}: every job ends within {seconds:g} s", self.late, self.jobs),
+            Invariant(f"{self.title}: the rows agree with the cloud", self.differences),
+            Invariant(f"{self.title}: nothing is left over in the cloud", self.leftovers),
+        ]
 
-
-def _late(jobs: Any, back: float, seconds: float) -> list[str]:
-    """The jobs that ended more than so many seconds after the service was back, each with its last steps."""
-    lines = []
-    for job in jobs.order_by("ended_at"):
-        after = job.ended_at.timestamp() - back if job.ended_at else float("inf")
-        if after > seconds:
-            steps = [
-                f"{step.name} {step.status} {f'{step.ended_at.timestamp() - back:.0f} s' if step.ended_at else ''}"
-                f" {step.message[:120]}"
-                for step in job.steps.order_by("pk")
-            ]
-            lines.append(f"{after:.0f} s: {job.kind} {job.subject} {job.status}, {steps}")
-    return lines
+    def summarize(self) -> str:
+        """Return the outcomes of the jobs and the time that the last one took."""
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
+        last = "never" if self.hanging else f"{max(0.0, self.recovery_seconds):.0f} s"
+        return f"{outcomes}; last after {last}"
 
 
-@dataclass
-class RealCampaign:
-    """All runs, with servers and workers of the portal's own. It takes the whole process: run it as a program."""
+class RealCloudCampaign(Campaign):
+    """Kill and freeze the processes of a real OpenStack while mixed jobs run.
 
-    cloud: str
-    daemons: Daemons
-    only: Sequence[str]
-    how: Sequence[str]
-    say: Callable[[str], None]
-    jobs: int = 36
-    down_seconds: float = 30.0
-    within: float = 60.0
-    seed: int = 1
-    runs: list[Run] = field(default_factory=list)
+    Each process is killed (and started again after a while) or frozen (and resumed) in turn. Then every job has to end
+    within a minute, rows and cloud have to agree, and nothing may be left over. What was created in the cloud is removed
+    at the end. This needs the right to signal the processes of the cloud.
+    """
 
-    def run(self) -> list[Run]:
-        """From nothing to the table; what was made in the cloud is removed at the end."""
-        servers = Servers()
-        processes = Processes(servers)
-        try:
-            self._run(servers, processes)
-        finally:
-            self.daemons.start_missing()
-            processes.stop()
-            servers.stop()
-            processes.end_descendants()
-            servers.remove_folder(keep_logs=not all(run.holds for run in self.runs))
-        if not all(run.holds for run in self.runs):
-            self.say(f"The logs are in {servers.folder}")
-        return self.runs
+    name = "realcloud"
+    sweep_seconds = 0.5
 
-    def _run(self, servers: Servers, processes: Processes) -> None:
-        import django
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--cloud", required=True, help="its name in clouds.yaml, for a project that may be filled"
+        )
+        parser.add_argument(
+            "--pids", required=True, type=Path, help="the folder of its pid files, <daemon>.pid"
+        )
+        parser.add_argument("--start", required=True, help="the command that starts what does not run")
+        parser.add_argument("--only", default=",".join(DAEMONS), help="the processes, separated by commas")
+        parser.add_argument("--how", default="kill,freeze", help="the faults, separated by commas")
+        parser.add_argument("--jobs", type=int, default=36, help="how many jobs make a load")
+        parser.add_argument("--down-seconds", type=float, default=30.0, help="how long the process is down")
+        parser.add_argument(
+            "--within", type=float, default=60.0, help="how soon all jobs have to end after that"
+        )
 
-        servers.start(self.seed)
-        django.setup()
-        from tests.tables import make_tables
+    def prepare(self) -> None:
+        from .fleet import Fleet, create_account, find_marked_objects
 
-        make_tables()
-        from .fleet import Fleet, account_of, marked_in
-
+        self.rounds: list[Round] = []
+        self.daemons = Daemons(self.options.pids, self.options.start)
         self.daemons.start_missing()
-        fleet = Fleet.of(account_of(self.cloud), self.seed)
-        fleet.left_before = marked_in(self.cloud)
-        for name in ("a", "b"):
-            processes.start(f"worker-{name}", f"{WORKER} -n real-{name}@localhost")
+        self.fleet = Fleet.create(create_account(self.options.cloud), self.seed)
+        self.fleet.left_before = find_marked_objects(self.options.cloud)
+        workers = ("a", "b")
+        for name in workers:
+            self.processes.start(f"worker-{name}", worker_arguments("jobs,polling", 2, f"real-{name}"))
+        self.wait_for_workers(len(workers))
+
+    def disturb(self) -> None:
         try:
-            for daemon in self.only:
-                for how in self.how:
-                    self.runs.append(self._one(processes, fleet, daemon, how))
-                    self.say(self.runs[-1].line(self.within))
-                    for what in ("hanging", "differing", "left"):
-                        for line in getattr(self.runs[-1], what)[:12]:
-                            self.say(f"      {what}: {line}")
+            for daemon in self.options.only.split(","):
+                for fault in self.options.how.split(","):
+                    self._run_round(Round(daemon, fault))
         finally:
             self.daemons.start_missing()
-            self.say("Removing what was made.")
-            self._remove_all(processes, fleet)
+            self.log("Removing what was created.")
+            self._remove_all()
 
-    def _one(self, processes: Processes, fleet: Any, daemon: str, how: str) -> Run:
+    def clean_up(self) -> None:
+        if hasattr(self, "daemons"):
+            self.daemons.start_missing()
+
+    def check_invariants(self) -> list[Invariant]:
+        return [invariant for one in self.rounds for invariant in one.get_invariants(self.options.within)]
+
+    def collect_figures(self) -> dict[str, Mapping[str, object]]:
+        return {"Rounds": {f"{one.title}, {one.jobs} jobs": one.summarize() for one in self.rounds}}
+
+    def _run_round(self, current: Round) -> None:
         from tasks.models import Job
 
-        fleet.confirm_resizes()
-        self._confirm()
-        for _ in range(2):
-            fleet.fill(self.jobs)
-            self._wait(processes, GIVE_UP_SECONDS)
-        fleet.attach_some(fleet.counts(self.jobs)["detach"])
-        self._wait(processes, GIVE_UP_SECONDS)
-        self._sync()
-        run = Run(daemon, how)
+        self._prepare_fleet()
         before = set(Job.objects.values_list("pk", flat=True))
-        fleet.load(self.jobs)
-        self._wait(processes, 1.0)  # Some are through, some are just being asked for.
-        self.say(f"{daemon}: {how}")
-        self.daemons.send(daemon, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
-        self._wait(processes, self.down_seconds, always=True)
-        if how == "kill":
+        self.fleet.request_mixed_jobs(self.options.jobs)
+        self._wait_for_jobs(1.0)  # Some jobs have ended now, others have just begun.
+        self.log(current.title)
+        self._break_daemon(current)
+        restart = time.time()
+        current.hanging = self._wait_for_jobs(GIVE_UP_SECONDS)
+        self._read_outcomes(current, Job.objects.exclude(pk__in=before).filter(parent=None), restart)
+        self._compare(current)
+        self.rounds.append(current)
+        for invariant in current.get_invariants(self.options.within):
+            for line in invariant.lines():
+                self.log(line)
+
+    def _prepare_fleet(self) -> None:
+        """Have the VMs and volumes that the load needs."""
+        from vms.services import confirm_due_resizes
+
+        self.fleet.confirm_resizes()
+        confirm_due_resizes()
+        for _ in range(2):
+            self.fleet.fill(self.options.jobs)
+            self._wait_for_jobs(GIVE_UP_SECONDS)
+        self.fleet.attach_volumes(self.fleet.count_by_kind(self.options.jobs)["detach"])
+        self._wait_for_jobs(GIVE_UP_SECONDS)
+        self._sync()
+
+    def _break_daemon(self, current: Round) -> None:
+        """Kill or freeze the daemon, and bring it back after a while."""
+        if current.fault == "kill":
+            self.daemons.kill(current.daemon)
+        else:
+            self.daemons.freeze(current.daemon)
+        self.wait_until(lambda: False, self.options.down_seconds, pause=0.5)
+        if current.fault == "kill":
             self.daemons.start_missing()
         else:
-            self.daemons.send(daemon, signal.SIGCONT)
-        back = time.time()
-        run.hanging = self._wait(processes, GIVE_UP_SECONDS)
-        jobs = Job.objects.exclude(pk__in=before).filter(parent=None)
-        run.jobs = jobs.count()
-        run.ended = Counter(jobs.values_list("status", flat=True))
-        run.codes = Counter(jobs.exclude(status="succeeded").values_list("kind", "outcome_code"))
-        for kind, status, message in jobs.exclude(status="succeeded").values_list(
-            "kind", "status", "outcome_message"
-        ):
-            self.say(f"      {kind} {status}: {message[:230]}")
-        for line in _late(jobs, back, self.within / 2):
-            self.say(f"      {line}")
-        ends = [ended.timestamp() for ended in jobs.values_list("ended_at", flat=True) if ended is not None]
-        run.after = None if run.hanging else max(ends, default=back) - back
-        if fleet.refused:
-            self.say(f"      refused: {dict(fleet.refused)}")
-            fleet.refused.clear()
-        self._judge(fleet, run)
-        return run
+            self.daemons.resume(current.daemon)
 
-    def _judge(self, fleet: Any, run: Run) -> None:
-        from .truth import differences, left_over
+    def _read_outcomes(self, current: Round, jobs: Any, restart: float) -> None:
+        """Read the outcomes of the jobs, and log each that did not succeed and each that was slow."""
+        current.jobs = jobs.count()
+        current.outcomes = Counter(jobs.values_list("status", flat=True))
+        for job in jobs.exclude(status="succeeded"):
+            self.log(f"      {job.kind} {job.status}: {job.outcome_message[:230]}")
+        for job in jobs.exclude(ended_at=None).order_by("ended_at"):
+            seconds = job.ended_at.timestamp() - restart
+            current.recovery_seconds = max(current.recovery_seconds, seconds)
+            if seconds > self.options.within / 2:
+                line = _describe_slow_job(job, restart)
+                self.log(f"      {line}")
+                if seconds > self.options.within:
+                    current.late.append(line)
+        if self.fleet.rejected:
+            self.log(f"      rejected: {dict(self.fleet.rejected)}")
+            self.fleet.rejected.clear()
 
-        before = differences(fleet)
-        self.say(f"      {len(before)} rows differ before the next sync")
-        for line in before[:6]:
-            self.say(f"        {line}")
+    def _compare(self, current: Round) -> None:
+        """Compare the rows with the cloud, before and after two syncs."""
+        from .comparison import find_differences, find_leftovers
+
+        before = find_differences(self.fleet)
+        self.log(f"      {len(before)} rows differ before the next sync")
+        for line in before[:LOGGED_LINES]:
+            self.log(f"        {line}")
         self._sync()
         self._sync()
-        run.differing, run.left = differences(fleet), left_over(fleet)
+        current.differences, current.leftovers = find_differences(self.fleet), find_leftovers(self.fleet)
 
     @staticmethod
     def _sync() -> None:
         from vms.sync.regions import select_known_regions
         from vms.sync.status import sync_region
-        from volumepool.sync import status as of_volumes
+        from volumepool.sync import status as volume_status
 
         for account_id, region in select_known_regions():
             sync_region(account_id, region, full=True)
-        for account_id, region in of_volumes.select_regions_to_sync():
-            of_volumes.sync_region(account_id, region)
+        for account_id, region in volume_status.select_regions_to_sync():
+            volume_status.sync_region(account_id, region)
 
-    @staticmethod
-    def _confirm() -> None:
-        from vms.services import confirm_due_resizes
+    def _wait_for_jobs(self, seconds: float) -> list[str]:
+        """Wait until no job is in flight, and return a sentence for each that still is."""
+        from tests.faults.framework.jobs import describe_jobs_in_flight, has_jobs_in_flight
 
-        confirm_due_resizes()
+        self.wait_until(lambda: not has_jobs_in_flight(), seconds, pause=0.5)
+        return describe_jobs_in_flight()
 
-    @staticmethod
-    def _wait(processes: Processes, seconds: float, *, always: bool = False) -> list[str]:
-        """Wait until no job is in flight, or for so long; those that are still. With `always`, the whole time."""
-        from tasks import engine
-        from tasks.models import IN_FLIGHT, Job
-
-        until = time.monotonic() + seconds
-        while True:
-            processes.watch()
-            engine.sweep()
-            open_jobs = Job.objects.filter(status__in=IN_FLIGHT)
-            if (not always and not open_jobs.exists()) or time.monotonic() > until:
-                break
-            time.sleep(0.5)
-        return [
-            f"{job.kind} {job.subject}: {job.status} "
-            f"{list(job.steps.filter(status__in=['running', 'waiting', 'undoing']).values_list('name', 'message'))}"
-            for job in open_jobs
-        ]
-
-    def _remove_all(self, processes: Processes, fleet: Any) -> None:
+    def _remove_all(self) -> None:
         from api.domain_errors import DomainError
         from vms.models import VirtualMachine, VMSnapshot
         from vms.services import remove_snapshot, remove_vm
         from volumepool.models import Volume
         from volumepool.services import remove_volume
 
-        for rows, remove in (
-            (VMSnapshot.objects, lambda pk: remove_snapshot(scope=fleet.scope, snapshot_id=pk)),
+        scope = self.fleet.scope
+        for objects, remove in (
+            (VMSnapshot.objects, lambda pk: remove_snapshot(scope=scope, snapshot_id=pk)),
             (
                 VirtualMachine.objects,
-                lambda pk: remove_vm(scope=fleet.scope, vm_id=pk, volumes="delete", force=True),
+                lambda pk: remove_vm(scope=scope, vm_id=pk, volumes="delete", force=True),
             ),
-            (Volume.objects, lambda pk: remove_volume(scope=fleet.scope, volume_id=pk)),
+            (Volume.objects, lambda pk: remove_volume(scope=scope, volume_id=pk)),
         ):
-            for pk in list(rows.values_list("pk", flat=True)):
+            for pk in list(objects.values_list("pk", flat=True)):
                 try:
                     remove(pk)
-                except DomainError as refused:
-                    self.say(f"      not removed: {refused.code} {refused}")
-            self._wait(processes, GIVE_UP_SECONDS)
+                except DomainError as error:
+                    self.log(f"      not removed: {error.code} {error}")
+            self._wait_for_jobs(GIVE_UP_SECONDS)
+
+
+def _describe_slow_job(job: Any, restart: float) -> str:
+    """Return a job with the time of each of its steps, in seconds after the daemon's restart."""
+    steps = [
+        f"{step.name} {step.status} {f'{step.ended_at.timestamp() - restart:.0f} s' if step.ended_at else ''}"
+        f" {step.message[:120]}"
+        for step in job.steps.order_by("pk")
+    ]
+    return f"{job.ended_at.timestamp() - restart:.0f} s: {job.kind} {job.subject} {job.status}, {steps}"

@@ -1,47 +1,43 @@
-"""The cloud's own processes: found by their pid files, killed or frozen with all that belongs to them, and brought back."""
+"""The cloud's own processes: found by their pid files, killed or frozen as whole sessions, and started again."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from devserver import launch
+from devserver.launch import ProcessId
+
 
 @dataclass(frozen=True)
 class Daemons:
-    """Where the pid files are (the first word of each is the pid of a session's leader), and what starts what is missing."""
+    """The daemons of a cloud: the folder of their pid files, and the command that starts what does not run."""
 
     pids: Path
-    start: str
+    start_command: str
 
-    def session(self, name: str) -> list[int]:
-        """The processes of a daemon: its leader, and all that share its session."""
-        leader = int((self.pids / f"{name}.pid").read_text().split()[0])
-        pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-        return [pid for pid in pids if _session_of(pid) == leader]
+    def kill(self, name: str) -> None:
+        """Kill a daemon with all of its processes by SIGKILL."""
+        launch.kill(self._get_processes(name))
 
-    def names(self) -> list[str]:
-        """Every daemon that there is."""
-        return sorted(path.stem for path in self.pids.glob("*.pid"))
+    def freeze(self, name: str) -> None:
+        """Stop a daemon with all of its processes by SIGSTOP."""
+        for process in self._get_processes(name):
+            process.send(signal.SIGSTOP)
 
-    def send(self, name: str, number: signal.Signals) -> int:
-        """Send a signal to a daemon; to how many processes."""
-        processes = self.session(name)
-        for pid in processes:
-            os.kill(pid, number)
-        return len(processes)
+    def resume(self, name: str) -> None:
+        """Resume a frozen daemon."""
+        for process in self._get_processes(name):
+            process.send(signal.SIGCONT)
 
     def start_missing(self) -> None:
-        """Start what does not run. Raises `CalledProcessError` with what it said."""
-        subprocess.run(shlex.split(self.start), check=True, capture_output=True, timeout=300)
+        """Start the daemons that do not run. Raises `CalledProcessError` with the output of the command."""
+        subprocess.run(shlex.split(self.start_command), check=True, capture_output=True, timeout=300)
 
-
-def _session_of(pid: int) -> int | None:
-    try:
-        # After the name, which may hold anything: state, parent, group, session.
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
-    except (OSError, IndexError, ValueError):
-        return None
+    def _get_processes(self, name: str) -> list[ProcessId]:
+        # The first number in the file is the process that leads the daemon's session.
+        leader = int((self.pids / f"{name}.pid").read_text().split()[0])
+        return launch.session_members(leader)

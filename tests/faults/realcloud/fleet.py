@@ -1,4 +1,4 @@
-"""What runs in the real cloud before, and the mixed jobs that are asked for while its processes die."""
+"""The VMs and volumes that a campaign has in the real cloud, and the mixed jobs that it requests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from django.utils import timezone
 
 from api.domain_errors import DomainError
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.sync.resources import sync_resource
 from openstack_client import Cloud
 from tasks.models import Job
 from tenants.scoping import Role, Scope
-from tests.catalogue import catalogue_types
+from tests.catalogue import sync_catalogue
 from tests.factories import InformationSystemFactory, MembershipFactory
 from vms.models import Resize, VirtualMachine
 from vms.services import (
@@ -31,12 +30,12 @@ from vms.services import (
 from volumepool.models import Volume
 from volumepool.services import VolumeCreationRequest, create_volumes
 
-# Of so many jobs of a load, how many are of each kind, in parts.
-MIX = {"create": 8, "power": 8, "attach": 6, "detach": 4, "snapshot": 3, "resize": 3, "remove": 4}
+# The weight of each kind of job in a load.
+WEIGHTS = {"create": 8, "power": 8, "attach": 6, "detach": 4, "snapshot": 3, "resize": 3, "remove": 4}
 
 
-def account_of(name: str) -> CloudAccount:
-    """An account of the portal with the credentials of one of `clouds.yaml`."""
+def create_account(name: str) -> CloudAccount:
+    """Create an account of the portal with the credentials of a cloud in `clouds.yaml`."""
     with Cloud.from_clouds_yaml(name) as cloud:
         credentials = cloud.credentials
         account = CloudAccount(
@@ -48,14 +47,12 @@ def account_of(name: str) -> CloudAccount:
         )
         account.set_secret(credentials.password or "")
     account.save()
-    for type_code in catalogue_types():
-        log = sync_resource(account.pk, type_code)
-        assert log.state == "success", log.message
+    sync_catalogue(account)
     return account
 
 
-def marked_in(name: str) -> frozenset[str]:
-    """Ids of everything in a cloud that carries the portal's marks."""
+def find_marked_objects(name: str) -> frozenset[str]:
+    """Return the ids of everything in a cloud that carries the portal's marks."""
     with Cloud.from_clouds_yaml(name) as cloud:
         servers = cloud.compute.list_servers(tag=settings.CLOUD_TAG)
         volumes = cloud.block_storage.find_volumes_by_metadata({"portal": settings.CLOUD_TAG})
@@ -65,104 +62,104 @@ def marked_in(name: str) -> frozenset[str]:
 
 @dataclass
 class Fleet:
-    """A tenant's VMs and volumes in the cloud."""
+    """The VMs and volumes of a tenant in the cloud."""
 
     account: CloudAccount
     scope: Scope
     system: Any
-    chance: Random
-    refused: Counter[str] = field(default_factory=Counter)
-    # Ids of what another campaign has left in the cloud.
+    dice: Random
+    rejected: Counter[str] = field(default_factory=Counter)
+    # The ids of what an earlier campaign has left in the cloud.
     left_before: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, account: CloudAccount, seed: int) -> Fleet:
-        """A new tenant without any."""
+    def create(cls, account: CloudAccount, seed: int) -> Fleet:
+        """Create a tenant without VMs and volumes."""
         member = MembershipFactory(role=Role.ADMIN)
         system = InformationSystemFactory(tenant=member.tenant)
         return cls(account, Scope(member.user, member.tenant, Role.ADMIN), system, Random(seed))
 
-    def counts(self, jobs: int) -> dict[str, int]:
-        """How many jobs of each kind make a load of so many."""
-        parts = sum(MIX.values())
-        return {kind: max(1, round(jobs * part / parts)) for kind, part in MIX.items()}
+    def count_by_kind(self, jobs: int) -> dict[str, int]:
+        """Return how many jobs of each kind make a load of this many jobs."""
+        total = sum(WEIGHTS.values())
+        return {kind: max(1, round(jobs * weight / total)) for kind, weight in WEIGHTS.items()}
 
     def fill(self, jobs: int) -> list[Job]:
-        """Ask for the VMs and volumes that a load needs and that are not there; the jobs that make them."""
-        counts = self.counts(jobs)
+        """Request the VMs and volumes that a load lacks, and return the jobs that create them."""
+        counts = self.count_by_kind(jobs)
         needed = sum(counts[kind] for kind in ("power", "attach", "detach", "snapshot", "resize", "remove"))
-        made = [self.create(number % 4 == 0) for number in range(needed - len(self.usable()))]
+        created = [self.create_vm(number % 4 == 0) for number in range(needed - len(self.list_usable_vms()))]
         free = Volume.objects.filter(vm=None, status="available", information_system=self.system).count()
         lacking = counts["attach"] + counts["detach"] - free
         if lacking > 0:
-            wanted = VolumeCreationRequest(
+            request = VolumeCreationRequest(
                 information_system=self.system.pk, size_gb=1, count=lacking, name="data"
             )
-            job = create_volumes(scope=self.scope, request=wanted).job
-            made.append(job)
-        return [job for job in made if job is not None]
+            job = create_volumes(scope=self.scope, request=request).job
+            created.append(job)
+        return [job for job in created if job is not None]
 
-    def usable(self) -> list[VirtualMachine]:
-        """VMs that something can be asked of, in a random order."""
+    def list_usable_vms(self) -> list[VirtualMachine]:
+        """Return the VMs that accept requests, in a random order."""
         vms = VirtualMachine.objects.filter(
             information_system=self.system, openstack_id__isnull=False, status__in=["running", "stopped"]
         )
         found = list(vms.exclude(pk__in=Resize.objects.values("vm")).order_by("pk"))
-        self.chance.shuffle(found)
+        self.dice.shuffle(found)
         return found
 
-    def create(self, boot_volume: bool) -> Job | None:
-        """Ask for a VM."""
-        wish = {
+    def create_vm(self, boot_volume: bool) -> Job | None:
+        """Request a VM, and return its job."""
+        params = {
             "information_system": self.system.pk,
-            "name": f"real-{self.chance.randrange(10**6)}",
+            "name": f"real-{self.dice.randrange(10**6)}",
             "cpu_cores": 1,
             "memory_gb": 1,
             "disk_gb": 10,
             "os_type": "cirros",
             "boot_volume": boot_volume,
         }
-        return create_vm(scope=self.scope, params=wish).job
+        return create_vm(scope=self.scope, params=params).job
 
-    def attach_some(self, count: int) -> list[Job]:
-        """Put free volumes on VMs; the jobs."""
+    def attach_volumes(self, count: int) -> list[Job]:
+        """Request that free volumes are attached to VMs, and return the jobs."""
         free = Volume.objects.filter(vm=None, status="available", information_system=self.system)[:count]
-        pairs = zip(self.usable(), free, strict=False)
-        return [attach_volume(scope=self.scope, vm_id=vm.pk, volume_id=one.pk).job for vm, one in pairs]
+        pairs = zip(self.list_usable_vms(), free, strict=False)
+        return [attach_volume(scope=self.scope, vm_id=vm.pk, volume_id=volume.pk).job for vm, volume in pairs]
 
-    def load(self, jobs: int) -> None:
-        """Ask for mixed jobs, each of a VM of its own. What is refused is counted."""
-        counts = self.counts(jobs)
-        vms = iter(self.usable())
+    def request_mixed_jobs(self, jobs: int) -> None:
+        """Request mixed jobs, each for a VM of its own. Rejected requests are counted."""
+        counts = self.count_by_kind(jobs)
+        vms = iter(self.list_usable_vms())
         free = iter(Volume.objects.filter(vm=None, status="available", information_system=self.system))
         attached = iter(
             Volume.objects.filter(vm__isnull=False, is_boot=False, information_system=self.system)
         )
         busy: set[Any] = set()
-        wishes = [kind for kind, count in counts.items() for _ in range(count)]
-        self.chance.shuffle(wishes)
-        # Volumes are taken off first, so that nobody else takes their VMs.
-        wishes.sort(key=lambda kind: kind != "detach")
-        for kind in wishes:
+        kinds = [kind for kind, count in counts.items() for _ in range(count)]
+        self.dice.shuffle(kinds)
+        # Volumes are detached first, so that no other request takes their VMs.
+        kinds.sort(key=lambda kind: kind != "detach")
+        for kind in kinds:
             try:
                 if kind == "create":
-                    self.create(self.chance.random() < 0.5)
+                    self.create_vm(self.dice.random() < 0.5)
                 elif kind == "detach":
                     volume = next(attached)
                     busy.add(volume.vm_id)
                     detach_volume(scope=self.scope, vm_id=volume.vm_id, volume_id=volume.pk)
                 else:
                     vm = next(vm for vm in vms if vm.pk not in busy)
-                    self._ask(kind, vm, free)
+                    self._request(kind, vm, free)
             except StopIteration:
-                self.refused[f"{kind}: none left"] += 1
-            except DomainError as refused:
-                self.refused[f"{kind}: {refused.code}"] += 1
+                self.rejected[f"{kind}: none left"] += 1
+            except DomainError as error:
+                self.rejected[f"{kind}: {error.code}"] += 1
 
-    def _ask(self, kind: str, vm: VirtualMachine, free: Any) -> None:
+    def _request(self, kind: str, vm: VirtualMachine, free: Any) -> None:
         scope = self.scope
         if kind == "power":
-            action = "start" if vm.status == "stopped" else self.chance.choice(["stop", "restart", "restart"])
+            action = "start" if vm.status == "stopped" else self.dice.choice(["stop", "restart", "restart"])
             control_vm(scope=scope, vm_id=vm.pk, action=action)
         elif kind == "attach":
             attach_volume(scope=scope, vm_id=vm.pk, volume_id=next(free).pk)
@@ -172,9 +169,9 @@ class Fleet:
             cores = vm.cpu_cores * 2
             resize_vm(scope=scope, vm_id=vm.pk, cpu_cores=cores, memory_gb=cores * 2)
         else:
-            volumes = self.chance.choice(["delete", "keep"])
+            volumes = self.dice.choice(["delete", "keep"])
             remove_vm(scope=scope, vm_id=vm.pk, volumes=volumes, force=True)
 
     def confirm_resizes(self) -> None:
-        """Have what waits for a person confirmed."""
+        """Make every resize that waits for a confirmation due for it."""
         Resize.objects.filter(confirms_at__isnull=False).update(confirms_at=timezone.now())

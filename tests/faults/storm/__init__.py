@@ -1,6 +1,5 @@
-"""The fault storm: everything breaks under load, and then what was clicked is compared with what the cloud did.
+"""The fault storm: everything fails under load, and then the clicks of the users are compared with the cloud's actions.
 
-`python -m tests.faults.storm --seed 1 --kills 200` has servers of its own and needs nothing that runs already.
-The same seed gives the same plan: which things break when and how, and what people wish for one after another.
-It does not give the same interleaving: threads, processes and the network stay as they are.
+The same seed gives the same plan: what fails when and how, and what users click one after another. It does not give the
+same interleaving: that depends on threads, processes and the network.
 """

@@ -1,20 +1,20 @@
-"""What the cloud did, held against what the jobs explain: server by server, action by action.
+"""The comparison of the cloud's actions with the jobs that explain them: server by server, action by action.
 
-A VM has one job at a time, from the click that made it to its end, so an action belongs to the job in whose time it
-reached the cloud; one that reached it outside of every job's time is nobody's, and wrong.
+A VM has one job at a time, from the click that made it to its end. So an action belongs to the job during which it reached
+the cloud, and an action that reached the cloud during no job is wrong.
 
 What a job explains, derived from `vms/commands/power.py`:
 
-1. A start that succeeded: one os-start, or none if the server ran when the job began ("it was so already"). Nova
-   accepts a start of a stopped server alone, so a second one could only follow a stop, which no start asks for.
+1. A start that succeeded explains one os-start, or none if the server ran when the job began. Nova accepts a start of a
+   stopped server only, so a second one could only follow a stop, which no start requests.
 2. A stop likewise.
-3. A start or stop that did not succeed: nothing, or its own action once and then the opposite once, as undo.
-   Never one without the other: a job is only `failed` or `cancelled` when what it did is taken back.
-4. A restart that succeeded: exactly one reboot. Nova would accept any number, so this is where doubling shows.
-5. A restart that did not succeed: no reboot, or one; there is no undo for it.
-6. No job does anything else.
+3. A start or stop that did not succeed explains nothing, or its own action once and then the opposite once, as undo.
+   Never one without the other: a job is only `failed` or `cancelled` when its effect is undone.
+4. A restart that succeeded explains exactly one reboot. Nova would accept any number, so a doubled request shows here.
+5. A restart that did not succeed explains no reboot, or one: it has no undo.
+6. No job explains any other action.
 
-The actions, one after another, also say how each server must be at the end.
+The sequence of actions also gives the status that each server must have at the end.
 """
 
 from __future__ import annotations
@@ -33,82 +33,84 @@ OPPOSITE = {"os-start": "os-stop", "os-stop": "os-start"}
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """An action that the cloud accepted: when it came, and what was done to the request on purpose."""
+class AcceptedAction:
+    """An action that the cloud accepted: its time, its name, and the fault that was injected into its request."""
 
     at: datetime
-    action: str
+    name: str
     fault: str
 
 
 @dataclass(slots=True)
-class Account:
-    """One VM's: its jobs in order, what the cloud did in the time of each, and what is wrong."""
+class VmComparison:
+    """The result for one VM: the status that its actions lead to, how many they are, and a sentence for each problem."""
 
     vm: Vm
     status: str = ""
-    wrong: list[str] = field(default_factory=list)
-    acts: int = 0
+    problems: list[str] = field(default_factory=list)
+    actions: int = 0
 
 
-def accepted_acts(entries: Iterable[dict[str, Any]]) -> dict[str, list[Act]]:
-    """The accepted actions of the simulator's request log, by server, in the order in which they came."""
-    found: dict[str, list[Act]] = {}
+def read_accepted_actions(entries: Iterable[dict[str, Any]]) -> dict[str, list[AcceptedAction]]:
+    """Return the accepted actions in the simulator's request log, by server, in the order in which they came."""
+    found: dict[str, list[AcceptedAction]] = {}
     for entry in entries:
         if entry["action"] and entry["accepted"]:
             at = datetime.fromtimestamp(entry["time"], UTC)
-            found.setdefault(entry["object"], []).append(Act(at, entry["action"], entry["fault"] or ""))
-    return {server: sorted(acts, key=lambda act: act.at) for server, acts in found.items()}
-
-
-def settle_account(vm: Vm, jobs: Sequence[Any], acts: Sequence[Act]) -> Account:
-    """Hold one VM's jobs against what the cloud did to its server."""
-    account = Account(vm, status=vm.began_as, acts=len(acts))
-    left = list(acts)
-    for job in sorted(jobs, key=lambda job: job.created_at):
-        before = account.status
-        mine = []
-        while left and left[0].at <= job.ended_at:
-            act = left.pop(0)
-            if act.at < job.created_at:
-                account.wrong.append(
-                    f"server {vm.server}: {_told(act)} before job {job.pk}, in no job's time"
-                )
-            mine.append(act)
-            account.status = LEADS_TO.get(act.action, account.status)
-        if problem := _problem(job, before, mine):
-            told = ", ".join(map(_told, mine)) or "nothing"
-            account.wrong.append(
-                f"server {vm.server} ({before}): job {job.pk} {job.kind} {job.status} ({job.outcome_code})"
-                f" {job.created_at:%H:%M:%S.%f}-{job.ended_at:%H:%M:%S.%f} {problem}; the cloud did {told}"
+            found.setdefault(entry["object"], []).append(
+                AcceptedAction(at, entry["action"], entry["fault"] or "")
             )
-    for act in left:
-        account.wrong.append(f"server {vm.server}: {_told(act)} after its last job")
-        account.status = LEADS_TO.get(act.action, account.status)
-    return account
+    return {server: sorted(actions, key=lambda action: action.at) for server, actions in found.items()}
 
 
-def _problem(job: Any, before: str, acts: Sequence[Act]) -> str:
-    """Why what the cloud did is not what a job explains; empty when it is."""
+def compare_vm(vm: Vm, jobs: Sequence[Any], actions: Sequence[AcceptedAction]) -> VmComparison:
+    """Compare the jobs of one VM with the actions on its server."""
+    comparison = VmComparison(vm, status=vm.initial_status, actions=len(actions))
+    left = list(actions)
+    for job in sorted(jobs, key=lambda job: job.created_at):
+        status_before = comparison.status
+        during_job = []
+        while left and left[0].at <= job.ended_at:
+            action = left.pop(0)
+            if action.at < job.created_at:
+                comparison.problems.append(
+                    f"server {vm.server}: {_describe(action)} before job {job.pk}, during no job"
+                )
+            during_job.append(action)
+            comparison.status = LEADS_TO.get(action.name, comparison.status)
+        if problem := _find_problem(job, status_before, during_job):
+            described = ", ".join(map(_describe, during_job)) or "nothing"
+            comparison.problems.append(
+                f"server {vm.server} ({status_before}): job {job.pk} {job.kind} {job.status} ({job.outcome_code})"
+                f" {job.created_at:%H:%M:%S.%f}-{job.ended_at:%H:%M:%S.%f} {problem}; the cloud did {described}"
+            )
+    for action in left:
+        comparison.problems.append(f"server {vm.server}: {_describe(action)} after its last job")
+        comparison.status = LEADS_TO.get(action.name, comparison.status)
+    return comparison
+
+
+def _find_problem(job: Any, status_before: str, actions: Sequence[AcceptedAction]) -> str:
+    """Return why a job does not explain these actions; empty if it does."""
     own = ACTION_OF[job.kind]
-    done = Counter(act.action for act in acts)
-    times = done.pop(own, 0)
+    counts = Counter(action.name for action in actions)
+    times = counts.pop(own, 0)
     if job.status == "succeeded":
-        if done:
-            return f"succeeded, and yet the cloud did {dict(done)}"
+        if counts:
+            return f"succeeded, but the cloud did {dict(counts)}"
         if times == 1:
             return ""
-        already = own != "reboot" and before == LEADS_TO[own]
-        return "" if times == 0 and already else f"succeeded with {times} x {own}"
-    undone = done.pop(OPPOSITE.get(own, ""), 0)
-    if done:
-        return f"the cloud did {dict(done)}"
+        was_unnecessary = own != "reboot" and status_before == LEADS_TO[own]
+        return "" if times == 0 and was_unnecessary else f"succeeded with {times} x {own}"
+    undone = counts.pop(OPPOSITE.get(own, ""), 0)
+    if counts:
+        return f"the cloud did {dict(counts)}"
     if times > 1 or undone > 1:
         return f"{times} x {own} and {undone} x its undo"
     if own != "reboot" and times != undone:
-        return f"{times} x {own} and {undone} x its undo: not taken back"
+        return f"{times} x {own} and {undone} x its undo: not undone"
     return ""
 
 
-def _told(act: Act) -> str:
-    return f"{act.action} at {act.at:%H:%M:%S.%f}" + (f" ({act.fault})" if act.fault else "")
+def _describe(action: AcceptedAction) -> str:
+    return f"{action.name} at {action.at:%H:%M:%S.%f}" + (f" ({action.fault})" if action.fault else "")

@@ -1,4 +1,4 @@
-"""The people: they look at a VM, ask for what it allows, and sometimes change their minds."""
+"""The users: each reads a VM, requests an action that it allows, and sometimes cancels a job."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 
 import requests
 
-from .plan import Plan, Wish
+from .plan import Plan, PlannedClick
 from .scene import Scene
 
 TIMEOUT_SECONDS = 20
-# How long a click under a key is repeated until it is answered. Longer than anything stays away.
-PATIENCE_SECONDS = 240
-OF_A_BUSY_VM_CANCEL = 0.25
-OF_A_BUSY_VM_CLICK = 0.45
-ANY_ACTION = ("start", "stop", "restart")
+# How long a click under a key is repeated until it is answered. Longer than anything is down.
+MAX_REPEAT_SECONDS = 240
+# What a user does with a VM that is busy: cancel its job below the first number, click all the same below the second.
+CANCEL_BELOW = 0.25
+CLICK_BELOW = 0.45
+ACTIONS = ("start", "stop", "restart")
 
 
 @dataclass
 class Click:
-    """One wish for an action on a VM. Without a key it is sent once; under a key until it is answered."""
+    """One request for an action on a VM. Without a key it is sent once; under a key until it is answered."""
 
     name: str
     vm: str
@@ -30,81 +31,81 @@ class Click:
     hard: bool
     key: str | None
     tries: int = 0
-    # The answer that settled it; 0 when there was none, and nobody knows whether it was accepted.
+    # The last answer; 0 if none came, and the user does not know whether the click was accepted.
     status: int = 0
     code: str = ""
     changed: bool = False
-    # Every job that any answer to this click named, and every answer that said yes: status, `changed`, job.
+    # Every job that an answer to this click named, and every answer that accepted it: status, `changed`, job.
     jobs: set[str] = field(default_factory=set)
     accepted: set[tuple[int, bool, str]] = field(default_factory=set)
     replayed: bool = False
 
 
 @dataclass
-class Cancelling:
-    """One request that a job be cancelled; sent once."""
+class Cancellation:
+    """One request to cancel a job. It is sent once."""
 
     job: str
     status: int = 0
 
 
-class Person(threading.Thread):
-    """One user at one browser, who goes on until `stopping` is set and everything that has a key is answered."""
+class User(threading.Thread):
+    """One user, who clicks until `stopping` is set and every click under a key is answered."""
 
-    def __init__(self, number: int, plan: Plan, scene: Scene, base: str, stopping: threading.Event) -> None:
-        super().__init__(name=f"person-{number}", daemon=True)
-        self.number, self.plan, self.scene, self.base = number, plan, scene, base
+    def __init__(self, number: int, plan: Plan, scene: Scene, url: str, stopping: threading.Event) -> None:
+        super().__init__(name=f"user-{number}", daemon=True)
+        self.number, self.plan, self.scene, self.url = number, plan, scene, url
         self.stopping = stopping
         self.clicks: list[Click] = []
-        self.cancellings: list[Cancelling] = []
+        self.cancellations: list[Cancellation] = []
         self.problems: list[str] = []
-        self.looks_failed = 0
+        self.failed_reads = 0
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"Token {scene.tokens[number]}"
 
     def run(self) -> None:
-        """Wish after wish."""
-        mean = self.plan.people / self.plan.clicks_per_second
+        """Click until `stopping` is set."""
+        mean = self.plan.users / self.plan.clicks_per_second
         due = time.monotonic()
-        for number, wish in enumerate(self.plan.wishes(self.number)):
-            due += wish.pause * mean
-            # A wish that was held up does not make the next ones come faster.
+        for number, planned in enumerate(self.plan.generate_clicks(self.number)):
+            due += planned.pause * mean
+            # A click that was late does not make the next ones come faster.
             due = max(due, time.monotonic() - mean)
             if self.stopping.wait(max(0.0, due - time.monotonic())):
                 return
             try:
-                self._follow(f"p{self.number}-{number}", wish)
-            except Exception as error:  # noqa: BLE001 - a bug of ours is reported with the rest, not lost with the thread.
+                self._act(f"p{self.number}-{number}", planned)
+            except Exception as error:  # noqa: BLE001 - an error of the campaign is reported, not lost with the thread.
                 self.problems.append(f"{self.name}: {error!r}")
 
-    def _follow(self, name: str, wish: Wish) -> None:
-        vm = self.scene.vms[wish.vm]
-        answer, body = self._ask("GET", f"vms/{vm.id}/", name=name)
+    def _act(self, name: str, planned: PlannedClick) -> None:
+        vm = self.scene.vms[planned.vm]
+        answer, body = self._request("GET", f"vms/{vm.id}/", name=name)
         if answer != 200:
-            self.looks_failed += 1
-        allowed = sorted(set(body.get("allowed_actions", ())) & set(ANY_ACTION))
-        if answer != 200 and wish.keyed:
-            # The page is an old one, and its button is pressed all the same.
-            self._click(name, vm.id, ANY_ACTION[int(wish.action * 3)], wish)
+            self.failed_reads += 1
+        allowed = sorted(set(body.get("allowed_actions", ())) & set(ACTIONS))
+        if answer != 200 and planned.keyed:
+            # The user clicks the button of a page that was loaded before.
+            self._click(name, vm.id, ACTIONS[int(planned.action * 3)], planned)
         elif answer != 200:
             return
         elif allowed:
-            self._click(name, vm.id, allowed[int(wish.action * len(allowed))], wish)
-        elif wish.busy < OF_A_BUSY_VM_CANCEL:
+            self._click(name, vm.id, allowed[int(planned.action * len(allowed))], planned)
+        elif planned.busy < CANCEL_BELOW:
             if body["current_job"]:
                 self._cancel(name, body["current_job"]["id"])
-        elif wish.busy < OF_A_BUSY_VM_CLICK:
-            self._click(name, vm.id, ANY_ACTION[int(wish.action * 3)], wish)
+        elif planned.busy < CLICK_BELOW:
+            self._click(name, vm.id, ACTIONS[int(planned.action * 3)], planned)
 
-    def _click(self, name: str, vm_id: str, action: str, wish: Wish) -> None:
-        hard = wish.hard and action == "restart"
-        click = Click(name, vm_id, action, hard, key=f"storm-{name}" if wish.keyed else None)
+    def _click(self, name: str, vm_id: str, action: str, planned: PlannedClick) -> None:
+        hard = planned.hard and action == "restart"
+        click = Click(name, vm_id, action, hard, key=f"storm-{name}" if planned.keyed else None)
         self.clicks.append(click)
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + MAX_REPEAT_SECONDS
         while True:
             click.tries += 1
-            status, body = self._ask(
+            status, body = self._request(
                 "POST",
                 f"vms/{vm_id}/actions/",
                 {"action": action, "hard": hard} if hard else {"action": action},
@@ -115,11 +116,11 @@ class Person(threading.Thread):
                 click.jobs.add(job["id"])
             if status in {200, 202}:
                 click.accepted.add((status, bool(body.get("changed")), job["id"] if job else ""))
-            if click.key and click.tries == 1 and wish.answer_lost:
-                # It was answered, perhaps, and the answer never came; what it said is remembered for the checks.
-                time.sleep(wish.pause)
+            if click.key and click.tries == 1 and planned.answer_lost:
+                # The answer counts as lost and the click is sent again; the invariants compare both answers.
+                time.sleep(planned.pause)
                 continue
-            if self._settles(status, body):
+            if self._is_final(status, body):
                 click.status, click.code = status, body.get("code", "")
                 click.changed = bool(body.get("changed"))
                 click.replayed = bool(body.get("replayed"))
@@ -129,30 +130,30 @@ class Person(threading.Thread):
             time.sleep(min(2.0, 0.2 * click.tries))
 
     @staticmethod
-    def _settles(status: int, body: dict[str, Any]) -> bool:
-        """Whether an answer says for certain what became of a click."""
+    def _is_final(status: int, body: dict[str, Any]) -> bool:
+        """Return whether an answer tells for certain what became of a click."""
         if status == 0 or status >= 500 or status == 429:
             return False
-        # "busy" without a job is a lock that was not had in time; the twin under the key may yet be carried out.
+        # "busy" without a job means that a lock was not acquired in time: the same click may still be carried out.
         return status != 409 or (
             body.get("code") != "in_progress" and (body.get("code") != "busy" or "job" in body)
         )
 
     def _cancel(self, name: str, job_id: str) -> None:
-        cancelling = Cancelling(job_id)
-        self.cancellings.append(cancelling)
-        cancelling.status, _body = self._ask("POST", f"jobs/{job_id}/cancel/", {}, name=name)
+        cancellation = Cancellation(job_id)
+        self.cancellations.append(cancellation)
+        cancellation.status, _body = self._request("POST", f"jobs/{job_id}/cancel/", {}, name=name)
 
-    def _ask(
+    def _request(
         self, method: str, path: str, body: Any = None, *, name: str, key: str | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """One request; status 0 when no answer came. Its id is the click's name, so a job tells which try made it."""
+        """Send one request; status 0 if no answer came. Its id is the name of the try, and a job keeps the id."""
         headers = {"X-Request-ID": f"storm-{name}"}
         if key:
             headers["Idempotency-Key"] = key
         try:
             answer = self.session.request(
-                method, f"{self.base}/api/v1/{path}", json=body, headers=headers, timeout=TIMEOUT_SECONDS
+                method, f"{self.url}/api/v1/{path}", json=body, headers=headers, timeout=TIMEOUT_SECONDS
             )
             found = answer.json()
         except (requests.RequestException, ValueError):
@@ -164,32 +165,32 @@ class Person(threading.Thread):
 
 @dataclass
 class Load:
-    """All people together."""
+    """All users together."""
 
-    people: list[Person]
+    users: list[User]
     stopping: threading.Event
 
     @classmethod
-    def of(cls, plan: Plan, scene: Scene, base: str) -> Load:
-        """Nobody has begun yet."""
+    def create(cls, plan: Plan, scene: Scene, url: str) -> Load:
+        """Create the users. They do not click yet."""
         stopping = threading.Event()
-        return cls([Person(n, plan, scene, base, stopping) for n in range(plan.people)], stopping)
+        return cls([User(n, plan, scene, url, stopping) for n in range(plan.users)], stopping)
 
     def begin(self) -> None:
-        """Let them click."""
-        for person in self.people:
-            person.start()
+        """Let the users click."""
+        for user in self.users:
+            user.start()
 
     def is_over(self) -> bool:
-        """Whether nobody waits for an answer any more, after `stopping` was set."""
-        return not any(person.is_alive() for person in self.people)
+        """Return whether no user waits for an answer any more, after `stopping` was set."""
+        return not any(user.is_alive() for user in self.users)
 
     @property
     def clicks(self) -> list[Click]:
-        """Everybody's."""
-        return [click for person in self.people for click in person.clicks]
+        """Return the clicks of all users."""
+        return [click for user in self.users for click in user.clicks]
 
     @property
-    def cancellings(self) -> list[Cancelling]:
-        """Everybody's."""
-        return [cancelling for person in self.people for cancelling in person.cancellings]
+    def cancellations(self) -> list[Cancellation]:
+        """Return the cancellations of all users."""
+        return [cancellation for user in self.users for cancellation in user.cancellations]

@@ -1,4 +1,4 @@
-"""What breaks when: worked out from the seed before anything starts, so that a run can be asked for again.
+"""The plan of a storm, made from the seed before anything starts, so that a run can be repeated.
 
 The times are seconds since the load began.
 """
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# One kill in so many seconds. A killed worker needs some three seconds of a processor to come back.
+# The seconds from one kill to the next. A killed worker needs some three seconds of a processor to start.
 SECONDS_PER_KILL = 2.4
-# Who dies, and how often of a hundred times. Most are pool processes: they are the ones that hold claims.
+# The weights of the victims. Most are pool processes: those own jobs.
 VICTIMS = {
     ("child", "worker-a"): 36,
     ("child", "worker-b"): 36,
@@ -22,13 +22,13 @@ VICTIMS = {
     ("main", "worker-sync"): 4,
 }
 BYSTANDERS = 6
-# Where the cloud slows down for half a minute; the portal's own limit for an answer is 30 s.
+# How late the slow answers of the cloud are. The portal waits 30 s for an answer.
 SLOW_SECONDS = 29.0
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that is done to the portal or to what it stands on; `name` is a method of `Injections`."""
+    """One fault that is injected; `name` is a method of `Injections`."""
 
     at: float
     name: str
@@ -36,37 +36,37 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a person would do next, whatever the portal answers: dice, so that the sequence depends on nothing else."""
+class PlannedClick:
+    """The random numbers of one click, drawn before it, so that the sequence does not depend on what the portal answers."""
 
     pause: float  # Of the mean, before it.
     vm: int
     action: float
     hard: bool
     keyed: bool
-    busy: float  # What is done about a VM that is busy.
+    busy: float  # Chooses what to do if the VM is busy.
     answer_lost: bool  # Under a key alone: the first answer does not arrive, and the click is sent again.
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A storm, as it will be."""
+    """The plan of a storm."""
 
     seed: int
     kills: int
     vms: int
     seconds: float
     clicks_per_second: float
-    people: int
+    users: int
     events: tuple[Event, ...]
-    # Between these times nobody is killed and PostgreSQL stays up; see `slow_actions`.
+    # Between these times no process is killed and PostgreSQL stays up; see `slow_actions`.
     calm: tuple[float, float] | None
 
-    def wishes(self, person: int) -> Iterator[Wish]:
-        """What one person does, endlessly. Each draws the same number of dice each time."""
-        dice = random.Random(f"{self.seed}/person/{person}")
+    def generate_clicks(self, user: int) -> Iterator[PlannedClick]:
+        """Generate the clicks of one user, without end. Each click draws the same number of random numbers."""
+        dice = random.Random(f"{self.seed}/person/{user}")
         while True:
-            yield Wish(
+            yield PlannedClick(
                 pause=0.5 + dice.random(),
                 vm=dice.randrange(self.vms),
                 action=dice.random(),
@@ -77,35 +77,35 @@ class Plan:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the plan for the report."""
         return asdict(self)
 
 
 def make_plan(
     *, seed: int, kills: int, vms: int, seconds: float | None, clicks_per_second: float, small: bool = False
 ) -> Plan:
-    """The plan of a seed. `small` leaves out what takes long: for the test suite."""
+    """Make the plan of a seed. `small` leaves out what takes long, for the test suite."""
     length = seconds or max(20.0, kills * SECONDS_PER_KILL)
     dice = random.Random(f"{seed}/plan")
-    events, calm = _small(length) if small else _everything(length, dice)
-    events += _kills(kills, length, calm, random.Random(f"{seed}/kills"))
+    events, calm = _plan_small(length) if small else _plan_everything(length, dice)
+    events += _plan_kills(kills, length, calm, random.Random(f"{seed}/kills"))
     if not small:
-        events += _kills_beside(kills, length, calm, random.Random(f"{seed}/beside"))
-        events += _freezes(kills, length, calm, random.Random(f"{seed}/freezes"))
-        events += _behind_the_back(length, random.Random(f"{seed}/behind"))
+        events += _plan_other_kills(kills, length, calm, random.Random(f"{seed}/beside"))
+        events += _plan_freezes(kills, length, calm, random.Random(f"{seed}/freezes"))
+        events += _plan_external_changes(length, random.Random(f"{seed}/behind"))
     return Plan(
         seed=seed,
         kills=kills,
         vms=vms,
         seconds=length,
         clicks_per_second=clicks_per_second,
-        people=4,
+        users=4,
         events=tuple(sorted(events, key=lambda event: event.at)),
         calm=calm,
     )
 
 
-def _small(length: float) -> tuple[list[Event], None]:
+def _plan_small(length: float) -> tuple[list[Event], None]:
     return [
         Event(0.05 * length, "cloud", {"window": "errors", "on": True}),
         Event(0.10 * length, "cloud", {"window": "lost_answers", "on": True}),
@@ -117,10 +117,10 @@ def _small(length: float) -> tuple[list[Event], None]:
     ], None
 
 
-def _everything(length: float, dice: random.Random) -> tuple[list[Event], tuple[float, float]]:
-    """Each kind at its own part of the storm, moved a little by the seed; a short storm has shorter parts."""
+def _plan_everything(length: float, dice: random.Random) -> tuple[list[Event], tuple[float, float]]:
+    """Plan each kind of fault in its own part of the storm, moved a little by the seed. A short storm has shorter parts."""
 
-    def moment(share: float) -> float:
+    def time_at(share: float) -> float:
         return (share + dice.uniform(-0.01, 0.01)) * length
 
     minute = min(60.0, length / 8)
@@ -131,43 +131,44 @@ def _everything(length: float, dice: random.Random) -> tuple[list[Event], tuple[
         events.append(Event(begin, "cloud", {"window": name, "on": True, "seconds": slow}))
         events.append(Event(end, "cloud", {"window": name, "on": False}))
 
-    window("errors", moment(0.05), moment(0.24))
-    window("errors", moment(0.66), moment(0.97))
-    window("lost_answers", moment(0.10), moment(0.40))
-    window("lost_answers", moment(0.72), moment(0.95))
-    begin = moment(0.27)
+    window("errors", time_at(0.05), time_at(0.24))
+    window("errors", time_at(0.66), time_at(0.97))
+    window("lost_answers", time_at(0.10), time_at(0.40))
+    window("lost_answers", time_at(0.72), time_at(0.95))
+    begin = time_at(0.27)
     window("slow_reads", begin, begin + slow + 6)
-    # The database is away for longer than a lease while a worker waits for a slow answer: it loses its claim alive.
-    events += _postgres(begin + slow / 2, "fast", down=6.0)
-    begin = moment(0.38)
+    # The database is down for longer than a lease while a worker waits for a slow answer: the worker loses its lease
+    # although it lives.
+    events += _plan_postgres_restart(begin + slow / 2, "fast", down=6.0)
+    begin = time_at(0.38)
     window("away", begin, begin + minute)
-    begin = moment(0.50)
-    events.append(Event(begin, "stop_valkey", {"politely": dice.random() < 0.5}))
+    begin = time_at(0.50)
+    events.append(Event(begin, "stop_valkey", {"gracefully": dice.random() < 0.5}))
     events.append(Event(begin + minute, "start_valkey"))
-    # Workers that have lost the broker look for it less and less often.
-    calm_from = max(moment(0.64), begin + minute + min(20.0, length / 24))
+    # Workers that have lost the broker reconnect less and less often.
+    calm_from = max(time_at(0.64), begin + minute + min(20.0, length / 24))
     calm = (calm_from, calm_from + slow + 8)
     window("slow_actions", calm_from + 1, calm_from + 5)
-    events += _postgres(moment(0.16), "fast", down=0.5)
-    events += _postgres(max(moment(0.82), calm[1] + 2), "immediate", down=1.0)
-    events += _postgres(moment(0.47), "fast", down=2.0)
+    events += _plan_postgres_restart(time_at(0.16), "fast", down=0.5)
+    events += _plan_postgres_restart(max(time_at(0.82), calm[1] + 2), "immediate", down=1.0)
+    events += _plan_postgres_restart(time_at(0.47), "fast", down=2.0)
     events += [
-        Event(moment(0.20), "token_life", {"seconds": 4.0}),
-        Event(moment(0.36), "token_life", {"seconds": 3600.0}),
-        Event(moment(0.41), "cloud_clock", {"seconds": 90.0}),
-        Event(moment(0.46), "cloud_clock", {"seconds": -90.0}),
+        Event(time_at(0.20), "token_life", {"seconds": 4.0}),
+        Event(time_at(0.36), "token_life", {"seconds": 3600.0}),
+        Event(time_at(0.41), "cloud_clock", {"seconds": 90.0}),
+        Event(time_at(0.46), "cloud_clock", {"seconds": -90.0}),
     ]
-    events += [Event(moment(share), "flush_valkey") for share in (0.08, 0.33, 0.88)]
-    events += [Event(moment(share), "cut_connections") for share in (0.13, 0.92)]
+    events += [Event(time_at(share), "flush_valkey") for share in (0.08, 0.33, 0.88)]
+    events += [Event(time_at(share), "cut_connections") for share in (0.13, 0.92)]
     events += [Event(dice.uniform(0.1, 0.95) * length, "revoke_tokens") for _ in range(6)]
     return events, calm
 
 
-def _postgres(at: float, mode: str, *, down: float) -> list[Event]:
+def _plan_postgres_restart(at: float, mode: str, *, down: float) -> list[Event]:
     return [Event(at, "stop_postgres", {"mode": mode}), Event(at + down, "start_postgres")]
 
 
-def _moment_outside(
+def _choose_time_outside(
     calm: tuple[float, float] | None, length: float, dice: random.Random, begin: float = 0.02
 ) -> float:
     while True:
@@ -176,29 +177,33 @@ def _moment_outside(
             return at
 
 
-def _kills(count: int, length: float, calm: tuple[float, float] | None, dice: random.Random) -> list[Event]:
-    """Kills of workers. Most of them are aimed at a process that holds a claim just then, if there is one."""
+def _plan_kills(
+    count: int, length: float, calm: tuple[float, float] | None, dice: random.Random
+) -> list[Event]:
+    """Plan kills of workers. Most are aimed at a process that owns a job at that moment, if there is one."""
     events = []
     for _ in range(count):
         role, of = dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
         options = {"role": role, "of": of, "pick": dice.random(), "aimed": dice.random() < 0.7}
-        events.append(Event(_moment_outside(calm, length, dice), "kill", options))
+        events.append(Event(_choose_time_outside(calm, length, dice), "kill", options))
     return events
 
 
-def _freezes(count: int, length: float, calm: tuple[float, float] | None, dice: random.Random) -> list[Event]:
-    """Workers that sleep through their lease and wake when somebody else has done their work."""
+def _plan_freezes(
+    count: int, length: float, calm: tuple[float, float] | None, dice: random.Random
+) -> list[Event]:
+    """Plan workers that are frozen for longer than their lease, and resumed after another one has done their work."""
     return [
-        Event(_moment_outside(calm, length, dice), "freeze", {"doing": ("asking", "looking")[number % 2]})
+        Event(_choose_time_outside(calm, length, dice), "freeze", {"request": ("action", "read")[number % 2]})
         for number in range(max(2, count // 10))
     ]
 
 
-def _kills_beside(
+def _plan_other_kills(
     count: int, length: float, calm: tuple[float, float] | None, dice: random.Random
 ) -> list[Event]:
-    """Kills of web and beat, beside the counted ones."""
-    wanted = {
+    """Plan kills of web and beat, beside those of workers."""
+    counts = {
         ("child", "web"): max(2, count // 20),
         ("main", "web"): max(1, count // 60),
         ("main", "beat-a"): max(1, count // 60),
@@ -206,23 +211,23 @@ def _kills_beside(
     }
     return [
         Event(
-            _moment_outside(calm, length, dice),
+            _choose_time_outside(calm, length, dice),
             "kill",
             {"role": role, "of": of, "pick": dice.random(), "aimed": False},
         )
-        for (role, of), times in wanted.items()
+        for (role, of), times in counts.items()
         for _ in range(times)
     ]
 
 
-def _behind_the_back(length: float, dice: random.Random) -> list[Event]:
-    """What somebody else does in the cloud, to VMs that nobody clicks on: so the comparison stays exact."""
+def _plan_external_changes(length: float, dice: random.Random) -> list[Event]:
+    """Plan changes without the portal, of servers that no user clicks on, so that the comparison stays exact."""
     events = []
     for number in range(BYSTANDERS):
         for _ in range(2):
-            event = {"bystander": number, "change": "power"}
-            events.append(Event(dice.uniform(0.05, 0.80) * length, "meddle", event))
+            options = {"bystander": number, "change": "power"}
+            events.append(Event(dice.uniform(0.05, 0.80) * length, "change_externally", options))
         if number < 2:
-            event = {"bystander": number, "change": "remove"}
-            events.append(Event(dice.uniform(0.82, 0.95) * length, "meddle", event))
+            options = {"bystander": number, "change": "remove"}
+            events.append(Event(dice.uniform(0.82, 0.95) * length, "change_externally", options))
     return events

@@ -1,55 +1,51 @@
-"""What a storm plays on: a tenant, its people, and VMs that are bound to servers of the simulated cloud."""
+"""The objects of a storm: a tenant, its users, and VMs that are bound to servers of the simulated cloud."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from tests.faults.framework.servers import Servers
+
 from .plan import BYSTANDERS, Plan
-from .servers import Servers
 
 REGION = "RegionOne"
-# Long enough for a kill to meet a server on its way, and short enough for many actions in a few minutes.
+# Long enough for a kill to meet an action in progress, and short enough for many actions in a few minutes.
 ACTION_SECONDS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Vm:
-    """A VM, the server behind it, and Nova's status of that when the storm began."""
+    """A VM, its server, and Nova's status of that when the storm began."""
 
     id: str
     server: str
-    began_as: str
+    initial_status: str
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What was prepared. `cloud` is `tests.simulated.SimulatedCloud`."""
+    """The objects of a storm. `cloud` is `tests.simulated.SimulatedCloud`."""
 
     cloud: Any
     account_id: int
     vms: list[Vm]
-    # VMs that nobody clicks on: what happens to them in the cloud happens behind the portal's back.
+    # VMs that no user clicks on. Their servers are changed without the portal.
     bystanders: list[Vm]
     tokens: list[str]
 
 
 def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> Scene:
-    """Migrate the database and fill it, and the cloud. Sets Django up."""
-    import django
-
-    django.setup()
+    """Fill the database and the cloud."""
     from django.core.management import call_command
 
     from api.models import ApiToken
     from tenants.models import InformationSystem, Membership, Tenant, User
     from tenants.scoping import Role
     from tests.simulated import SimulatedCloud
-    from tests.tables import make_tables
     from vms.models import VirtualMachine
     from vms.sync.adopted_servers import adopt_servers
 
-    make_tables()
     call_command("write_schedules", verbosity=0, stdout=(servers.folder / "schedules.log").open("w"))
     cloud = SimulatedCloud(servers.cloud_url, f"{servers.cloud_url}/identity/v3")
     cloud.clock(action_seconds=ACTION_SECONDS)
@@ -57,21 +53,21 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     tenant = Tenant.objects.create(slug="storm", name="Storm")
     system = InformationSystem.objects.create(tenant=tenant, name="Storm")
     tokens = []
-    for number in range(plan.people):
-        user = User.objects.create_user(f"person-{number}")
+    for number in range(plan.users):
+        user = User.objects.create_user(f"user-{number}")
         Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
         tokens.append(ApiToken.objects.create(user=user, name="storm", expiry=None)[1])
     half = plan.vms // 2
-    began = dict.fromkeys(cloud.seed(half, status="SHUTOFF"), "SHUTOFF")
-    began |= dict.fromkeys(cloud.seed(plan.vms - half), "ACTIVE")
-    beside = cloud.seed(bystanders, name_prefix="bystander") if bystanders else []
+    initial = dict.fromkeys(cloud.seed(half, status="SHUTOFF"), "SHUTOFF")
+    initial |= dict.fromkeys(cloud.seed(plan.vms - half), "ACTIVE")
+    bystander_servers = cloud.seed(bystanders, name_prefix="bystander") if bystanders else []
     adopt_servers(account=account, region=REGION, system_for=lambda n, name: system)
     cloud.call("DELETE", "requests")
     ids = {vm.openstack_id: str(vm.pk) for vm in VirtualMachine.objects.all()}
     return Scene(
         cloud=cloud,
         account_id=account.pk,
-        vms=[Vm(ids[server], server, status) for server, status in began.items()],
-        bystanders=[Vm(ids[server], server, "ACTIVE") for server in beside],
+        vms=[Vm(ids[server], server, status) for server, status in initial.items()],
+        bystanders=[Vm(ids[server], server, "ACTIVE") for server in bystander_servers],
         tokens=tokens,
     )

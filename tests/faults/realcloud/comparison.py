@@ -1,4 +1,4 @@
-"""Rows against the real cloud: what differs, and what is in the cloud and belongs to nobody."""
+"""The comparison of the rows with the real cloud: what differs, and what in the cloud belongs to no row."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from django.conf import settings
 
 from cloudaccounts.connect import open_cloud
 from openstack_client import CloudNotFoundError
-from tests.listings import everything
-from vms.models import VM_STATUS_BY_SERVER_STATUS, VirtualMachine, VMSnapshot
+from tests.listings import read_all_pages
+from vms.models import STATUS_OF_SERVER, VirtualMachine, VMSnapshot
 from volumepool.models import GONE, Volume
 
 from .fleet import Fleet
 
 
-def differences(fleet: Fleet) -> list[str]:
-    """Where a row says something else than the cloud, one line each."""
+def find_differences(fleet: Fleet) -> list[str]:
+    """Return a sentence for each row that differs from the cloud."""
     account = fleet.account
     found = []
     for region in _regions(fleet):
@@ -22,16 +22,16 @@ def differences(fleet: Fleet) -> list[str]:
         servers = {server.id: server for server in cloud.compute.list_servers()}
         for vm in VirtualMachine.objects.filter(account=account, region=region):
             server = servers.get(vm.openstack_id or "")
-            said = VM_STATUS_BY_SERVER_STATUS.get(server.status) if server else None
+            server_status = STATUS_OF_SERVER.get(server.status) if server else None
             if server is None and vm.status not in {"removed", "error"}:
                 found.append(
                     f"VM {vm.name} ({vm.pk}) is '{vm.status}', and there is no server {vm.openstack_id}"
                 )
-            elif server is not None and said != vm.status:
+            elif server is not None and server_status != vm.status:
                 found.append(
                     f"VM {vm.name} is '{vm.status}', its server {server.id} {server.status} {server.task_state}"
                 )
-        volumes = {volume.id: volume for volume in everything(cloud.block_storage.volume_pages())}
+        volumes = {volume.id: volume for volume in read_all_pages(cloud.block_storage.volume_pages())}
         for row in Volume.objects.filter(account=account, region=region).select_related("vm"):
             volume = volumes.get(row.volume_id or "")
             if volume is None:
@@ -44,10 +44,10 @@ def differences(fleet: Fleet) -> list[str]:
                 found.append(
                     f"volume {row.name} is '{row.status}' on {row_server}, Cinder's {volume.id} '{volume.status}' on {server_id}"
                 )
-            by_nova = [one for one, server in servers.items() if volume.id in server.volume_ids]
-            if by_nova != ([server_id] if server_id else []) and not row.has_conflicting_servers:
+            nova_server_ids = [key for key, server in servers.items() if volume.id in server.volume_ids]
+            if nova_server_ids != ([server_id] if server_id else []) and not row.views_differ:
                 found.append(
-                    f"volume {row.name} is on {by_nova} by Nova, on {server_id} by Cinder: nobody says so"
+                    f"volume {row.name} is on {nova_server_ids} by Nova, on {server_id} by Cinder: the row hides that"
                 )
         for snapshot in VMSnapshot.objects.filter(account=account, region=region):
             try:
@@ -59,8 +59,8 @@ def differences(fleet: Fleet) -> list[str]:
     return found
 
 
-def left_over(fleet: Fleet) -> list[str]:
-    """What carries our marks in the cloud and belongs to no row, one line each; not what was there before the campaign."""
+def find_leftovers(fleet: Fleet) -> list[str]:
+    """Return a line for each object that carries the portal's marks, belongs to no row and is newer than the campaign."""
     found: list[str] = []
     for region in _regions(fleet):
         cloud = open_cloud(fleet.account, region)

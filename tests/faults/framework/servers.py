@@ -1,4 +1,4 @@
-"""The servers of a storm: PostgreSQL, Valkey and the simulated cloud, on free ports, in one temporary folder.
+"""The servers of a campaign: PostgreSQL, Valkey and the simulated cloud, on free ports, in one temporary folder.
 
 Each can be broken and brought back at the same address, because that is what its clients have to survive.
 Django reads its settings when it is set up, so `Servers` must come before anything of Django is imported.
@@ -28,9 +28,9 @@ from devserver.valkey import Valkey
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-# Everything that repeats is made to repeat often, so that much of it happens in a few minutes.
-# The attempt cap stays at its default: claims are counted from the last record, so ten kills in a row would have to
-# meet the same step of one job. That no job became stuck is one of the checks.
+# Intervals are short, so that leases run out and sweeps run often within a few minutes.
+# The attempt cap stays at its default: attempts are counted from the last record, so ten kills in a row would have to
+# meet the same step of one job. That no job became stuck is one of the invariants.
 SETTINGS = {
     "PORTAL_ENV": "development",
     "DJANGO_SETTINGS_MODULE": "portal.settings",
@@ -45,17 +45,17 @@ SETTINGS = {
     "WEB_THREADS": "8",
     "OS_CLOUD": "",
     "PYTHONUNBUFFERED": "1",
-    # Everything is on this machine; a proxy that the environment names would be asked in vain.
+    # Everything is on this machine; a proxy that the environment names cannot reach it.
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
 }
 
 
 class Servers:
-    """The three servers. Call everything from the main thread: a process started by another would end with that."""
+    """The three servers. Call the methods from the main thread: a process that another thread starts ends with that thread."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="portal-storm-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="portal-faults-"))
         # Started by root, PostgreSQL runs as `nobody` and has to get through.
         self.folder.chmod(0o711)
         self.postgres = Postgres(
@@ -79,7 +79,7 @@ class Servers:
 
     @property
     def cloud_url(self) -> str:
-        """Where the simulated cloud answers."""
+        """Return the address of the simulated cloud."""
         return f"http://127.0.0.1:{self.simulator_port}"
 
     def start(self, seed: int) -> None:
@@ -110,24 +110,24 @@ class Servers:
             time.sleep(0.05)
 
     def read_last_lines(self) -> str:
-        """The ends of all logs."""
+        """Return the ends of all logs."""
         return "\n".join(
             f"--- {log.name}\n{launch.read_last_lines(log, 8)}" for log in sorted(self.folder.glob("*.log"))
         )
 
     def start_valkey(self) -> None:
-        """Start Valkey, empty. Nothing when it runs."""
+        """Start Valkey without any data, unless it runs."""
         if "valkey" not in self.running:
             self.running["valkey"] = self.valkey.start()
 
-    def stop_valkey(self, *, politely: bool) -> None:
-        """Take Valkey away with everything that is in it."""
+    def stop_valkey(self, *, gracefully: bool) -> None:
+        """Stop Valkey, which loses all of its data."""
         if process := self.running.pop("valkey", None):
-            process.send_signal(signal.SIGTERM if politely else signal.SIGKILL)
+            process.send_signal(signal.SIGTERM if gracefully else signal.SIGKILL)
             process.wait(20)
 
     def flush_valkey(self) -> None:
-        """Make Valkey forget everything. Nothing when it is away: it will come back empty."""
+        """Flush Valkey, unless it is stopped: it starts without any data."""
         try:
             with redis.Redis(
                 port=self.valkey.port, password=self.valkey.password, socket_timeout=5
@@ -137,7 +137,7 @@ class Servers:
             return
 
     def start_postgres(self) -> None:
-        """Start PostgreSQL on its data. Nothing when it runs."""
+        """Start PostgreSQL on its data, unless it runs."""
         if "postgres" in self.running:
             return
         if (self.postgres.data / "postmaster.pid").exists():
@@ -150,31 +150,31 @@ class Servers:
             process.send_signal(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
             process.wait(60)
 
-    def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        """Rows of a query, past Django and its settings. Raises `psycopg2.Error` when the server is away."""
+    def query(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Return the rows of a statement, on a connection beside Django's. Raises `psycopg2.Error` while the server is down."""
         try:
             if self._connection is None:
                 self._connection = psycopg2.connect(self.postgres.url, connect_timeout=2)
                 self._connection.autocommit = True
             with self._connection.cursor() as cursor:
-                cursor.execute(query, values)
+                cursor.execute(statement, values)
                 return list(cursor.fetchall())
         except psycopg2.Error:
-            self._connection = None  # The next question finds out whether the server is back.
+            self._connection = None  # The next call connects again.
             raise
 
     def stop(self) -> None:
-        """End the servers at once: their data is thrown away."""
-        for name, politely in (
+        """End the servers without a checkpoint: their data is thrown away."""
+        for name, stop_signal in (
             ("simulator", signal.SIGTERM),
             ("valkey", signal.SIGTERM),
             ("postgres", signal.SIGQUIT),
         ):
             if process := self.running.pop(name, None):
-                launch.end(process, stop_signal=politely, seconds=10)
+                launch.end(process, stop_signal=stop_signal, seconds=10)
 
     def remove_folder(self, *, keep_logs: bool) -> None:
-        """Remove the folder, or all of it but the logs."""
+        """Remove the folder, or everything in it except for the logs."""
         if not keep_logs:
             shutil.rmtree(self.folder, ignore_errors=True)
             return

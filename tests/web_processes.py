@@ -21,40 +21,40 @@ from django.conf import settings
 from devserver import launch
 from tests.servers import free_port
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIG = REPOSITORY / "portal" / "gunicorn_config.py"
 _numbers = itertools.count(1)
 
 
 @dataclass
-class Web:
-    """A running web process and where it answers."""
+class WebProcess:
+    """A running web process and its address."""
 
     url: str
     process: subprocess.Popen[bytes]
 
 
-def database_of_this_test() -> str:
-    """The address of the database that this test writes to; pytest-django gave it a name of its own."""
+def get_test_database_url() -> str:
+    """Return the address of the database of this test process, to which pytest-django gives a name of its own."""
     address = urlsplit(os.environ["DATABASE_URL"])
     return address._replace(path=f"/{settings.DATABASES['default']['NAME']}").geturl()
 
 
 @contextmanager
-def web_process(
+def start_web_process(
     folder: Path,
     *,
     module: str = "portal.wsgi",
     workers: int = 1,
     threads: int = 8,
-    beside: dict[str, str] | None = None,
-) -> Iterator[Web]:
-    """Serve a WSGI module while the block runs; `beside` are more environment variables for it.
+    environment: dict[str, str] | None = None,
+) -> Iterator[WebProcess]:
+    """Serve a WSGI module while the block runs; `environment` holds additional variables.
 
-    It answers when the block begins. Whatever it is asked must have been committed.
+    The process answers when the block begins. It sees only what the test has committed.
     """
     log = folder / f"web-{next(_numbers)}.log"
-    for _ in range(3):  # Another program may take the free port between the question and the start.
+    for _ in range(3):  # Another program may take the free port before this one starts.
         address = f"127.0.0.1:{free_port()}"
         program = [sys.executable, "-m", "gunicorn", module, "-b", address, "-c", str(CONFIG)]
         program += ["--workers", str(workers), "--threads", str(threads)]
@@ -62,7 +62,7 @@ def web_process(
             program,
             log=log,
             folder=REPOSITORY,
-            environment={**os.environ, "DATABASE_URL": database_of_this_test(), **(beside or {})},
+            environment={**os.environ, "DATABASE_URL": get_test_database_url(), **(environment or {})},
             when_parent_dies=signal.SIGKILL,
         )
         if _answers(process, f"http://{address}/health/live"):
@@ -71,7 +71,7 @@ def web_process(
     else:
         pytest.fail(f"The web process did not start:\n{launch.read_last_lines(log, 40)}")
     try:
-        yield Web(f"http://{address}", process)
+        yield WebProcess(f"http://{address}", process)
     finally:
         launch.end(process, stop_signal=signal.SIGQUIT, seconds=2)
 

@@ -1,132 +1,122 @@
-"""What must be true once everything has settled. Each check counts what it looked at and names what is wrong."""
+"""The invariants of a storm once everything has settled."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .effects import ACTION_OF, accepted_acts, settle_account
-from .injections import Injections
+from tests.faults.framework.report import Invariant
+
+from .effects import ACTION_OF, compare_vm, read_accepted_actions
 from .load import Load
 from .scene import Scene
-from .servers import Servers
 
-LOG_OF_SIMULATOR_HOLDS = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One invariant: how many things it was held against, and a sentence for each that breaks it."""
-
-    invariant: str
-    looked_at: int
-    wrong: list[str] = field(default_factory=list)
+# The simulator keeps this many requests in its log.
+SIMULATOR_LOG_SIZE = 200_000
 
 
 @dataclass
 class Evidence:
-    """Database and cloud as they are at the end, read once. Needs Django."""
+    """Database and cloud at the end, each read once. Needs Django."""
 
-    servers: Servers
     scene: Scene
     load: Load
-    injections: Injections
 
     @cached_property
     def jobs(self) -> list[Any]:
-        """Every job."""
+        """Return every job."""
         from tasks.models import Job
 
         return list(Job.objects.order_by("created_at"))
 
     @cached_property
     def vm_jobs(self) -> list[Any]:
-        """The jobs about VMs: what the clicks made."""
+        """Return the jobs of VMs: those that clicks have made."""
         return [job for job in self.jobs if job.kind in ACTION_OF]
 
     @cached_property
-    def rows(self) -> dict[str, Any]:
-        """The portal's VMs by server."""
+    def vms_by_server(self) -> dict[str, Any]:
+        """Return the portal's VMs by the id of their server."""
         from vms.models import VirtualMachine
 
         return {vm.openstack_id: vm for vm in VirtualMachine.objects.all()}
 
     @cached_property
     def cloud_status(self) -> dict[str, str]:
-        """Nova's word for each server that is there, with its task state if it is under way."""
+        """Return Nova's status of each server, followed by its task state if it has one."""
         servers = self.scene.cloud.call("GET", "objects")["servers"]
         return {
             server["id"]: f"{server['status']} {server['task_state'] or ''}".strip() for server in servers
         }
 
     @cached_property
-    def entries(self) -> list[Any]:
-        """The operation log, without what the syncs wrote."""
+    def log_entries(self) -> list[Any]:
+        """Return the operation log without the entries of syncs."""
         from vms.models import VMOperationLog
 
         return list(VMOperationLog.objects.exclude(operation="sync"))
 
 
-def nothing_is_left(evidence: Evidence) -> Iterable[Verdict]:
-    """Rows that only something under way has."""
+def check_open_work(evidence: Evidence) -> Iterable[Invariant]:
+    """Check that no row is left that only work in progress has."""
     from django.db import connection
 
     from tasks.models import ENDED, AsyncTask, EntityLock, JobStatus, PollScope, Step, StepStatus
     from vms.models import SyncRun, SyncState
 
     unended = [job for job in evidence.jobs if job.status not in ENDED]
-    yield Verdict(
+    yield Invariant(
         "every job has ended, none is stuck",
-        len(evidence.jobs),
         [f"job {job.pk} {job.kind} is {job.status}: {job.outcome_message[:300]}" for job in unended],
+        len(evidence.jobs),
     )
     errored = [job for job in evidence.jobs if job.status == JobStatus.ERRORED]
-    yield Verdict(
+    yield Invariant(
         "no job met a bug of the portal",
-        len(evidence.jobs),
         [f"job {job.pk} {job.kind} is errored: {job.traceback[-600:]}" for job in errored],
+        len(evidence.jobs),
     )
-    # The cloud of a storm is away, slow and wrong, but it never says no: whatever it refuses it would do a moment
-    # later. So nothing may fail but what somebody cancelled.
+    # The cloud of a storm is unavailable, slow and wrong, but it never rejects an action for good: what it refuses now it
+    # accepts later. So only cancelled jobs may end without success.
     failed = [job for job in evidence.vm_jobs if job.status == JobStatus.FAILED]
-    yield Verdict(
-        "no job failed: the cloud never said no",
-        len(evidence.vm_jobs),
+    yield Invariant(
+        "no job failed: the cloud rejects nothing for good",
         [f"job {job.pk} {job.kind}: {job.outcome_code}: {job.outcome_message[:300]}" for job in failed],
+        len(evidence.vm_jobs),
     )
     open_steps = {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING, StepStatus.UNDOING}
     steps = Step.objects.filter(job__status__in=ENDED)
-    yield Verdict(
+    yield Invariant(
         "no step of an ended job is open",
-        steps.count(),
         [
             f"step {step.name} of job {step.job_id} is {step.status}"
             for step in steps.filter(status__in=open_steps)
         ],
+        steps.count(),
     )
     locks = list(EntityLock.objects.all())
-    yield Verdict(
-        "no lock is held", len(evidence.rows), [f"{lock.key} by job {lock.job_id}" for lock in locks]
+    yield Invariant(
+        "no lock is held", [f"{lock.key} by job {lock.job_id}" for lock in locks], len(evidence.vms_by_server)
     )
     still_open = AsyncTask.objects.filter(verdict=AsyncTask.Verdict.OPEN)
-    yield Verdict(
+    yield Invariant(
         "no async task is open",
-        AsyncTask.objects.count(),
         [f"{task} of job {task.job_id}" for task in still_open],
+        AsyncTask.objects.count(),
     )
     scopes = list(PollScope.objects.all())
-    yield Verdict(
-        "no poll scope is held", len(scopes), [f"{scope} by {scope.owner}" for scope in scopes if scope.owner]
+    yield Invariant(
+        "no poll scope is held", [f"{scope} by {scope.owner}" for scope in scopes if scope.owner], len(scopes)
     )
     states = list(SyncState.objects.all())
     running = SyncRun.objects.filter(state=SyncRun.State.RUNNING)
-    yield Verdict(
+    yield Invariant(
         "no sync is under way",
-        SyncRun.objects.count(),
         [*(f"{state} by {state.owner}" for state in states if state.owner), *map(str, running)],
+        SyncRun.objects.count(),
     )
     with connection.cursor() as cursor:
         cursor.execute(
@@ -135,11 +125,11 @@ def nothing_is_left(evidence: Evidence) -> Iterable[Verdict]:
         )
         sessions = cursor.fetchall()
     forgotten = [row for row in sessions if str(row[0]).startswith("idle in transaction")]
-    yield Verdict("no transaction is left open", len(sessions), [str(row) for row in forgotten])
+    yield Invariant("no transaction is left open", [str(row) for row in forgotten], len(sessions))
 
 
-def clicks_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
-    """Every accepted click has its job, and every job its click."""
+def check_clicks(evidence: Evidence) -> Iterable[Invariant]:
+    """Check that every accepted click has its job, and every job its click."""
     by_id = {str(job.pk): job for job in evidence.jobs}
     clicks = {click.name: click for click in evidence.load.clicks}
     accepted = [click for click in clicks.values() if click.status == 202]
@@ -154,7 +144,7 @@ def clicks_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
             wrong.append(
                 f"click {click.name} ({click.action} of {click.vm}) got job {job.pk}, which is another"
             )
-    yield Verdict("every accepted click has its job", len(accepted), wrong)
+    yield Invariant("every accepted click has its job", wrong, len(accepted))
 
     # A job's request id is the name of the try that made it: "storm-<click>.<try>".
     made_by = defaultdict(list)
@@ -165,9 +155,9 @@ def clicks_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
             made_by[name].append(job)
         else:
             unexplained.append(
-                f"job {job.pk} {job.kind} was made by request {job.request_id!r}, which nobody sent"
+                f"job {job.pk} {job.kind} was made by request {job.request_id!r}, which no user sent"
             )
-    yield Verdict("every job was made by a click", len(evidence.vm_jobs), unexplained)
+    yield Invariant("every job was made by a click", unexplained, len(evidence.vm_jobs))
 
     twice = [f"click {name} made {len(jobs)} jobs" for name, jobs in made_by.items() if len(jobs) > 1]
     lost = [
@@ -180,8 +170,8 @@ def clicks_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
         for name, jobs in made_by.items()
         if (click := clicks[name]).status and str(jobs[0].pk) not in click.jobs
     ]
-    yield Verdict(
-        "a click makes at most one job, and is told which", len(clicks), [*twice, *lost, *told_wrong]
+    yield Invariant(
+        "a click makes at most one job, and is told which", [*twice, *lost, *told_wrong], len(clicks)
     )
 
     keyed = [click for click in clicks.values() if click.key]
@@ -196,50 +186,51 @@ def clicks_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
     wrong += [
         f"key {click.key} was never answered, in {click.tries} tries" for click in keyed if not click.status
     ]
-    yield Verdict("one key, one job, one answer", len(keyed), wrong)
+    yield Invariant("one key, one job, one answer", wrong, len(keyed))
 
-    cancelled = {cancelling.job for cancelling in evidence.load.cancellings}
+    cancelled = {cancellation.job for cancellation in evidence.load.cancellations}
     wrong = [
-        f"job {job.pk} is cancelled, and nobody asked for that"
+        f"job {job.pk} is cancelled without a request"
         for job in evidence.vm_jobs
         if job.status == "cancelled" and str(job.pk) not in cancelled
     ]
-    yield Verdict("only what somebody cancelled is cancelled", len(cancelled), wrong)
+    yield Invariant("only jobs that a user cancelled are cancelled", wrong, len(cancelled))
 
 
-def cloud_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
-    """No effect twice, none lost, none that nobody asked for."""
+def check_cloud_actions(evidence: Evidence) -> Iterable[Invariant]:
+    """Check that no action was carried out twice, none is lost, and each belongs to a job."""
     log = evidence.scene.cloud.call("GET", "requests")["requests"]
-    if len(log) >= LOG_OF_SIMULATOR_HOLDS:
+    if len(log) >= SIMULATOR_LOG_SIZE:
         raise RuntimeError(
-            "The simulator's log is full: the actions cannot be counted. Choose a shorter storm."
+            "The simulator's log is full, so the actions cannot be counted. Choose a shorter storm."
         )
-    acts = accepted_acts(log)
+    actions = read_accepted_actions(log)
     jobs_of = defaultdict(list)
     for job in evidence.vm_jobs:
         jobs_of[job.entity_id].append(job)
-    everybody = [*evidence.scene.vms, *evidence.scene.bystanders]
-    accounts = [settle_account(vm, jobs_of[vm.id], acts.get(vm.server, [])) for vm in everybody]
-    yield Verdict(
-        "the cloud did what the jobs explain, once",
-        sum(account.acts for account in accounts),
-        [problem for account in accounts for problem in account.wrong],
+    all_vms = [*evidence.scene.vms, *evidence.scene.bystanders]
+    comparisons = [compare_vm(vm, jobs_of[vm.id], actions.get(vm.server, [])) for vm in all_vms]
+    yield Invariant(
+        "the cloud did once what the jobs explain",
+        [problem for comparison in comparisons for problem in comparison.problems],
+        sum(comparison.actions for comparison in comparisons),
     )
     clicked = {vm.server for vm in evidence.scene.vms}
     wrong = [
-        f"server {account.vm.server} is {evidence.cloud_status.get(account.vm.server)}, its actions lead to {account.status}"
-        for account in accounts
-        if account.vm.server in clicked and evidence.cloud_status.get(account.vm.server) != account.status
+        f"server {comparison.vm.server} is {evidence.cloud_status.get(comparison.vm.server)}, its actions lead to {comparison.status}"
+        for comparison in comparisons
+        if comparison.vm.server in clicked
+        and evidence.cloud_status.get(comparison.vm.server) != comparison.status
     ]
-    yield Verdict("each server is as its actions left it", len(clicked), wrong)
+    yield Invariant("each server is as its actions left it", wrong, len(clicked))
 
 
-def rows_and_cloud(evidence: Evidence) -> Iterable[Verdict]:
-    """The portal's picture is the cloud."""
+def check_vm_statuses(evidence: Evidence) -> Iterable[Invariant]:
+    """Check that the rows of VMs agree with the cloud."""
     from vms.models import VM_STATUS_BY_SERVER_STATUS, VMOperationLog, VMStatus
 
     wrong = []
-    for server, vm in evidence.rows.items():
+    for server, vm in evidence.vms_by_server.items():
         there = evidence.cloud_status.get(server)
         if there is None:
             # A listing of changes has shown it as deleted, or two full ones have not shown it at all.
@@ -250,24 +241,24 @@ def rows_and_cloud(evidence: Evidence) -> Iterable[Verdict]:
                 wrong.append(f"VM {vm.pk} is {vm.status}, and its server is gone")
         elif VM_STATUS_BY_SERVER_STATUS.get(there) != vm.status or vm.missing_count:
             wrong.append(f"VM {vm.pk} is {vm.status} (missing {vm.missing_count} times), its server {there}")
-    yield Verdict("every VM is as its server", len(evidence.rows), wrong)
+    yield Invariant("every VM is as its server", wrong, len(evidence.vms_by_server))
 
-    # Only jobs change the servers that are clicked on, and a job writes what it saw before it lets go of the VM.
-    # So whatever a sync has to put right there was wrong, if only for a moment.
+    # Only jobs change the servers that are clicked on, and a job writes the status before it releases the VM.
+    # So a status that a sync had to correct was wrong, if only for a moment.
     corrected = VMOperationLog.objects.filter(
         operation="sync", vm_id__in=[vm.id for vm in evidence.scene.vms]
     )
-    yield Verdict(
-        "no sync had to put a job's VM right",
-        len(evidence.scene.vms),
+    yield Invariant(
+        "no sync had to correct the status of a clicked VM",
         [f"VM {entry.vm_id} at {entry.at:%H:%M:%S.%f}: {entry.detail}" for entry in corrected],
+        len(evidence.scene.vms),
     )
 
 
-def log_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
-    """The operation log has each job once, with how it ended."""
+def check_operation_log(evidence: Evidence) -> Iterable[Invariant]:
+    """Check that the operation log has one entry for each job, with its outcome."""
     entries_of = defaultdict(list)
-    for entry in evidence.entries:
+    for entry in evidence.log_entries:
         entries_of[entry.job_id].append(entry)
     wrong = []
     for job in evidence.vm_jobs:
@@ -280,26 +271,15 @@ def log_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
                 f"job {job.pk} {job.kind} {job.status} is logged as {entries[0]} {entries[0].success}"
             )
     wrong += [f"an entry names job {job_id}, which is not there" for job_id in entries_of]
-    yield Verdict("the operation log has each job once, and right", len(evidence.vm_jobs), wrong)
+    yield Invariant("the operation log has each job once, and right", wrong, len(evidence.vm_jobs))
 
 
-CHECKS: list[Callable[[Evidence], Iterable[Verdict]]] = [
-    nothing_is_left,
-    clicks_and_jobs,
-    cloud_and_jobs,
-    rows_and_cloud,
-    log_and_jobs,
-]
-
-
-def check_everything(evidence: Evidence) -> list[Verdict]:
-    """All verdicts, in order."""
-    return [verdict for check in CHECKS for verdict in check(evidence)]
-
-
-def outcomes(evidence: Evidence) -> dict[str, dict[str, int]]:
-    """Jobs by kind and how they ended."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for job in evidence.vm_jobs:
-        found[job.kind][str(job.status)] += 1
-    return {kind: dict(counts) for kind, counts in sorted(found.items())}
+def check(evidence: Evidence) -> list[Invariant]:
+    """Return every invariant, with its violations."""
+    return [
+        *check_open_work(evidence),
+        *check_clicks(evidence),
+        *check_cloud_actions(evidence),
+        *check_vm_statuses(evidence),
+        *check_operation_log(evidence),
+    ]
