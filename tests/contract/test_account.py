@@ -130,7 +130,11 @@ def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, mak
         failed = wait_server_status(cloud, made[1].id, "ERROR")
         assert failed.addresses == ()
         assert f"No fixed IP addresses available for network: {small.id}" in failed.fault
-        for refused in (cloud.compute.stop_server, cloud.compute.create_console_url, cloud.compute.shelve_server):
+        for refused in (
+            cloud.compute.stop_server,
+            cloud.compute.create_console_url,
+            cloud.compute.shelve_server,
+        ):
             with pytest.raises(CloudConflictError):
                 refused(failed.id)
     finally:

@@ -149,7 +149,9 @@ def test_with_the_key_who_comes_second_joins_and_a_moments_absence_is_a_rumour(s
 
 def listings_begun(odd):
     """Return the requests for first pages. A page with a marker belongs to the listing before."""
-    return [target for target in odd.requested_targets if "/volumes/detail" in target and "marker=" not in target]
+    return [
+        target for target in odd.requested_targets if "/volumes/detail" in target and "marker=" not in target
+    ]
 
 
 def test_of_many_who_ask_and_many_who_take_the_same_log_one_lists(simulator, known, odd):
