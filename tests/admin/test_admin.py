@@ -13,6 +13,7 @@ from django.urls import reverse
 from tasks.models import AsyncTask, EntityLock, Job
 from tenants.models import Tenant, User
 from tests.factories import MembershipFactory, UserFactory
+from tests.stories import select_evenly
 from vms.models import SyncRun, VirtualMachine, VMOperationLog
 
 from .rows import MAKE, a_job, a_line, a_lock, a_step, a_watch
@@ -63,7 +64,7 @@ def test_the_list_opens_and_is_searched(administrator, model):
     listed = administrator.get(url(model, "changelist"))
     assert listed.status_code == 200
     assert row in listed.context["cl"].result_list
-    for text in ("vm", "%00", "a' OR 1=1", str(row.pk), "租户"):
+    for text in select_evenly(["%00", "vm", "a' OR 1=1", "租户", str(row.pk)], 2):
         assert administrator.get(url(model, "changelist"), {"q": text}).status_code == 200
 
 

@@ -26,6 +26,7 @@ from devserver import launch
 from devserver.postgres import PROGRAMS
 from tests.installation.machine import REPOSITORY, Machine
 from tests.servers import free_port
+from tests.stories import select_evenly
 
 AS_ROOT = os.geteuid() == 0
 
@@ -76,16 +77,16 @@ def used_machine(machine: Machine, used_data: Path) -> Machine:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_everything_and_the_next_start_keeps_the_data(machine, number):
-    supervisor = machine.up()
-    machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
-    running = machine.everything()
+def test_a_signal_ends_everything_and_the_next_start_keeps_the_data(used_machine, number):
+    supervisor = used_machine.up()
+    used_machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
+    running = used_machine.everything()
 
     stop(supervisor, number)
 
     assert_gone(running, seconds=0.5)
-    machine.up()
-    assert machine.sql("SELECT answer FROM kept") == [(42,)]
+    used_machine.up()
+    assert used_machine.sql("SELECT answer FROM kept") == [(42,)]
 
 
 def test_after_kill_9_of_everything_it_starts_and_keeps_the_data(used_machine):
@@ -425,7 +426,7 @@ def test_it_runs_as_an_ordinary_user(folder):
         machine.clean_up()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", select_evenly([signal.SIGINT, signal.SIGTERM, signal.SIGKILL], 2))
 def test_a_test_run_that_is_interrupted_leaves_no_server(tmp_path, number):
     (tmp_path / "test_sleep.py").write_text(
         "import os, time\n"
