@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 SAID = "This answer was asked for from the control API."
 # How many faults or places of a story are tried by default.
-MOST = 4
+MOST = 3
 FAULTS = {
     "400": {"kind": "status", "status": 400},
     "403": {"kind": "status", "status": 403},

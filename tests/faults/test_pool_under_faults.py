@@ -21,7 +21,7 @@ from .pool.stories import STORIES
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 # Of the stories of one test, by default.
-MOST = 4
+MOST = 3
 FAULTS = {
     "400": {"kind": "status", "status": 400},
     "403": {"kind": "status", "status": 403},

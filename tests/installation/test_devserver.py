@@ -76,7 +76,7 @@ def used_machine(machine: Machine, used_data: Path) -> Machine:
     return machine
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", select_evenly([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], 2))
 def test_a_signal_ends_everything_and_the_next_start_keeps_the_data(used_machine, number):
     supervisor = used_machine.up()
     used_machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -188,7 +188,7 @@ def test_a_part_that_dies_at_the_start_stops_everything_and_shows_its_last_words
     assert not (used_machine.data / "run.json").exists()
 
 
-@pytest.mark.parametrize("part", ["valkey", "postgres", "sleeper"])
+@pytest.mark.parametrize("part", select_evenly(["valkey", "postgres", "sleeper"], 2))
 def test_a_part_that_dies_later_is_started_again(used_machine, part):
     supervisor = used_machine.up(TEST_PARTS="sleeper=exec sleep 1000")
     used_machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -314,6 +314,7 @@ def test_secrets_are_made_once_and_kept_private(machine):
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="there are other users to become for root alone")
+@pytest.mark.story  # Every run by root starts its own PostgreSQL in this way.
 def test_roots_postgres_runs_as_nobody(used_machine):
     used_machine.up()
 
@@ -321,6 +322,7 @@ def test_roots_postgres_runs_as_nobody(used_machine):
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="root alone enters folders that nobody may")
+@pytest.mark.story
 def test_in_a_private_folder_roots_postgres_runs_in_a_user_namespace(folder):
     folder.chmod(0o700)
     if subprocess.run(["unshare", "--user", "true"], check=False).returncode != 0:

@@ -18,6 +18,7 @@ from tasks.models import Job, JobLogLine
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.faults.conftest import web
+from tests.web_processes import start_web_process
 from tests.working import work
 
 from . import external_system
@@ -26,6 +27,13 @@ from .external_system import BuildHouseCommand, BuildVillageCommand
 pytestmark = pytest.mark.django_db(transaction=True)
 
 __all__ = ["web"]
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory, django_db_setup):
+    """One web process for the tests that need no settings of their own: a start takes longer than such a test."""
+    with start_web_process(tmp_path_factory.mktemp("web")) as web:
+        yield web
 
 
 @pytest.fixture
@@ -73,8 +81,8 @@ def follow(portal, job, headers, **options):
     return answer
 
 
-def test_a_job_is_followed_from_its_beginning_to_its_end(web, job, token):
-    stream = events(follow(web(), job, token))
+def test_a_job_is_followed_from_its_beginning_to_its_end(portal, job, token):
+    stream = events(follow(portal, job, token))
     first = next(stream)
     assert (first[0], first[1]["status"]) == ("job", "queued")
 
@@ -86,8 +94,7 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(web, job, token):
     assert rest[-2][1]["progress"] == 100
 
 
-def test_lines_come_with_their_ids_and_a_reader_who_comes_back_goes_on_after_the_last(web, job, token):
-    portal = web()
+def test_lines_come_with_their_ids_and_a_reader_who_comes_back_goes_on_after_the_last(portal, job, token):
     for number in range(150):
         JobLogLine.objects.create(job=job, message=f"line {number}")
     engine.advance(job.pk)
@@ -100,11 +107,11 @@ def test_lines_come_with_their_ids_and_a_reader_who_comes_back_goes_on_after_the
     assert next(again)[1]["message"] == "line 141"
 
 
-def test_an_ended_job_is_told_and_closed_at_once(web, job, token):
+def test_an_ended_job_is_told_and_closed_at_once(portal, job, token):
     work()
     began = time.monotonic()
 
-    names = [name for name, _data, _id in events(follow(web(), job, token))]
+    names = [name for name, _data, _id in events(follow(portal, job, token))]
 
     assert names == ["job", "end"]
     assert time.monotonic() - began < 10
@@ -164,8 +171,8 @@ def test_a_reader_who_does_not_read_is_cut_off(web, job, token):
     idle.close()
 
 
-def test_plain_polling_stays_beside_it(web, job, token):
-    answer = requests.get(f"{web().url}/api/v1/jobs/{job.pk}/", headers=token, timeout=10)
+def test_plain_polling_stays_beside_it(portal, job, token):
+    answer = requests.get(f"{portal.url}/api/v1/jobs/{job.pk}/", headers=token, timeout=10)
 
     assert answer.json()["status"] == "queued"
 
