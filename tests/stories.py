@@ -26,4 +26,4 @@ def select_evenly(stories: Iterable[Story], most: int) -> list[Story]:
     stories = list(stories)
     if ALL or len(stories) <= most:
         return stories
-    return [stories[number * (len(stories) - 1) // (most - 1)] for number in range(most)]
+    return [stories[number * (len(stories) - 1) // max(most - 1, 1)] for number in range(most)]

@@ -58,6 +58,7 @@ def test_many_clicks_on_one_vm_are_one_job_and_one_start(cloud, vms_of, web, aut
     assert vm.status == VMStatus.RUNNING
 
 
+@pytest.mark.story
 def test_clicks_while_a_worker_runs_start_the_vm_once(cloud, vms_of, web, authorization, celery_worker):
     """Clicks after the end of the job find the VM running, and change nothing."""
     (vm,) = vms_of(1, status="SHUTOFF")

@@ -227,6 +227,9 @@ def test_detached_it_runs_on_until_down(used_machine):
     assert (answer.returncode, answer.stderr) == (0, "")
     assert f"http://127.0.0.1:{used_machine.ports['PORTAL_PORT']}/" in answer.stdout
     running = used_machine.everything()
+    listening = listening_ports()
+    for name in ("SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT"):
+        assert listening[used_machine.ports[name]] == {"0100007F"}, "everything listens on this machine alone"
     status = used_machine.call("status").stdout
     for part in ("supervisor", "postgres", "valkey", "simulator"):
         assert str(used_machine.pid(part)) in status
@@ -260,14 +263,13 @@ def test_a_detached_start_that_fails_says_why(used_machine):
     assert "there is no table" in answer.stderr
 
 
-def test_reset_forgets_the_data_and_nothing_else(machine):
-    stop(machine.up())
-    mine = machine.data / "letters.txt"
+def test_reset_forgets_the_data_and_nothing_else(used_machine):
+    mine = used_machine.data / "letters.txt"
     mine.write_text("mine")
 
-    assert machine.call("reset").returncode == 0
+    assert used_machine.call("reset").returncode == 0
 
-    assert list(machine.data.iterdir()) == [mine]
+    assert list(used_machine.data.iterdir()) == [mine]
 
 
 def test_what_is_set_already_is_not_started(machine):
@@ -283,8 +285,8 @@ def test_without_the_simulator(used_machine):
     assert "simulator" not in json.loads((used_machine.data / "run.json").read_text())
 
 
-def test_everything_listens_on_this_machine_alone(used_machine):
-    used_machine.up()
+def listening_ports():
+    """Return the addresses on which each port of this machine is listened to, as the kernel writes them."""
     listening = {}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -293,12 +295,11 @@ def test_everything_listens_on_this_machine_alone(used_machine):
                 host, _, port = address.rpartition(":")
                 listening.setdefault(int(port, 16), set()).add(host)
 
-    for name in ("SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT"):
-        assert listening[used_machine.ports[name]] == {"0100007F"}
+    return listening
 
 
-def test_secrets_are_made_once_and_kept_private(machine):
-    stop(machine.up())
+def test_secrets_are_made_once_and_kept_private(used_machine):
+    machine = used_machine
     secrets = machine.data / "secrets.env"
     first = secrets.read_text()
     assert "DEMO_PASSWORD=demo\n" in first

@@ -272,7 +272,7 @@ def told(scenario, driver: Driver, armed: Armed | None = None):
 
 
 # At each point of a scenario, spread evenly over how often it is passed.
-MOST_DEATHS = 2
+MOST_DEATHS = 1
 DIES: dict[str, list[Callable[[Driver], None]]] = {
     "submitted": [one_that_waits_and_watches, errored_and_retried],
     "cancelled": [cancelled_while_it_watches, a_tree_cancelled],

@@ -93,11 +93,10 @@ def dead_broker(request):
     listener.close()
 
 
-@pytest.mark.parametrize("path", ["/api/v1/queue/summary/", "/api/v1/queue/workers/"])
-def test_a_dead_broker_is_unknown_and_answers_within_two_seconds(web, staff_token, dead_broker, path):
+def test_a_dead_broker_is_unknown_and_answers_within_two_seconds(web, staff_token, dead_broker):
     portal = web(environment={"REDIS_URL": dead_broker})
 
-    for _ in range(3):
+    for path in ["/api/v1/queue/summary/", "/api/v1/queue/workers/"] * 3:
         began = time.monotonic()
         answer = requests.get(portal.url + path, headers=staff_token, timeout=10)
         took = time.monotonic() - began
