@@ -343,7 +343,10 @@ def test_bad_input_is_refused_and_changes_nothing(document, method, path):
     assert caller.answers.total() >= EXAMPLES // 2
     if ALL:  # Of a few requests, it may well be that all are wrong, or none.
         assert caller.answers[caller.case.success_status] > 1, "Nothing of the junk comes near what is right."
-        assert not caller.can_go_wrong or max(caller.answers) >= 400, "Nothing of the junk is wrong."
+        # Where only the id can be wrong, all that are drawn may be real; the isolation matrix sends wrong ones.
+        raw = caller.operation.definition.raw
+        has_input = "requestBody" in raw or any(one["in"] == "query" for one in raw.get("parameters", []))
+        assert not has_input or max(caller.answers) >= 400, "Nothing of the junk is wrong."
 
 
 @pytest.mark.parametrize("header", HEADERS)
