@@ -323,7 +323,7 @@ class World:
         # As long as no run has succeeded, the listing of changes has not begun, and a mass loss is never believed.
         if any(run.state != "success" for run in runs):
             assert SyncState.objects.get().changes_from is None, runs[-1].message
-            assert "missing" in runs[-1].message
+            assert "disappeared" in runs[-1].message
             return
         compare(self.servers())
         compare_volumes(self.servers(), self.cloud.call("GET", "objects"))
