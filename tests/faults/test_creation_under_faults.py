@@ -13,7 +13,7 @@ import pytest
 
 from tasks.models import Job, JobStatus
 from tests.stories import ALL, select_evenly
-from vms.models import VMOperationLog
+from vms.models import VirtualMachine, VMOperationLog
 from vms.services import remove_vm
 
 from .creation.stage import Stage
@@ -22,7 +22,7 @@ from .killable_worker import killable_worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
-SAID = "This answer was asked for from the control API."
+SAID = "This answer was requested by the control API."
 # How many faults or places of a story are tried by default.
 MOST = 3
 FAULTS = {
@@ -160,6 +160,26 @@ def test_a_server_that_finds_no_host_is_removed_and_the_cloud_says_why(stage, wo
 
     assert (job.status, job.outcome_code) == ("failed", "refused_by_cloud")
     assert "No valid host was found. There are not enough hosts available." in job.outcome_message
+    assert stage.list_new_servers() == []
+
+
+def test_an_undo_that_the_cloud_forbids_leaves_no_server_without_its_row(stage, worker):
+    """Policy may forbid a deletion for a while: the server still exists, so the undo goes on until it is deleted."""
+    stage.clear()
+    stage.cloud.call("POST", "failing_builds", {"times": 1})
+    stage.cloud.faults({"kind": "status", "status": 403, "method": "DELETE", "path": r"/servers/[^/]+$"})
+    job = stage.request_vm()
+    worker.run_rounds(40)
+
+    job.refresh_from_db()
+    assert job.status == "undoing"
+    assert len(stage.list_new_servers()) == VirtualMachine.objects.count() == 1
+
+    stage.cloud.no_faults()
+    worker.settle()
+    job.refresh_from_db()
+    assert job.status == "failed"
+    assert stage.find_violations() == {}
     assert stage.list_new_servers() == []
 
 

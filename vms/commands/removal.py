@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
-from openstack_client import Cloud, CloudConflictError, CloudForbiddenError, CloudNotFoundError
+from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
 from tasks.polling import MISSING
@@ -23,7 +23,7 @@ from volumepool.models import Volume, VolumeSnapshot
 from ..actions import allowed_actions
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
 from ..removal_guards import removal_refusals
-from .server import ServerCommand, delete_servers, is_deletion_running, vm_tag
+from .server import ServerCommand, delete_servers, force_delete_server, is_deletion_running, vm_tag
 
 # The statuses in which a VM may be deleted without force: nothing runs in it.
 _REMOVABLE_STATUSES = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
@@ -139,7 +139,10 @@ class RemoveVmCommand(ServerCommand):
                     return Wait(0.5, _("Waiting for the server to be deleted."))
                 is_gone = server.status == "DELETED"
                 if server.status == "SOFT_DELETED":
-                    cloud.compute.force_delete_server(server_id)
+                    if not force_delete_server(cloud.compute, server_id):
+                        is_kept = True
+                        self.detach_data_volumes(cloud, server_id)
+                        continue
                 elif not is_gone:
                     # Nova shows it again, in error, because its deletion has failed.
                     cloud.compute.delete_server(server_id)
@@ -147,10 +150,6 @@ class RemoveVmCommand(ServerCommand):
                     self.record_request_id()
             except CloudNotFoundError:
                 is_gone = True
-            except CloudForbiddenError:
-                is_kept = True
-                self.detach_data_volumes(cloud, server_id)
-                continue
             except CloudConflictError as refusal:
                 return Wait(1.0, describe_refusal(refusal))
             if not is_gone or is_deletion_running(cloud.compute, server_id, self.data.get("request_id", "")):

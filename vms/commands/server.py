@@ -55,7 +55,8 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
                 is_waiting |= is_deletion_running(compute, server_id)
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
-                compute.force_delete_server(server_id)
+                if not force_delete_server(compute, server_id):
+                    continue
             elif server.task_state not in {"deleting", "soft-deleting"} or server.status == "ERROR":
                 # On a server in error, "deleting" may be left from a request that died inside Nova (seen when Keystone was
                 # killed). A second request makes Nova delete it at once, unless a host is already deleting it.
@@ -64,11 +65,21 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
             is_waiting = True
         except CloudNotFoundError:
             is_waiting |= is_deletion_running(compute, server_id)
-        except CloudForbiddenError:
-            continue
         except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
     return Wait(pause, _("Waiting for the server to be deleted.")) if is_waiting else Done()
+
+
+def force_delete_server(compute: Compute, server_id: str) -> bool:
+    """Delete a server permanently that Nova would keep for a while; return False where policy leaves that to administrators.
+
+    Any other refusal with 403, such as that of an ordinary deletion, is an error: the server exists and counts.
+    """
+    try:
+        compute.force_delete_server(server_id)
+    except CloudForbiddenError:
+        return False
+    return True
 
 
 def is_deletion_running(compute: Compute, server_id: str, request_id: str = "") -> bool:
