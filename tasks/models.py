@@ -312,7 +312,7 @@ class AsyncTask(models.Model):
     last_status = models.CharField(_("last status"), max_length=100, blank=True, default="")
     observation = models.JSONField(_("observation"), default=dict)
     looks = models.PositiveIntegerField(_("looks"), default=0)
-    next_look_at = models.DateTimeField(_("next look"))
+    next_look_at = models.DateTimeField(_("next poll"))
     expires_at = models.DateTimeField(_("expires"))
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)

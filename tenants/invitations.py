@@ -44,7 +44,7 @@ def invite_user(*, tenant: Tenant, username: str, role: str, by: User) -> Invita
             raise ConflictError(
                 "too_many_invitations",
                 _(
-                    "The tenant has %(count)s invitations, which is the limit. Withdraw one, or wait for an answer."
+                    "The tenant has %(count)s open invitations, which is the limit. Withdraw one, or wait until one is accepted."
                 )
                 % {"count": settings.INVITATIONS_PER_TENANT},
             )

@@ -116,14 +116,14 @@ class CloudAccount(models.Model):
         blank=True,
         related_name="accounts",
         verbose_name=_("resource types"),
-        help_text=_("What is synced. Empty: every type of the provider."),
+        help_text=_("The types of resources that are synced. Empty: every type of the provider."),
     )
     sync_interval_minutes = models.PositiveIntegerField(
         _("sync interval in minutes"),
         default=10,
         db_default=10,
         validators=[MaxValueValidator(MAX_SYNC_INTERVAL_MINUTES)],
-        help_text=_("0: only when somebody asks."),
+        help_text=_("0: only on request."),
     )
     active = models.BooleanField(_("active"), default=True)
     # Unused: the schedules store this themselves (schedules.py). The previous release reads and writes both columns, so
@@ -133,7 +133,7 @@ class CloudAccount(models.Model):
     # Incremented by every change that a person makes: the ETag.
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     # What the last verification found: the project's id, and the services of each region.
-    facts = models.JSONField(_("what the cloud says"), default=dict, db_default={}, editable=False)
+    facts = models.JSONField(_("facts from the cloud"), default=dict, db_default={}, editable=False)
     # By region, how many seconds the cloud's clock is ahead of the portal's; what syncs last read.
     clock_offsets = models.JSONField(_("clock offsets"), default=dict, db_default={}, editable=False)
     last_verified_at = models.DateTimeField(_("last verified"), null=True, blank=True, editable=False)

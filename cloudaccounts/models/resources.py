@@ -138,7 +138,7 @@ class ResourceChange(models.Model):
         verbose_name=_("sync log"),
     )
     at = models.DateTimeField(_("at"), default=timezone.now)
-    fields = models.JSONField(_("what changed"))
+    fields = models.JSONField(_("changes"))
 
     class Meta:
         ordering = ["-id"]

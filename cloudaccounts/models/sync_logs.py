@@ -91,7 +91,7 @@ class SyncLog(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
     # The user who requested it; None for the schedule.
     asked_by = models.ForeignKey(
-        User, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("who asked")
+        User, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("requested by")
     )
     created = models.PositiveIntegerField(_("created"), default=0)
     updated = models.PositiveIntegerField(pgettext_lazy("how many", "updated"), default=0)

@@ -20,8 +20,10 @@ from api.form_fields import WriteOnlyFieldsAdmin
 from api.form_keys import mark_refused
 
 BEING_DEPLOYED = _("A deployment is in progress. Wait for it to end.")
-OTHER_TENANT = _("It is of another tenant.")
-MODIFIED_BY_SOMEONE_ELSE = _("It has been changed since this page was opened. Open it again, and look first.")
+OTHER_TENANT = _("It belongs to another tenant.")
+MODIFIED_BY_SOMEONE_ELSE = _(
+    "Modified by someone else since you opened this page. Reload it to see the current values."
+)
 SomeModel = TypeVar("SomeModel", bound=models.Model)
 
 

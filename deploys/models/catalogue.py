@@ -63,7 +63,9 @@ class MicroService(models.Model):
         max_length=200,
         blank=True,
         default="",
-        help_text=_("{version} stands for the label: an old process that still answers is then told apart."),
+        help_text=_(
+            "{version} is replaced by the label, so that an old process that still answers is not taken for the new one."
+        ),
     )
     health_seconds = models.PositiveIntegerField(
         _("health check timeout (s)"), default=60, validators=[MinValueValidator(1), MaxValueValidator(60)]

@@ -215,7 +215,7 @@ def test_a_page_that_was_opened_before_somebody_elses_change_overwrites_nothing(
 
     answer = administrator.post(page, typed)
 
-    assert "since this page was opened" in errors_of(answer)["__all__"][0]
+    assert "Modified by someone else since you opened this page" in errors_of(answer)["__all__"][0]
     assert columns(service) == before
     # The form that came back is still the old one: sending it once more changes nothing either.
     again = opened_of(answer)

@@ -60,7 +60,7 @@ class ClaimSpareCommand(VolumeCommand):
         # An earlier attempt may have renamed it already.
         is_renamed = bool(self.spare_name) and found.name not in {self.spare_name, self.volume.name}
         if found.is_used or is_renamed:
-            self.data["bad"] = _("Somebody uses the spare without the portal.")
+            self.data["bad"] = _("The spare is in use outside of the portal.")
             self.data["taken"] = [found.name, found.status]
         elif found.status != "available" or found.size_gb != self.volume.size_gb:
             self.data["bad"] = _("The spare is '%(status)s'.") % {"status": found.status}
