@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,13 @@ class Machine:
         # Without this record there is nothing to end, and only to ask takes half a second.
         if (self.data / "run.json").exists():
             self.call("down")
+
+
+def stop(supervisor: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> None:
+    supervisor.send_signal(number)
+    assert supervisor.wait(30) == 0
+
+
+def assert_gone(processes: list[launch.ProcessId], *, seconds: float = 5) -> None:
+    assert len(processes) > 5
+    assert launch.wait_until_gone(processes, seconds=seconds), [p for p in processes if p.alive]

@@ -7,73 +7,21 @@ business of the end-to-end test.
 import contextlib
 import json
 import os
-import re
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
 
 from devserver import launch
-from devserver.postgres import PROGRAMS
-from tests.installation.machine import REPOSITORY, Machine
+from tests.installation.machine import REPOSITORY, Machine, assert_gone, stop
 from tests.servers import free_port
 from tests.stories import select_evenly
-
-AS_ROOT = os.geteuid() == 0
-
-
-def stop(supervisor: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> None:
-    supervisor.send_signal(number)
-    assert supervisor.wait(30) == 0
-
-
-def assert_gone(processes: list[launch.ProcessId], *, seconds: float = 5) -> None:
-    assert len(processes) > 5
-    assert launch.wait_until_gone(processes, seconds=seconds), [p for p in processes if p.alive]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a space in its name that every user may enter, so that root's PostgreSQL runs as `nobody`."""
-    top = Path(tempfile.mkdtemp(prefix="portal house "))
-    top.chmod(0o755)
-    yield top
-    shutil.rmtree(top)
-
-
-@pytest.fixture
-def machine(folder: Path) -> Iterator[Machine]:
-    machine = Machine(folder / "my data")
-    yield machine
-    machine.clean_up()
-
-
-@pytest.fixture(scope="session")
-def used_data() -> Iterator[Path]:
-    """The data folder of a machine that was started once and stopped: a first start is dear, and most tests need none."""
-    top = Path(tempfile.mkdtemp(prefix="portal house "))
-    top.chmod(0o755)
-    first = Machine(top / "my data")
-    stop(first.up())
-    first.clean_up()
-    yield first.data
-    shutil.rmtree(top)
-
-
-@pytest.fixture
-def used_machine(machine: Machine, used_data: Path) -> Machine:
-    """One that is not started for the first time."""
-    subprocess.run(["cp", "-a", used_data, machine.data], check=True)
-    return machine
 
 
 @pytest.mark.parametrize("number", select_evenly([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], 2))
@@ -312,121 +260,6 @@ def test_secrets_are_made_once_and_kept_private(used_machine):
     assert secrets.read_text() == first
     # The users were made with the first one and keep it.
     assert "with the password 'demo'" in answer.stdout
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="there are other users to become for root alone")
-@pytest.mark.story  # Every run by root starts its own PostgreSQL in this way.
-def test_roots_postgres_runs_as_nobody(used_machine):
-    used_machine.up()
-
-    assert Path(f"/proc/{used_machine.pid('postgres')}").stat().st_uid == 65534
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="root alone enters folders that nobody may")
-@pytest.mark.story
-def test_in_a_private_folder_roots_postgres_runs_in_a_user_namespace(folder):
-    folder.chmod(0o700)
-    if subprocess.run(["unshare", "--user", "true"], check=False).returncode != 0:
-        pytest.skip("this machine makes no user namespaces")
-    machine = Machine(folder / "my data")
-    try:
-        supervisor = machine.up()
-        namespace = Path(f"/proc/{machine.pid('postgres')}/ns/user").readlink()
-        running = machine.everything()
-        assert namespace != Path("/proc/self/ns/user").readlink()
-
-        supervisor.kill()
-        supervisor.wait()
-
-        assert_gone(running)
-    finally:
-        machine.clean_up()
-
-
-# As in a container: a process whose root is not the machine's may make no user namespaces. The mount is seen by it alone.
-# PostgreSQL's programs are seen in a private folder, too.
-CHROOT_SCRIPT = (
-    'mount --bind "$1" "$2" && mount --rbind / "$0" && root=$0 && shift 2 && exec chroot "$root" "$@"'
-)
-CHROOT = ("unshare", "--mount", "sh", "-c", CHROOT_SCRIPT)
-# What containers usually leave of root's capabilities has neither of these.
-FEWER_CAPABILITIES = ("setpriv", "--bounding-set=-dac_read_search,-sys_admin")
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="root alone enters folders that nobody may")
-@pytest.mark.parametrize("fewer", [(), FEWER_CAPABILITIES], ids=["root", "root of a container"])
-def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_pass(folder, fewer):
-    (root := folder / "root").mkdir()
-    (private := folder / "private").mkdir(mode=0o700)
-    (programs := private / "site-packages").mkdir()
-    prefix = (
-        *CHROOT,
-        str(root),
-        str(PROGRAMS.parents[2]),
-        str(programs),
-        "env",
-        "-C",
-        str(REPOSITORY),
-        *fewer,
-    )
-    if subprocess.run([*prefix, "true"], check=False).returncode != 0:
-        pytest.skip("this machine lets root mount nothing")
-    assert subprocess.run([*prefix, "unshare", "--user", "true"], check=False).returncode != 0
-    machine = Machine(private / "my data", prefix=prefix)
-    machine.environment["PYTHONPATH"] = f"{programs}:{machine.environment['PYTHONPATH']}"
-    try:
-        answer = machine.call("up", "--detach")
-        assert answer.returncode == 0, answer.stderr
-        assert str(programs) in Path(f"/proc/{machine.pid('postgres')}/cmdline").read_text()
-        running = machine.everything()
-        state = Path(f"/proc/{machine.pid('postgres')}/status").read_text()
-        assert "Uid:\t65534\t" in state
-        # One capability, and that is all.
-        assert re.search(r"^CapPrm:\s0*[24]$", state, re.MULTILINE), state
-        assert machine.sql("SELECT 1") == [(1,)]
-        assert "running" in machine.call("status").stdout
-
-        assert machine.call("down").returncode == 0
-
-        assert_gone(running)
-        assert machine.call("reset").returncode == 0
-        assert not machine.data.exists()
-    finally:
-        machine.clean_up()
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="it runs as an ordinary user everywhere else")
-def test_it_runs_as_an_ordinary_user(folder):
-    prefix = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
-    version = "import sys, devserver.__main__; print(sys.version_info[:2])"
-    home = folder / "home"
-    home.mkdir()
-    shutil.chown(home, "nobody", "nogroup")
-    machine = Machine(home / "my data", prefix=prefix)
-    machine.environment["HOME"] = str(home)
-    for python in (sys.executable, "/usr/bin/python3"):
-        machine.python[-1] = python
-        tried = subprocess.run(
-            [*machine.python, "-c", version],
-            env=machine.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if tried.stdout.strip() == str(sys.version_info[:2]):
-            break
-    else:
-        pytest.skip("nobody can run no Python of this version here")
-    try:
-        supervisor = machine.up()
-        assert Path(f"/proc/{machine.pid('postgres')}").stat().st_uid == 65534
-        running = machine.everything()
-
-        stop(supervisor, signal.SIGINT)
-
-        assert_gone(running, seconds=0.5)
-    finally:
-        machine.clean_up()
 
 
 @pytest.mark.parametrize("number", select_evenly([signal.SIGINT, signal.SIGTERM, signal.SIGKILL], 2))
