@@ -187,7 +187,10 @@ def test_maintenance_that_was_begun_meanwhile_is_not_ended(administrator):
     typed = opened(administrator, page) | {"weight": "50"}
     MicroServiceInstance.objects.update(is_maintain=True)
 
-    assert "since this page was opened" in errors_of(administrator.post(page, typed))["__all__"][0]
+    assert (
+        "Modified by someone else since you opened this page"
+        in errors_of(administrator.post(page, typed))["__all__"][0]
+    )
     assert columns(instance)["is_maintain"]
 
 

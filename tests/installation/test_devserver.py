@@ -274,7 +274,8 @@ def test_a_test_run_that_is_interrupted_leaves_no_server(tmp_path, number):
     environment = {n: v for n, v in environment.items() if not n.startswith("PYTEST_")}
     options = f"-s -p tests.servers -p no:django -p no:cacheprovider -c {os.devnull} --rootdir"
     run = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options.split(), str(tmp_path), str(tmp_path)],
+        # A shell ignores SIGINT in what it runs in the background, and its children would inherit that.
+        ["env", "--default-signal=INT", sys.executable, "-m", "pytest", *options.split(), tmp_path, tmp_path],
         env=environment,
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
