@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_structlog",
     "django_htmx",
+    "heroicons",
     "portal",
     "api",
     "tasks",

@@ -122,7 +122,7 @@ def test_of_a_shared_account_a_tenant_sees_name_provider_and_regions(as_role, ac
     secrets = ["127.0.0.1:9", "platform-user", "No such user.", "/sync/", "/verify/", "10 minutes"]
 
     for page in ("/accounts/", f"/accounts/{account.pk}/"):
-        html = text(as_role(Role.ADMIN).get(page)).partition("<main>")[2]
+        html = text(as_role(Role.ADMIN).get(page)).partition("<main ")[2]
         assert all(word in html for word in ("one", "OpenStack", "RegionOne"))
         assert [word for word in secrets if word in html] == []
     refused = as_role(Role.ADMIN).post(f"/accounts/{account.pk}/sync/", follow=True)
@@ -182,7 +182,7 @@ def test_the_page_follows_what_runs_and_then_stops(as_role, own):
     ended = text(client.get(f"/accounts/{own.pk}/live/"))
     assert "hx-get" not in ended
     assert f'/resources/?account={own.pk}&amp;type=server">1</a>' in ended
-    assert "<header>" not in ended
+    assert "<header " not in ended
     assert client.get("/accounts/1000000/live/")["HX-Refresh"] == "true"
 
 

@@ -36,3 +36,30 @@ window.addEventListener("pageshow", () => {
     sent.delete(button.form);
   }
 });
+
+// What needs a script shows itself, and what stands in for it hides.
+document.documentElement.classList.add("scripted");
+
+// A choice with data-submit sends its form at once.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+// On narrow screens, the navigation opens over the page; Escape, a press beside it or its button closes it.
+const opener = document.getElementById("open-sidebar");
+const showSidebar = (isOpen) => {
+  document.body.classList.toggle("sidebar-is-open", isOpen);
+  opener.setAttribute("aria-expanded", String(isOpen));
+  if (isOpen) document.querySelector("#sidebar a").focus();
+  else opener.focus();
+};
+if (opener) {
+  const isOpen = () => document.body.classList.contains("sidebar-is-open");
+  opener.addEventListener("click", () => showSidebar(!isOpen()));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isOpen()) showSidebar(false);
+  });
+  document.addEventListener("click", (event) => {
+    if (isOpen() && !event.target.closest("#sidebar, #open-sidebar")) showSidebar(false);
+  });
+}

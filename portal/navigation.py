@@ -1,0 +1,139 @@
+"""The navigation of the pages: groups of links, of which each user sees those that they may open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy, pgettext_lazy
+
+UserTest = Callable[[Any], bool]
+
+
+def is_any_user(user: Any) -> bool:
+    """Return True: every user may open the page."""
+    return True
+
+
+def has_one_of(*permissions: str) -> UserTest:
+    """Build a test for staff with at least one of these permissions."""
+    return lambda user: user.is_staff and any(user.has_perm(permission) for permission in permissions)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link of the navigation. It is the current one on each path that begins with one of `prefixes`."""
+
+    label: str | Promise
+    url_name: str
+    icon: str
+    prefixes: tuple[str, ...]
+    may_open: UserTest = is_any_user
+
+
+@dataclass(frozen=True)
+class Group:
+    """Links under a heading."""
+
+    label: str | Promise
+    links: tuple[Link, ...]
+
+
+GROUPS = (
+    Group(
+        gettext_lazy("Compute"),
+        (
+            Link(gettext_lazy("Virtual machines"), "vm-page", "server", ("/vms/",)),
+            Link(gettext_lazy("VM snapshots"), "snapshot-page", "camera", ("/snapshots/",)),
+        ),
+    ),
+    Group(
+        gettext_lazy("Storage"),
+        (
+            Link(gettext_lazy("Volumes"), "volume-page", "circle-stack", ("/volumes/",)),
+            Link(
+                gettext_lazy("Volume snapshots"), "volume-snapshot-page", "camera", ("/volumes/snapshots/",)
+            ),
+        ),
+    ),
+    Group(
+        gettext_lazy("Delivery"),
+        (Link(gettext_lazy("Services"), "service-page", "cube", ("/services/", "/deployments/")),),
+    ),
+    Group(
+        gettext_lazy("Clouds"),
+        (
+            Link(gettext_lazy("Cloud accounts"), "account-page", "cloud", ("/accounts/",)),
+            Link(gettext_lazy("Resources"), "resource-page", "rectangle-stack", ("/resources/",)),
+            Link(gettext_lazy("Sync logs"), "sync-log-page", "arrow-path", ("/sync-logs/",)),
+        ),
+    ),
+    Group(
+        gettext_lazy("Tenant"),
+        (Link(gettext_lazy("Membership"), "membership-page", "users", ("/membership/",)),),
+    ),
+    Group(
+        pgettext_lazy("navigation", "Platform"),
+        (
+            Link(
+                gettext_lazy("Volume pools"),
+                "pool-page",
+                "square-3-stack-3d",
+                ("/pools/",),
+                has_one_of("volumepool.view_volumepool", "volumepool.change_volumepool"),
+            ),
+            Link(
+                gettext_lazy("Queue"),
+                "admin:queue",
+                "queue-list",
+                ("/admin/tasks/job/queue/",),
+                has_one_of("tasks.view_job", "tasks.change_job"),
+            ),
+            Link(
+                gettext_lazy("Administration"),
+                "admin:index",
+                "cog-6-tooth",
+                ("/admin/",),
+                lambda user: bool(user.is_staff),
+            ),
+        ),
+    ),
+)
+
+
+def find_current(path: str) -> Link | None:
+    """Return the link with the longest prefix of a path, as `/volumes/snapshots/` is not a page of `/volumes/`."""
+    matches = [
+        (len(prefix), link)
+        for group in GROUPS
+        for link in group.links
+        for prefix in link.prefixes
+        if path.startswith(prefix)
+    ]
+    return max(matches, key=lambda match: match[0])[1] if matches else None
+
+
+def list_navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the groups with the links that the request's user may open, and which of them is current."""
+    current = find_current(request.path)
+    groups = [
+        {
+            "label": group.label,
+            "links": [
+                {
+                    "label": link.label,
+                    "url": reverse(link.url_name),
+                    "icon": link.icon,
+                    "is_current": link is current,
+                }
+                for link in group.links
+                if link.may_open(request.user)
+            ],
+        }
+        for group in GROUPS
+    ]
+    return [group for group in groups if group["links"]]
