@@ -185,9 +185,13 @@ class StoryRun:
 
     def finish(self) -> list[str]:
         """End every fault, work until the job has ended, and return a sentence for each violation."""
-        self.worker.armed, self.worker.on_point = None, None
+        self.worker.armed = None
+        if self.story.cancelled_at is None:
+            self.worker.on_point = None
         self.stage.cloud.no_faults()
+        # A fault may have kept the job from the place at which it is to be cancelled: that still comes.
         self.worker.settle()
+        self.worker.on_point = None
         assert self.job is not None
         self.job.refresh_from_db()
         wrong = []
