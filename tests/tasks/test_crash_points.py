@@ -159,6 +159,9 @@ def cancelled_during_a_step_that_spawns(driver: Driver) -> None:
     script = {"build": [Answer("done", ("cancel",))]}
     driver.submit(Plan("project", 0, script, build=ChildrenPlan([Plan(spot=1), Plan(spot=2)])))
     driver.recover()
+    # It depends on a death whether children have been spawned, and have begun, before the cancel is noticed.
+    if driver.deaths:
+        go_on(driver)
     assert {job.status for job in driver.jobs()} == {JobStatus.CANCELLED}
 
 
@@ -245,7 +248,11 @@ def steps_of(job: Job) -> list[tuple[str, str]]:
 
 
 def told(scenario, driver: Driver, armed: Armed | None = None):
-    """Tell a scenario, with something armed from its beginning, and describe its end."""
+    """Tell a scenario, with something armed from its beginning, and describe its end.
+
+    As with its steps, it depends on the death whether a cancelled job had begun to watch, so its watches are not compared;
+    that none is open is checked at each end.
+    """
     driver.armed = armed
     scenario(driver)
     driver.check()
@@ -265,8 +272,13 @@ def told(scenario, driver: Driver, armed: Armed | None = None):
                 [line.message for line in job.lines.filter(message__startswith="told").order_by("pk")],
             )
             for job in driver.jobs()
+            if job.parent_id is None or scenario is not cancelled_during_a_step_that_spawns
         },
-        "watches": sorted(AsyncTask.objects.values_list("job__subject", "step_name", "undo", "verdict")),
+        "watches": sorted(
+            AsyncTask.objects.exclude(job__status=JobStatus.CANCELLED).values_list(
+                "job__subject", "step_name", "undo", "verdict"
+            )
+        ),
         "things": sorted(external_system.objects.values()),
     }
 
