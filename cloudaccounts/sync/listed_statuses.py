@@ -1,4 +1,4 @@
-"""What the status syncs of VMs, volumes and snapshots share: their counts, and the writing of what a listing shows of rows."""
+"""Counts and writes that the status syncs of VMs, volumes and snapshots share."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from deploys.executors import Credentials, HealthCheck, Order, Release, Target
 from devserver import launch
+from tests.servers import free_port
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 INSTALL_SSHD = "There is no sshd: apt-get install openssh-server"
@@ -75,12 +76,6 @@ setsid /usr/bin/python3 -S -E service/current/service.py "$PORTAL_PORT" </dev/nu
 echo $! >pid
 echo "restarted with password=hunter2hunter2"
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)

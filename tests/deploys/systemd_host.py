@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from devserver import launch
-from tests.deploys.loopback import SSHD, Host, free_port
+from tests.deploys.loopback import SSHD, Host
+from tests.servers import free_port
 
 SCRIPT = Path(__file__).with_suffix(".sh")
 SYSTEMD = Path("/usr/lib/systemd/systemd")

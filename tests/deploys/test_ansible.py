@@ -28,11 +28,11 @@ from tests.deploys.loopback import (
     KeyPair,
     archive,
     deploy_side_by_side,
-    free_port,
     loopback,
     service_archive,
 )
 from tests.deploys.test_executors import TARGET
+from tests.servers import free_port
 from tests.stories import ALL
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -55,16 +55,11 @@ def next_reply(command: Command, note: str, name: str) -> Result:
     return reply
 
 
-@register
-@dataclass
-class BuildHouseCommand(Command):
-    """Three steps, two of which can be undone."""
+class AboutHouseCommand(Command):
+    """A command about one house, which it locks. No house may be pink."""
 
-    key: str = "house"
-    colour: str = "white"
-
-    kind: ClassVar[str] = "test.build_house"
-    title: ClassVar[str] = "Build"
+    key: str
+    colour: str
 
     def locks(self) -> list[str]:
         return [f"house:{self.key}"]
@@ -74,6 +69,18 @@ class BuildHouseCommand(Command):
 
     def validate(self) -> list[Refusal]:
         return [Refusal("ugly", "Not pink.", "colour")] if self.colour == "pink" else []
+
+
+@register
+@dataclass
+class BuildHouseCommand(AboutHouseCommand):
+    """Three steps, two of which can be undone."""
+
+    key: str = "house"
+    colour: str = "white"
+
+    kind: ClassVar[str] = "test.build_house"
+    title: ClassVar[str] = "Build"
 
     @step
     def lay(self) -> Result:
@@ -231,7 +238,7 @@ class BuildCountyCommand(BuildVillageCommand):
 
 @register
 @dataclass
-class HouseCommand(Command):
+class HouseCommand(AboutHouseCommand):
     """One house of a village. Its calls are recorded under its own key."""
 
     key: str
@@ -239,15 +246,6 @@ class HouseCommand(Command):
 
     kind: ClassVar[str] = "test.house"
     title: ClassVar[str] = "House"
-
-    def locks(self) -> list[str]:
-        return [f"house:{self.key}"]
-
-    def entity(self) -> Entity:
-        return Entity("house", self.key, self.key)
-
-    def validate(self) -> list[Refusal]:
-        return [Refusal("ugly", "Not pink.", "colour")] if self.colour == "pink" else []
 
     @step
     def raise_it(self) -> Result:
