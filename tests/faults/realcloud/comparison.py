@@ -7,7 +7,7 @@ from django.conf import settings
 from cloudaccounts.connect import open_cloud
 from openstack_client import CloudNotFoundError
 from tests.listings import read_all_pages
-from vms.models import STATUS_OF_SERVER, VirtualMachine, VMSnapshot
+from vms.models import VM_STATUS_BY_SERVER_STATUS, VirtualMachine, VMSnapshot
 from volumepool.models import GONE, Volume
 
 from .fleet import Fleet
@@ -22,7 +22,7 @@ def find_differences(fleet: Fleet) -> list[str]:
         servers = {server.id: server for server in cloud.compute.list_servers()}
         for vm in VirtualMachine.objects.filter(account=account, region=region):
             server = servers.get(vm.openstack_id or "")
-            server_status = STATUS_OF_SERVER.get(server.status) if server else None
+            server_status = VM_STATUS_BY_SERVER_STATUS.get(server.status) if server else None
             if server is None and vm.status not in {"removed", "error"}:
                 found.append(
                     f"VM {vm.name} ({vm.pk}) is '{vm.status}', and there is no server {vm.openstack_id}"
