@@ -18,6 +18,13 @@ RESOURCE_LABELS = {
     "memory_gb": _("GB of memory"),
     "disk_gb": _("GB of disk"),
 }
+# The labels and units of the meters on pages.
+METER_LABELS = {
+    "vms": (_("Virtual machines"), ""),
+    "cpu_cores": (_("vCPUs"), ""),
+    "memory_gb": (_("Memory"), "GiB"),
+    "disk_gb": (_("Disk"), "GiB"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ urlpatterns = [
     path("vms/<uuid:pk>/log/", pages.operation_log_page, name="vm-log-page"),
     path("vms/<uuid:pk>/remove/", pages.remove_vm_page, name="vm-remove"),
     path("vms/<uuid:pk>/resize/", pages.resize_vm_page, name="vm-resize-page"),
-    path("vms/<uuid:pk>/row/", pages.vm_row, name="vm-row"),
     path("vms/<uuid:pk>/snapshots/", pages.take_snapshot_page, name="vm-snapshot-take"),
     path("vms/<uuid:pk>/volumes/", pages.attach_volume_page, name="vm-volume-attach"),
     path("vms/<uuid:pk>/volumes/new/", pages.attach_new_volume_page, name="vm-volume-new"),

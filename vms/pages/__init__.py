@@ -4,7 +4,7 @@ from .changes import change_vm_page, remove_vm_page, resize_vm_page
 from .console import console_fragment, read_console_page
 from .creation import new_vm_page
 from .detail import operation_log_page, vm_detail_page, vm_live_fragment
-from .listing import control_vm_page, control_vms_page, sync_vms_now, vm_page, vm_row
+from .listing import control_vm_page, control_vms_page, sync_vms_now, vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
@@ -28,5 +28,4 @@ __all__ = [
     "vm_detail_page",
     "vm_live_fragment",
     "vm_page",
-    "vm_row",
 ]

@@ -1,0 +1,187 @@
+// The behavior of forms and requests on every page. It is a file, because the Content-Security-Policy allows no inline scripts.
+
+// The server tells in HX-Retarget where the page shows the error of an htmx request.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.isError && event.detail.xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
+});
+
+// A form is sent once, even if its button is pressed repeatedly. The form key ensures this on the server, too.
+const sent = new WeakSet();
+const buttons = (form) => [...form.elements].filter((element) => element.type === "submit");
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post" || form.hasAttribute("hx-post") || event.defaultPrevented) return;
+  if (sent.has(form)) {
+    event.preventDefault();
+    return;
+  }
+  sent.add(form);
+  // After the submission, because the pressed button is a field of the form, and disabled fields are not sent.
+  setTimeout(() => {
+    for (const button of buttons(form)) {
+      if (!button.disabled) {
+        button.disabled = true;
+        button.dataset.wasSent = "";
+      }
+    }
+  });
+});
+
+// After a navigation back, browsers show the page in the state in which it was left.
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("[data-was-sent]")) {
+    button.disabled = false;
+    delete button.dataset.wasSent;
+    sent.delete(button.form);
+  }
+});
+
+// What needs a script shows itself, and what stands in for it hides.
+document.documentElement.classList.add("scripted");
+
+// A choice with data-submit sends its form at once.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+// On narrow screens, the navigation opens over the page; Escape, a press beside it or its button closes it.
+const opener = document.getElementById("open-sidebar");
+const showSidebar = (isOpen) => {
+  document.body.classList.toggle("sidebar-is-open", isOpen);
+  opener.setAttribute("aria-expanded", String(isOpen));
+  if (isOpen) document.querySelector("#sidebar a").focus();
+  else opener.focus();
+};
+if (opener) {
+  const isOpen = () => document.body.classList.contains("sidebar-is-open");
+  opener.addEventListener("click", () => showSidebar(!isOpen()));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isOpen()) showSidebar(false);
+  });
+  document.addEventListener("click", (event) => {
+    if (isOpen() && !event.target.closest("#sidebar, #open-sidebar")) showSidebar(false);
+  });
+}
+
+// Groups of the navigation stay as they were left.
+for (const group of document.querySelectorAll("details[data-remember]")) {
+  if (localStorage.getItem(group.dataset.remember) === "closed") group.open = false;
+  group.addEventListener("toggle", () => localStorage.setItem(group.dataset.remember, group.open ? "open" : "closed"));
+}
+
+// A menu closes by a press beside it, by Escape, and when another one opens.
+const closeMenus = (except) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
+};
+document.addEventListener("click", (event) => {
+  const menu = event.target.closest("details.menu");
+  // A question that a menu opens stays where it is; the menu itself goes.
+  closeMenus(event.target.closest(".menu-list [popovertarget]") ? null : menu);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    const menu = document.activeElement?.closest("details.menu[open]");
+    closeMenus();
+    menu?.querySelector("summary").focus();
+  }
+  const isTyping = event.target.matches("input, select, textarea, [contenteditable]");
+  if ((event.key === "/" && !isTyping) || (event.key === "k" && (event.metaKey || event.ctrlKey))) {
+    const search = document.getElementById("global-search");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+  }
+});
+
+// Filters apply as they change: a selection at once, a text when it has not changed for a while.
+let typing = null;
+const apply = (form) => {
+  for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
+  form.submit();
+};
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-apply]");
+  if (form && event.target.matches("select, [type=checkbox], [type=radio], [type=date]")) apply(form);
+});
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-apply]")) return;
+  event.preventDefault();
+  apply(event.target);
+});
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-apply]");
+  if (!form || event.target.type !== "search") return;
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    sessionStorage.setItem("focus", event.target.name);
+    apply(form);
+  }, 600);
+});
+const wasTyping = sessionStorage.getItem("focus");
+if (wasTyping) {
+  sessionStorage.removeItem("focus");
+  const field = document.querySelector(`form[data-apply] [name="${CSS.escape(wasTyping)}"]`);
+  field?.focus();
+  field?.setSelectionRange?.(field.value.length, field.value.length);
+}
+
+// Times show how long ago they are, and their full form while the pointer rests on them.
+const relative = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto", style: "short" });
+const UNITS = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1]];
+function showRelativeTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
+    const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
+    time.textContent = relative.format(Math.trunc(seconds / length), unit);
+  }
+}
+showRelativeTimes(document);
+setInterval(() => showRelativeTimes(document), 20_000);
+document.addEventListener("panel:refreshed", (event) => showRelativeTimes(event.detail));
+
+// Texts are copied, and their lines wrapped or not.
+async function copy(button, text) {
+  await navigator.clipboard.writeText(text);
+  button.classList.add("done");
+  setTimeout(() => button.classList.remove("done"), 1500);
+}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-text]");
+  if (button) copy(button, button.dataset.copyText ?? document.getElementById(button.dataset.copy).textContent);
+});
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-wrap]")) return;
+  event.target.closest(".log-view").querySelector("pre").classList.toggle("unwrapped", !event.target.checked);
+});
+
+// What destroys data asks for the name of what it destroys.
+document.addEventListener("input", (event) => {
+  const expected = event.target.dataset.equals;
+  if (expected === undefined) return;
+  event.target.setCustomValidity(event.target.value.trim() === expected ? "" : event.target.dataset.message ?? expected);
+});
+
+// The rows of a list are selected one by one, or all of the page at once; the bar of actions counts them.
+const bar = document.getElementById("bulk");
+if (bar) {
+  const boxes = () => [...document.querySelectorAll('[form="bulk"][name="ids"]')];
+  const countSelected = () => {
+    const all = document.getElementById("choose-all");
+    const number = boxes().filter((box) => box.checked).length;
+    for (const place of document.querySelectorAll("[data-selected]")) place.textContent = number;
+    if (!all) return;
+    all.hidden = false;
+    all.checked = number > 0 && number === boxes().length;
+    all.indeterminate = number > 0 && !all.checked;
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "choose-all") for (const box of boxes()) box.checked = event.target.checked;
+    if (event.target.id === "choose-all" || event.target.name === "ids") countSelected();
+  });
+  document.addEventListener("panel:refreshed", countSelected);
+  // A browser that goes back to the page keeps the boxes as they were.
+  window.addEventListener("pageshow", countSelected);
+}

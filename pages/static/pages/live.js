@@ -1,0 +1,149 @@
+// Panels that refresh themselves, and forms that are carried out without leaving the page.
+//
+// Only what differs is changed in the page: what is open, focused, ticked or typed stays as it is. The server compares the
+// ETag of what it sent last, so nothing is sent when nothing has changed.
+
+const BUSY_SECONDS = 1, QUIET_SECONDS = 5, MAX_SECONDS = 60;
+const etags = new WeakMap();
+const touched = new WeakSet();
+let failures = 0;
+let timer = null;
+
+const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key || "" : "");
+
+function isTypingIn(form) {
+  const active = document.activeElement;
+  return form.contains(active) && active.matches("input:not([type=checkbox], [type=radio]), select, textarea");
+}
+
+// Change `from` so that it equals `to`, which is used up.
+function morph(from, to) {
+  if (from.isEqualNode(to)) return;
+  if (from.nodeName !== to.nodeName) {
+    from.replaceWith(to);
+    return;
+  }
+  if (from.nodeType !== Node.ELEMENT_NODE) {
+    if (from.nodeValue !== to.nodeValue) {
+      from.nodeValue = to.nodeValue;
+      highlight(from.parentElement);
+    }
+    return;
+  }
+  if (from.nodeName === "TIME" && from.dateTime === to.dateTime) return;
+  if (from.nodeName === "FORM" && (touched.has(from) || isTypingIn(from))) return;
+  if (from.matches(":popover-open, dialog[open], [data-keep]")) return;
+  for (const { name } of [...from.attributes]) {
+    if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
+  }
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
+  morphChildren(from, to);
+}
+
+function morphChildren(from, to) {
+  const byKey = new Map([...from.children].filter(keyOf).map((child) => [keyOf(child), child]));
+  let cursor = from.firstChild;
+  for (const next of [...to.childNodes]) {
+    const key = keyOf(next);
+    let match = key ? byKey.get(key) : cursor;
+    if (!key) while (match && (keyOf(match) || match.nodeName !== next.nodeName)) match = match.nextSibling;
+    if (!match) {
+      from.insertBefore(next, cursor);
+      if (next.nodeType === Node.ELEMENT_NODE) highlight(next);
+      continue;
+    }
+    if (match === cursor) cursor = cursor.nextSibling;
+    else from.insertBefore(match, cursor);
+    morph(match, next);
+  }
+  while (cursor) {
+    const last = cursor;
+    cursor = cursor.nextSibling;
+    last.remove();
+  }
+}
+
+function highlight(element) {
+  const row = element?.closest("tr, dd, li, .cell");
+  if (!row) return;
+  row.classList.remove("changed");
+  requestAnimationFrame(() => row.classList.add("changed"));
+  row.addEventListener("animationend", () => row.classList.remove("changed"), { once: true });
+}
+
+async function refresh(panel) {
+  const headers = { "X-Panel": panel.dataset.panel, "HX-Request": "true", "HX-Current-URL": location.href };
+  if (etags.has(panel)) headers["If-None-Match"] = etags.get(panel);
+  const response = await fetch(location.pathname + location.search, { headers, cache: "no-store" });
+  if (response.headers.has("HX-Redirect")) return location.assign(response.headers.get("HX-Redirect"));
+  if (response.status === 304) return;
+  // What the page shows has been deleted, or may no longer be seen: the whole page says so.
+  if (response.status === 404 || response.status === 403) return location.reload();
+  if (!response.ok) throw new Error(`${response.status}`);
+  const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
+  const wanted = parsed.getElementById(panel.id);
+  if (!wanted) return location.reload();
+  etags.set(panel, response.headers.get("ETag"));
+  const focused = panel.contains(document.activeElement) ? document.activeElement : null;
+  const row = focused?.closest("[id]");
+  morph(panel, document.adoptNode(wanted));
+  // The focus of an element that is gone, as a button that no longer applies, goes to its row.
+  if (focused && !focused.isConnected) {
+    const place = document.getElementById(row?.id ?? "") ?? panel;
+    (place.querySelector("a, button") ?? place).focus();
+  }
+  if (window.htmx) window.htmx.process(panel);
+  document.dispatchEvent(new CustomEvent("panel:refreshed", { detail: panel }));
+}
+
+async function refreshAll() {
+  clearTimeout(timer);
+  const panels = [...document.querySelectorAll("[data-panel]")];
+  if (!panels.length) return;
+  if (document.visibilityState === "visible") {
+    const results = await Promise.allSettled(panels.map(refresh));
+    failures = results.some((result) => result.status === "rejected") ? failures + 1 : 0;
+    document.getElementById("offline")?.toggleAttribute("hidden", failures < 3);
+  }
+  const isBusy = panels.some((panel) => "busy" in panel.dataset);
+  const seconds = failures ? Math.min(MAX_SECONDS, 2 ** failures) : isBusy ? BUSY_SECONDS : QUIET_SECONDS;
+  clearTimeout(timer);
+  timer = setTimeout(refreshAll, seconds * 1000);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") refreshAll();
+});
+document.addEventListener("input", (event) => {
+  if (event.target.form && event.target.type !== "checkbox") touched.add(event.target.form);
+});
+document.addEventListener("reset", (event) => touched.delete(event.target));
+
+// A form with data-act is carried out without leaving the page; the answer is shown above the page, and panels follow at once.
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.matches("[data-act]") || event.defaultPrevented) return;
+  event.preventDefault();
+  const button = event.submitter;
+  if (button?.ariaDisabled === "true") return;
+  const address = button?.hasAttribute("formaction") ? button.formAction : form.action;
+  const body = new FormData(form, button);
+  if (button) button.ariaDisabled = "true";
+  try {
+    const headers = { "HX-Request": "true", "HX-Current-URL": location.href };
+    const response = await fetch(address, { method: "POST", body, headers });
+    if (response.headers.has("HX-Redirect")) return location.assign(response.headers.get("HX-Redirect"));
+    if (response.headers.has("HX-Refresh")) return location.reload();
+    const text = await response.text();
+    if (text.trim()) document.getElementById("messages").innerHTML = text;
+    form.closest("dialog[popover]")?.hidePopover();
+    touched.delete(form);
+    await refreshAll();
+  } finally {
+    if (button) button.ariaDisabled = null;
+  }
+});
+
+setTimeout(refreshAll, document.querySelector("[data-panel][data-busy]") ? 300 : QUIET_SECONDS * 1000);
