@@ -10,6 +10,7 @@ from api import errors
 from . import health
 from .api_document import ApiDocsView, DocumentView
 from .metrics import metrics
+from .overview import overview_page
 from .search import search_page
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
@@ -17,7 +18,8 @@ admin.site.site_header = admin.site.site_title = _("Portal administration")
 rooms = ["tenants", "cloudaccounts", "volumepool", "vms", "deploys", "tasks"]
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),
+    path("", RedirectView.as_view(pattern_name="overview"), name="home"),
+    path("overview/", overview_page, name="overview"),
     path("search/", search_page, name="search"),
     path("language/", include("django.conf.urls.i18n")),
     *(path("", include(f"{room}.page_urls")) for room in rooms),

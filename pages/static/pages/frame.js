@@ -75,10 +75,12 @@ const closeMenus = (except) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
 };
 document.addEventListener("click", (event) => {
-  const menu = event.target.closest("details.menu");
-  // A question that a menu opens stays where it is; the menu itself goes.
-  closeMenus(event.target.closest(".menu-list [popovertarget]") ? null : menu);
+  closeMenus(event.target.closest("details.menu"));
 });
+// A question that a menu has opened is a part of it, so the menu closes after it.
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches("dialog[popover]") && event.newState === "closed") closeMenus();
+}, true);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     const menu = document.activeElement?.closest("details.menu[open]");

@@ -84,7 +84,9 @@ async function refresh(panel) {
   if (!response.ok) throw new Error(`${response.status}`);
   const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
   const wanted = parsed.getElementById(panel.id);
-  if (!wanted) return location.reload();
+  // A frame is allowed by the headers of its page, so the page is loaded again when one appears.
+  const isNew = (element) => !panel.querySelector(`[src="${CSS.escape(element.getAttribute("src"))}"]`);
+  if (!wanted || [...wanted.querySelectorAll("[data-needs-page]")].some(isNew)) return location.reload();
   etags.set(panel, response.headers.get("ETag"));
   const focused = panel.contains(document.activeElement) ? document.activeElement : null;
   const row = focused?.closest("[id]");
@@ -113,6 +115,8 @@ async function refreshAll() {
   timer = setTimeout(refreshAll, seconds * 1000);
 }
 
+// Something else that knows of a change, as a stream of events, asks for the panels at once.
+document.addEventListener("panel:refresh", () => refreshAll());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") refreshAll();
 });
