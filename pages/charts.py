@@ -20,8 +20,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 # Coordinates are those of the drawing's viewBox; the style sheet scales it to the width of its card.
-WIDTH, HEIGHT = 640, 200
-LEFT, RIGHT, TOP, BOTTOM = 48, 628, 10, 172
+WIDTH, HEIGHT = 480, 190
+LEFT, RIGHT, TOP, BOTTOM = 46, 470, 10, 160
 MAX_COUNT_MARKS, MAX_TIME_MARKS = 4, 7
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 TIME_STEPS = [

@@ -29,7 +29,6 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.pages.listing import build_quota_lines
-from vms.serializers import OperationLogSerializer
 from vms.services.usage import list_usage
 
 CHART_DAYS = 14
@@ -67,9 +66,7 @@ def overview_page(request: PageRequest) -> HttpResponse:
         "scope": scope,
         "concerns": _list_concerns(scope),
         "running": JobBriefSerializer(running[:MAX_ROWS], many=True).data,
-        "changes": OperationLogSerializer(
-            VMOperationLog.objects.within(scope).order_by("-id")[:MAX_ROWS], many=True
-        ).data,
+        "changes": VMOperationLog.objects.within(scope).order_by("-id")[:MAX_ROWS],
         "by_status": _draw_vms_by_status(scope),
         "usage": build_quota_lines(measure_usage(scope.tenant))
         if scope.tenant and scope.allows(Role.VIEWER)

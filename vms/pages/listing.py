@@ -143,9 +143,12 @@ def build_quota_lines(
     lines = []
     for name, figures in usage.items():
         used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
-        left = None if total is None else total - used - needed
+        after = used + needed
+        left = None if total is None else total - after
         label, unit = METER_LABELS[name]
-        lines.append({"what": label, "unit": unit, "used": used, "total": total, "left": left})
+        lines.append(
+            {"what": label, "unit": unit, "used": used, "after": after, "total": total, "left": left}
+        )
     return lines
 
 
