@@ -149,6 +149,15 @@ def duration(seconds: float | None) -> str:
     return " ".join(text for text in texts[:2] if not text.startswith("0 "))
 
 
+@register.simple_tag
+def elapsed(start: datetime | str | None, end: datetime | str | None) -> str:
+    """Return the length of time between two times, which may be texts of the API."""
+    if not start or not end:
+        return "—"
+    times = [datetime.fromisoformat(value) if isinstance(value, str) else value for value in (start, end)]
+    return duration(max(0.0, (times[1] - times[0]).total_seconds()))
+
+
 @register.simple_tag(takes_context=True)
 def column(context: dict[str, Any], name: str, label: str, css_class: str = "") -> SafeString:
     """Return the head of a column by which the table can be sorted. The view passes the current order as `ordering`.

@@ -71,22 +71,20 @@ COPIED_FIELDS = (
 def new_vm_page(request: PageRequest) -> HttpResponse:
     """Show the form; on POST, create the VM (or show the summary of a dry run), or show every error.
 
-    A POST with `reload` shows the choices for another system, account or size. One with `summary` shows the summary alone,
-    which follows the form while it is being filled in.
+    A POST with `reload` shows the form as it is now: the choices for another system, account or size, and the summary, which
+    follows the form while it is being filled in.
     """
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, VirtualMachine)
         sent = request.POST if request.method == "POST" else request.GET
         entered = _read_form(sent)
-        _apply_snapshot(
-            scope, entered, is_submitted=request.method == "POST" and not {"reload", "summary"} & set(sent)
-        )
+        _apply_snapshot(scope, entered, is_submitted=request.method == "POST" and "reload" not in sent)
         choices = fetch_choices(scope, entered)
     except DomainError as refused:
         show_error(request, refused)
         return redirect("vm-page")
-    if request.method != "POST" or {"reload", "summary"} & set(request.POST):
+    if request.method != "POST" or "reload" in request.POST:
         return _render_form(request, scope, entered, choices)
     dry_run = "dry_run" in request.POST
     try:
@@ -201,8 +199,7 @@ def _render_form(
         entered.update(cpu_cores=str(choices.flavor.cpu_cores), memory_gb=str(choices.flavor.memory_gb))
         if not entered["boot_volume"]:
             entered["disk_gb"] = str(choices.flavor.disk_gb)
-    is_summary = "summary" in request.POST
-    template = "vms/summary.html" if is_summary else "vms/new_form.html" if request.htmx else "vms/new.html"
+    template = "vms/new_form.html" if request.htmx else "vms/new.html"
     shown_errors = {**choices.missing, **(errors or {})}
     context = {
         "scope": scope,
@@ -212,7 +209,7 @@ def _render_form(
         "boot_errors": [
             text for name in ("image", "os_type", "os_version") for text in shown_errors.get(name, [])
         ],
-        "problems": problems if is_summary else [],
+        "problems": problems if "reload" in request.POST else [],
         "chosen_size": size,
         "choices": choices,
         "system": system,
