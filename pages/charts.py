@@ -77,9 +77,8 @@ def draw_lines(
     subtitle: str = "",
 ) -> Chart:
     """Draw values over time as lines, or as areas that stand on each other. `limit` is drawn as a dashed line, as for a quota."""
-    return _draw_over_time(
-        title, times, series, unit, limit, subtitle, _draw_areas if is_stacked else _draw_line_paths
-    )
+    paint = _draw_areas if is_stacked else _draw_line_paths
+    return _draw_over_time(title, times, series, paint, unit=unit, limit=limit, subtitle=subtitle)
 
 
 def draw_bars(
@@ -97,7 +96,7 @@ def draw_bars(
             )
             for one in series
         ]
-    return _draw_over_time(title, times, series, unit, None, subtitle, _draw_bar_rects)
+    return _draw_over_time(title, times, series, _draw_bar_rects, unit=unit, limit=None, subtitle=subtitle)
 
 
 def draw_donut(title: str, parts: Sequence[tuple[str, float, str]], *, subtitle: str = "") -> Chart:
@@ -168,10 +167,11 @@ def _draw_over_time(
     title: str,
     times: Sequence[datetime],
     series: Sequence[Series],
+    paint: Painter,
+    *,
     unit: str,
     limit: float | None,
     subtitle: str,
-    paint: Painter,
 ) -> Chart:
     is_summed = paint is not _draw_line_paths
     totals = [

@@ -95,7 +95,7 @@ def render_vm_page(
     if build_tab := TAB_CONTEXTS.get(tab):
         context |= build_tab(request, scope, vm)
     if not is_panel_request(request):
-        context |= _build_form_context(request, scope, vm, tab, form, refused)
+        context |= _build_form_context(request, scope, vm, tab=tab, form=form, refused=refused)
     response = render_page(
         request,
         "vms/detail.html",
@@ -105,7 +105,7 @@ def render_vm_page(
     )
     if origin := context.get("console_origin"):
         # The console runs in a frame of this answer alone.
-        response._csp_update = {"frame-src": [origin]}  # type: ignore[attr-defined] # as django-csp documents it.
+        response._csp_update = {"frame-src": [origin]}  # type: ignore[attr-defined] # noqa: SLF001 - django-csp's own way.
     return response
 
 
@@ -136,7 +136,13 @@ def _build_head_context(scope: Scope, vm: VirtualMachine, holder: Job | None) ->
 
 
 def _build_form_context(
-    request: PageRequest, scope: Scope, vm: VirtualMachine, tab: str, form: str, refused: DomainError | None
+    request: PageRequest,
+    scope: Scope,
+    vm: VirtualMachine,
+    *,
+    tab: str,
+    form: str,
+    refused: DomainError | None,
 ) -> dict[str, Any]:
     """Return the forms of the tab. After an error, the form named `form` has the entered values and the errors."""
     forms = _build_initial_forms(vm)
