@@ -296,16 +296,11 @@ def _draw_tooltips(
 ) -> SafeString:
     """Draw an unseen column for each time, which shows the values of all series while the pointer rests on it."""
     half = (RIGHT - LEFT) / max(len(times) - 1, 1) / 2
-    columns = [
-        (
-            round(max(LEFT, place(number) - half), 1),
-            TOP,
-            round(2 * half, 1),
-            BOTTOM - TOP,
-            _tooltip(at, series, number, unit),
-        )
-        for number, at in enumerate(times)
-    ]
+    columns = []
+    for number, at in enumerate(times):
+        left, right = max(LEFT, place(number) - half), min(RIGHT, place(number) + half)
+        size = (round(left, 1), TOP, round(right - left, 1), BOTTOM - TOP)
+        columns.append((*size, _tooltip(at, series, number, unit)))
     return format_html_join(
         "", '<rect class="hover" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>', columns
     )
@@ -413,7 +408,7 @@ def _time_text(at: datetime) -> str:
 
 def _number(value: float) -> str:
     decimals = 0 if value == int(value) else 1 if value >= 1 else 2
-    return number_format(value, decimals, force_grouping=True)
+    return number_format(round(value, decimals), decimals, force_grouping=True)
 
 
 def _with_unit(value: Value, unit: str) -> str:

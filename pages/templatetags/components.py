@@ -123,7 +123,8 @@ def format_amount(value: float, unit: str) -> str:
     if unit == "GiB" and value >= GIB_PER_TIB:
         value, unit = value / GIB_PER_TIB, "TiB"
     decimals = 0 if value == int(value) else 1
-    return f"{number_format(value, decimals, force_grouping=True)} {unit}".strip()
+    # Django's own function cuts decimals off.
+    return f"{number_format(round(value, decimals), decimals, force_grouping=True)} {unit}".strip()
 
 
 @register.filter
@@ -138,7 +139,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "—"
     if seconds < 10:
-        return _("%(count)s s") % {"count": number_format(seconds, 1)}
+        return _("%(count)s s") % {"count": number_format(round(seconds, 1), 1)}
     whole = round(seconds)
     units = [(_("d"), 86_400), (_("h"), 3600), (_("min"), 60), (_("s"), 1)]
     texts = []

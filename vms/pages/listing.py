@@ -79,7 +79,12 @@ def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
     action = request.POST.get("action", "")
     is_forced = action == FORCE_RESTART
     try:
-        control_vm(scope=scope, vm_id=pk, action="restart" if is_forced else action, hard=is_forced or request.POST.get("hard") == "true")
+        control_vm(
+            scope=scope,
+            vm_id=pk,
+            action="restart" if is_forced else action,
+            hard=is_forced or request.POST.get("hard") == "true",
+        )
     except DomainError as refused:
         show_error(request, refused)
     if request.htmx:
