@@ -342,7 +342,7 @@ def _draw_bar_rects(
                     _tooltip(at, series, index, unit),
                 )
             )
-    return SafeString("").join(bars)
+    return format_html_join("", "{}", ((bar,) for bar in bars))
 
 
 def _draw_arc(start: float, end: float) -> str:

@@ -1,11 +1,13 @@
 """The URL map."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 
 from api import errors
+from pages.showcase import component_page
 
 from . import health
 from .api_document import ApiDocsView, DocumentView
@@ -32,6 +34,9 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("health/serving", health.serving, name="health-serving"),
 ]
+
+if not settings.PRODUCTION:
+    urlpatterns.append(path("dev/components/", component_page, name="component-page"))
 
 handler400 = errors.bad_request
 handler403 = errors.permission_denied

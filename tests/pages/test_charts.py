@@ -80,6 +80,15 @@ def test_many_bars_are_added_up():
     assert sum(float(row[1]) for row in chart.rows) == 600
 
 
+def test_each_bar_is_drawn_with_its_parts_on_each_other():
+    chart = draw_bars("t", hours(2), [Series("a", [1.0, 2.0], "good"), Series("b", [3.0, 0.0], "bad")])
+
+    bars = [rect for rect in parse(chart).iter("rect") if "bar" in rect.attrib["class"]]
+
+    assert [rect.attrib["class"] for rect in bars] == ["bar series-good", "bar series-bad", "bar series-good"]
+    assert float(bars[1].attrib["y"]) + float(bars[1].attrib["height"]) == pytest.approx(float(bars[0].attrib["y"]))
+
+
 def test_a_whole_ring_is_drawn_and_an_empty_one_says_zero():
     whole, empty = draw_donut("t", [("a", 3, "good"), ("b", 0, "")]), draw_donut("t", [("a", 0, "good")])
 
