@@ -33,7 +33,7 @@ from tasks.leases import Lease, LeaseLostError
 
 from ..clock_offsets import build_clock_warning
 from ..connect import guard_request
-from ..models import SyncLog, SyncLogLine
+from ..models import CloudAccount, SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
 from .clock_offsets import record_clock_offset
 from .expiry import expire_unseen
@@ -136,6 +136,7 @@ class _SyncRun:
         try:
             regions = provider.list_regions(account)
         except provider.errors as error:
+            self._record_sign_in_failure(provider, error)
             return {"": str(error)}
         if not regions:
             return {"": _("The cloud's catalog has no region.")}
@@ -156,6 +157,7 @@ class _SyncRun:
         try:
             return self._list_region(provider, syncer, region)
         except provider.errors as error:
+            self._record_sign_in_failure(provider, error)
             problem = str(error)
         except (SyncStoppedError, LeaseLostError):
             raise
@@ -165,6 +167,13 @@ class _SyncRun:
         with self._claim():
             self._append_line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
         return problem
+
+    def _record_sign_in_failure(self, provider: Provider, error: Exception) -> None:
+        """Record on the account that the cloud refuses its credentials, so that pages show it before the next verification."""
+        if isinstance(error, provider.sign_in_errors):
+            CloudAccount.objects.filter(pk=self.sync_log.account_id, sign_in_failed_at=None).update(
+                sign_in_failed_at=Now()
+            )
 
     def _list_region(self, provider: Provider, syncer: Syncer, region: str) -> str:
         began = database_now()
@@ -264,6 +273,10 @@ class _SyncRun:
         several = len(problems) > 1
         messages = [f"{region}: {problem}" if several else problem for region, problem in failed.items()]
         state = SyncLog.State.FAILED if failed else SyncLog.State.SUCCESS
+        if not failed:
+            CloudAccount.objects.filter(pk=self.sync_log.account_id).exclude(sign_in_failed_at=None).update(
+                sign_in_failed_at=None
+            )
         if self.unreadable_texts:
             named = "; ".join(self.unreadable_texts[:MAX_NAMED_IN_MESSAGE])
             messages.append(_("Unreadable objects, the others were synced: %(objects)s") % {"objects": named})
