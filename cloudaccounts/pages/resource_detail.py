@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,8 +16,10 @@ from django.views.decorators.http import require_GET
 
 from pages.lists import Filter, read_list_query
 from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Scope
 
 from ..models import CloudResource, ResourceChange
+from ..own_pages import find_own_page
 from ..registry import type_label
 from ..services import build_topology
 from ..services.topology import MAX_DEPTH
@@ -99,22 +101,27 @@ def _render_tab(
             "type": type_label(resource.account.provider, resource.type),
             "status_display": label_status(resource.status, resource.type),
             "owned": resource.account.is_owned_by(scope),
-            "vm_url": find_vm_url(resource),
+            "vm_url": find_vm_url(scope, resource),
             **context,
         },
     )
 
 
-def find_vm_url(resource: CloudResource) -> str:
-    """Return the address of the page of the VM that a server is, as the portal noted it in the server's metadata; "" for none.
+def find_vm_url(scope: Scope, resource: CloudResource) -> str:
+    """Return the address of the page of the VM that a server is; "" for none.
 
-    The page of the VM decides about access.
+    The room of the VMs finds it, else the id that the portal has noted in the server's metadata. That page decides about
+    access.
     """
+    if resource.type != "server":
+        return ""
+    if found := find_own_page(scope, resource):
+        return found
     metadata = resource.attributes.get("metadata")
-    noted = metadata.get(VM_KEY) if resource.type == "server" and isinstance(metadata, dict) else None
+    noted = metadata.get(VM_KEY) if isinstance(metadata, dict) else None
     if not isinstance(noted, str) or resource.expired_at is not None:
         return ""
     try:
         return reverse("vm-detail-page", args=[UUID(noted)])
-    except (ValueError, NoReverseMatch):
+    except ValueError:
         return ""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from .resource_labels import add_unit, label_attribute, label_field, label_status
@@ -13,13 +16,14 @@ from .resource_labels import add_unit, label_attribute, label_field, label_statu
 MAX_NESTING = 12
 
 
-def describe_attributes(attributes: dict[str, Any]) -> list[dict[str, str]]:
-    """Describe attributes for people, by label; `name` is that of the API."""
+def describe_attributes(attributes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Describe attributes for people, by label; `name` is that of the API, and `at` is set for times."""
     described = [
         {
             "name": name,
             "label": label_attribute(name),
-            "value": add_unit(name, value) or format_json_value(value),
+            "value": _format_attribute(name, value),
+            "at": _parse_time(name, value),
         }
         for name, value in attributes.items()
     ]
@@ -48,6 +52,28 @@ def format_json_value(value: Any) -> str:
     if _is_nested(value):
         return "\n".join(_format_nested(value, 0))
     return _format_scalar(value)
+
+
+def _format_attribute(name: str, value: Any) -> str:
+    """Format an attribute; the members of a list of plain values, as addresses and tags, need no dashes."""
+    if isinstance(value, list) and not any(map(_is_nested, value)):
+        return ", ".join(map(_format_scalar, value)) or "—"
+    if isinstance(value, list) and all(
+        isinstance(member, list) and not any(map(_is_nested, member)) for member in value
+    ):
+        return "\n".join(", ".join(map(_format_scalar, member)) for member in value)
+    return add_unit(name, value) or ("—" if value in ("", None) else format_json_value(value))
+
+
+def _parse_time(name: str, value: Any) -> datetime | None:
+    """Return the time that an attribute holds, in the time zone of the portal if it names none."""
+    if not name.endswith("_at") or not isinstance(value, str):
+        return None
+    try:
+        at = parse_datetime(value)
+    except ValueError:
+        return None
+    return timezone.make_aware(at, UTC) if at and timezone.is_naive(at) else at
 
 
 def _format_field(name: str, value: Any, type_code: str) -> str:

@@ -30,6 +30,8 @@ from .resource_labels import label_status, list_status_labels
 
 MAX_SEARCH_TERMS = 10
 MAX_CLOUD_ID_LENGTH = 255
+# By type, and within a type by name, as the API's list.
+DEFAULT_ORDERING = "type"
 ORDERINGS = frozenset({"type", "name", "last_seen_at"})
 
 
@@ -40,7 +42,7 @@ def resource_page(request: PageRequest) -> HttpResponse:
     scope = page_scope(request)
     resources = CloudResource.objects.within(scope)
     query = read_list_query(
-        request, _build_filters(request, scope, resources), orderings=ORDERINGS, ordering="type"
+        request, _build_filters(request, scope, resources), orderings=ORDERINGS, ordering=DEFAULT_ORDERING
     )
     found = _order(_search(_filter(resources, query), query.search), query.ordering)
     page = query.paginate(found.select_related("account"))
@@ -140,7 +142,9 @@ def _encode_export_query(query: ListQuery) -> str:
         del values["expired"]
     if query.search:
         values["search"] = query.search
-    return urlencode({**values, "ordering": query.ordering})
+    if query.ordering != DEFAULT_ORDERING:
+        values["ordering"] = query.ordering
+    return urlencode(values)
 
 
 def _search(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
@@ -155,6 +159,6 @@ def _search(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
 
 
 def _order(resources: QuerySet[Any], ordering: str) -> QuerySet[Any]:
-    if ordering == "type":
+    if ordering == DEFAULT_ORDERING:
         return resources.order_by("type", "name", "pk")
     return resources.order_by(ordering, "-pk" if ordering.startswith("-") else "pk")

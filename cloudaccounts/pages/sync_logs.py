@@ -23,6 +23,7 @@ from pages.panels import is_panel_request, render_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
+from ..log_lines import format_line
 from ..models import CloudAccount, SyncLog, SyncLogLine
 from ..registry import list_providers, type_label
 from ..serializers import SyncLogSerializer
@@ -106,7 +107,7 @@ def sync_log_text(request: PageRequest, pk: int) -> HttpResponseBase:
 def _format_lines(lines: Iterable[SyncLogLine]) -> Iterator[str]:
     for line in lines:
         level = "" if line.level == SyncLogLine.Level.INFO else f" [{line.get_level_display()}]"
-        yield f"{timezone.localtime(line.at):%Y-%m-%d %H:%M:%S %Z}{level} {line.text}\n"
+        yield f"{timezone.localtime(line.at):%Y-%m-%d %H:%M:%S %Z}{level} {format_line(line)}\n"
 
 
 def _build_filters(scope: Scope) -> list[Filter]:
