@@ -29,13 +29,13 @@ def describe_status(account: CloudAccount) -> StatusBadge:
         return StatusBadge("failed", _("Connection failed"))
     if account.last_verified_at is None:
         return StatusBadge("unverified", _("Not tested yet"))
-    return StatusBadge("active", _("Active"))
+    return StatusBadge("active", _("Connected"))
 
 
 def list_status_choices() -> list[tuple[str, Any]]:
     """Return the choices of the list's filter by status."""
     return [
-        ("active", _("Active")),
+        ("active", _("Connected")),
         ("failed", _("Sign-in or connection failed")),
         ("unverified", _("Not tested yet")),
         ("disabled", _("Disabled")),

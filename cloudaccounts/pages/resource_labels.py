@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.template.defaultfilters import filesizeformat
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -28,7 +29,7 @@ _SERVER_STATUSES: dict[str, str | Promise] = {
     "SOFT_DELETED": gettext_lazy("Soft-deleted"),
 }
 _STATUSES: dict[str, str | Promise] = {
-    "ACTIVE": gettext_lazy("Active"),
+    "ACTIVE": gettext_lazy("Up"),
     "BUILD": gettext_lazy("Building"),
     "DOWN": gettext_lazy("Down"),
     "ERROR": gettext_lazy("Error"),
@@ -45,7 +46,7 @@ _STATUSES: dict[str, str | Promise] = {
     "deleting": gettext_lazy("Deleting"),
     "extending": gettext_lazy("Extending"),
     "retyping": gettext_lazy("Changing type"),
-    "reserved": gettext_lazy("Reserved"),
+    "reserved": gettext_lazy("Reserved for attachment"),
     "maintenance": gettext_lazy("Maintenance"),
     "downloading": gettext_lazy("Downloading"),
     "uploading": gettext_lazy("Uploading"),
@@ -101,12 +102,12 @@ _ATTRIBUTES: dict[str, str | Promise] = {
     "os_distro": gettext_lazy("Distribution"),
     "os_type": gettext_lazy("OS type"),
     "os_version": gettext_lazy("OS version"),
-    "reserved": gettext_lazy("Reserved"),
+    "reserved": gettext_lazy("Reserved amount"),
     "rules": gettext_lazy("Number of rules"),
     "security_groups": gettext_lazy("Security groups"),
-    "service": gettext_lazy("Service"),
-    "size_bytes": gettext_lazy("Size"),
-    "size_gb": gettext_lazy("Size"),
+    "service": gettext_lazy("Cloud service"),
+    "size_bytes": gettext_lazy("File size"),
+    "size_gb": gettext_lazy("Capacity"),
     "tags": gettext_lazy("Tags"),
     "task": gettext_lazy("Task in the cloud"),
     "type": gettext_lazy("Type"),
@@ -163,6 +164,8 @@ def add_unit(name: str, value: Any) -> str | None:
         return f"{value} GiB"
     if name.endswith("_mb"):
         return f"{value / 1024:g} GiB" if value >= 1024 else f"{value} MiB"
+    if name.endswith("_bytes"):
+        return filesizeformat(value)
     if name == "limit" and value < 0:
         return _("Unlimited")
     return None

@@ -193,7 +193,7 @@ def test_unverified_account_is_refused_with_the_reason(client, system):
             ("failed", "Sign-in failed"),
         ),
         ({}, ("unverified", "Not tested yet")),
-        ({"last_verified_at": timezone.now()}, ("active", "Active")),
+        ({"last_verified_at": timezone.now()}, ("active", "Connected")),
         (
             {"last_verified_at": timezone.now(), "active": False},
             ("off", "Disabled"),
