@@ -25,10 +25,11 @@ def draw_sync_charts(logs: QuerySet[SyncLog]) -> list[Chart]:
         Series(_("Success"), [one.succeeded for one in measured], "good"),
         Series(_("Failed"), [one.failed for one in measured], "bad"),
     ]
-    return [
+    charts = [
         draw_lines(_("Sync duration"), days, durations, unit=_("s"), subtitle=subtitle),
         draw_bars(_("Syncs by result"), days, results, subtitle=subtitle),
     ]
+    return [chart for chart in charts if not chart.is_empty]
 
 
 def _round(seconds: float | None) -> float | None:
