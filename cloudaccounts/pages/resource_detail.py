@@ -62,11 +62,11 @@ def resource_topology_page(request: PageRequest, pk: UUID) -> HttpResponse:
     query = read_list_query(
         request, [depth_filter, Filter("type", _("Resource type"), _("All resource types"), choices)]
     )
+    found = len(topology.nodes)
     if type_code := query.values.get("type"):
         topology = filter_topology(topology, type_code)
-    return _render_tab(
-        request, resource, "topology", {"query": query, "depth": depth, "diagram": build_diagram(topology)}
-    )
+    context = {"query": query, "depth": depth, "found": found, "diagram": build_diagram(topology)}
+    return _render_tab(request, resource, "topology", context)
 
 
 @login_required
