@@ -100,8 +100,9 @@ def list_type_choices() -> list[tuple[str, str]]:
 
 def _build_filters(request: PageRequest, scope: Scope, resources: QuerySet[CloudResource]) -> list[Filter]:
     accounts = CloudAccount.objects.within(scope).order_by("name", "pk")
-    # Both lists of choices with one query.
-    pairs = list(resources.order_by().values_list("region", "status").distinct())
+    # Both lists of choices with one query over all resources, which a panel without these filters does not need.
+    needs_choices = not is_panel_request(request) or request.GET.keys() & {"region", "status"}
+    pairs = list(resources.order_by().values_list("region", "status").distinct()) if needs_choices else []
     regions = sorted({region for region, _status in pairs if region})
     statuses = sorted({status for _region, status in pairs if status})
     return [

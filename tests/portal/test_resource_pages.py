@@ -473,3 +473,22 @@ def test_much_costs_no_more_queries_than_little(as_role, server, log, page):
     assert cost() == few
     assert few <= 16
     assert CloudResource.objects.count() > 20
+
+
+def test_a_panel_of_the_inventory_is_sent_once_and_has_its_filters(as_role, server):
+    CloudResourceFactory(account=server.account, type="port", name="b-port", region="Far", status="DOWN")
+    client, asked = as_role(Role.VIEWER), {"X-Panel": "resources"}
+
+    for query, found in [
+        ("", ["b-port", "web-1"]),
+        ("?region=Far", ["b-port"]),
+        ("?status=ACTIVE", ["web-1"]),
+    ]:
+        answer = client.get(f"/resources/{query}", headers=asked)
+        assert names(text(answer)) == found
+        assert "<select" not in text(answer)
+        again = client.get(f"/resources/{query}", headers={**asked, "If-None-Match": answer["ETag"]})
+        assert again.status_code == 304
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/resources/", headers=asked)
+    assert not [query for query in queries if "DISTINCT" in query["sql"] and '"region"' in query["sql"][:120]]
