@@ -116,6 +116,8 @@ async function refreshAll() {
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") refreshAll();
 });
+// What has been changed elsewhere on the page, as by a form in a dialog, shows at once.
+document.addEventListener("panels:refresh", () => refreshAll());
 document.addEventListener("input", (event) => {
   if (event.target.form && event.target.type !== "checkbox") touched.add(event.target.form);
 });
