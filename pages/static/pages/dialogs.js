@@ -4,7 +4,7 @@
 // errors and is shown in the dialog again.
 
 const formDialog = document.getElementById("form-dialog");
-let opener = null;
+let openedBy = null;
 
 function showForm(html) {
   formDialog.innerHTML = html;
@@ -55,7 +55,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-dialog]");
   if (!link || !formDialog || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
-  opener = link.closest("details.menu")?.querySelector("summary") ?? link;
+  openedBy = link.closest("details.menu")?.querySelector("summary") ?? link;
   ask(link.href);
 });
 
@@ -76,7 +76,7 @@ if (formDialog) {
   formDialog.addEventListener("close", () => {
     formDialog.replaceChildren();
     // A row may have been replaced or deleted while its form was open.
-    (opener?.isConnected ? opener : document.querySelector("main a.primary, main h1, #main"))?.focus();
+    (openedBy?.isConnected ? openedBy : document.querySelector("main a.primary, main h1, #main"))?.focus();
     document.dispatchEvent(new CustomEvent("panels:refresh"));
   });
 }
