@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -62,7 +61,9 @@ def search_page(request: HttpRequest) -> HttpResponse:
     """Show everything in the scope that matches a text."""
     scope = page_scope(request)
     text = request.GET.get("q", "").replace("\x00", "").strip()[:200]
-    sections = [] if len(text) < MIN_LENGTH else [*_search_pages(request, text), *_search_objects(scope, text)]
+    sections = (
+        [] if len(text) < MIN_LENGTH else [*_search_pages(request, text), *_search_objects(scope, text)]
+    )
     context = {"scope": scope, "q": text, "sections": sections, "is_too_short": 0 < len(text) < MIN_LENGTH}
     return render(request, "portal/search.html", context)
 
@@ -94,13 +95,19 @@ def _search_vms(scope: Scope, text: str) -> list[Hit]:
         .order_by("name", "pk")[:MAX_HITS]
     )
     return [
-        Hit(vm.name, reverse("vm-detail-page", args=[vm.pk]), " · ".join(filter(None, [vm.ip_address, vm.information_system.name])))
+        Hit(
+            vm.name,
+            reverse("vm-detail-page", args=[vm.pk]),
+            " · ".join(filter(None, [vm.ip_address, vm.information_system.name])),
+        )
         for vm in found
     ]
 
 
 def _search_volumes(scope: Scope, text: str) -> list[Hit]:
-    found = Volume.objects.within(scope).filter(Q(name__icontains=text) | Q(volume_id=text)).select_related("vm")
+    found = (
+        Volume.objects.within(scope).filter(Q(name__icontains=text) | Q(volume_id=text)).select_related("vm")
+    )
     return [
         Hit(
             volume.name,
@@ -151,7 +158,11 @@ def _search_jobs(scope: Scope, text: str) -> list[Hit]:
         job = Job.objects.within(scope).filter(pk=UUID(text)).first()
     except ValueError:
         return []
-    return [] if job is None else [Hit(describe_job(job), reverse("job-page", args=[job.pk]), job.get_status_display())]
+    return (
+        []
+        if job is None
+        else [Hit(describe_job(job), reverse("job-page", args=[job.pk]), job.get_status_display())]
+    )
 
 
 SEARCHES: list[tuple[str | Promise, str, Search, str]] = [

@@ -243,6 +243,7 @@ def _find_refusal_reason(vm: VirtualMachine, name: str) -> tuple[str, str | Prom
         return "runtime_over", message % {"date": vm.runtime_end}
     return None
 
+
 # What the badge of a VM says while a job holds it, by the kind of the job.
 PROGRESS_LABELS: dict[str, str | Promise] = {
     "vms.start": _("Starting"),

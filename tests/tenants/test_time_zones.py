@@ -13,6 +13,7 @@ from django.template import Context, Template
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
+from volumepool.charts import _build_time_marks
 
 from api.time_zones import OffsetNamedZone, find_time_zone, list_time_zone_names, today_in, validate_time_zone
 from tasks.models import Job
@@ -26,7 +27,6 @@ from tests.factories import (
 )
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import stop_at_runtime_end, warn_of_runtime_end
-from volumepool.charts import _build_time_marks
 
 pytestmark = pytest.mark.django_db
 

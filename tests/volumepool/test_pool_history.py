@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
+from volumepool.charts import build_plot
 
 from tests.factories import MembershipFactory, VolumePoolFactory
-from volumepool.charts import build_plot
 from volumepool.models import Claim, PoolStock
 from volumepool.services.stock import POINTS, build_history
 

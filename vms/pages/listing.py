@@ -158,7 +158,10 @@ def _read_query(request: PageRequest, scope: Scope) -> ListQuery:
             "information_system",
             _("Application"),
             _("All applications"),
-            [(str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}") for one in systems],
+            [
+                (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
+                for one in systems
+            ],
         ),
     ]
     return read_list_query(request, filters, orderings=ORDERINGS, ordering="name")
