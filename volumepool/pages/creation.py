@@ -19,13 +19,13 @@ from api.form_errors import filled_fields, validate_form
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.placements import list_known_regions
 from tenants.models import InformationSystem
+from tenants.page_forms import split_errors
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..models import Volume
 from ..serializers import NewVolumesSerializer
 from ..services import ClaimRequest, VolumeCreationRequest, claim_volumes, create_volumes, list_volume_options
-from .row_forms import split_errors
 
 # The fields of the form, with their initial values.
 INITIAL_VALUES = {

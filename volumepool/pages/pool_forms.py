@@ -15,15 +15,14 @@ from django.views.decorators.http import require_http_methods
 
 from api.domain_errors import ConflictError, DomainError, NotFoundError, OutdatedError
 from api.errors import status_of
-from api.preconditions import etag_of
 from pages.dialogs import render_dialog
+from tenants.page_forms import read_version, require_typed_name, split_errors
 from tenants.scoped_pages import PageRequest, page_scope
 
 from ..forms import VolumePoolForm
 from ..models import SpareVolume, VolumePool
 from ..services.pools import change_pool, create_pool, explain_spares, remove_pool
 from .pools import POOLS, require_permission
-from .row_forms import require_typed_name, split_errors
 
 GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     (gettext_lazy("General"), ("type", "account", "region", "enabled")),
@@ -138,12 +137,6 @@ def remove_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     return render_dialog(
         request, "volumepool/remove_pool_form.html", context, status=status_of(refused) if refused else 200
     )
-
-
-def read_version(request: PageRequest) -> str | None:
-    """Return the version in a form as an ETag; None for a form without one, which matches any version."""
-    version = request.POST.get("version", "")
-    return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
 
 
 def _render(

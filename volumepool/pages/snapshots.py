@@ -12,6 +12,7 @@ from api.form_errors import filled_fields, validate_form
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from tasks import engine
+from tenants.page_forms import Outcome, require_typed_name
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -19,7 +20,7 @@ from ..models import VolumeSnapshot
 from ..serializers import NewVolumesSerializer
 from ..services import VolumeCreationRequest, create_volumes, remove_snapshot
 from ..status_labels import STATUS_LABELS
-from .row_forms import RowForm, require_typed_name, row_form_page
+from .row_forms import RowForm, row_form_page
 from .volumes import build_place_filters, label_job
 
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account", "volume", "created_by")
@@ -77,7 +78,7 @@ def volume_snapshot_page(request: PageRequest) -> HttpResponse:
         initial=lambda snapshot: {"name": snapshot.name, "size_gb": snapshot.size_gb},
     )
 )
-def copy_snapshot_page(request: PageRequest, scope: Scope, row: VolumeSnapshot) -> tuple[str, str]:
+def copy_snapshot_page(request: PageRequest, scope: Scope, row: VolumeSnapshot) -> Outcome:
     """Create a volume from a snapshot, for the snapshot's information system."""
     data = {
         **filled_fields(request.POST, "name", "size_gb"),
@@ -93,7 +94,7 @@ def copy_snapshot_page(request: PageRequest, scope: Scope, row: VolumeSnapshot) 
 @row_form_page(
     RowForm("volumepool/remove_snapshot_form.html", SNAPSHOTS, Role.OPERATOR, "volume-snapshot-page")
 )
-def remove_volume_snapshot_page(request: PageRequest, scope: Scope, row: VolumeSnapshot) -> tuple[str, str]:
+def remove_volume_snapshot_page(request: PageRequest, scope: Scope, row: VolumeSnapshot) -> Outcome:
     """Delete a snapshot, once its name was typed."""
     require_typed_name(request, row.name)
     remove_snapshot(scope=scope, snapshot_id=row.pk)

@@ -17,6 +17,7 @@ from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import render_page
 from tasks import engine
 from tenants.models import InformationSystem
+from tenants.page_forms import Outcome, require_typed_name
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -25,7 +26,7 @@ from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer
 from ..services import extend_volume, remove_volume, rename_volume, take_snapshot
 from ..status_labels import STATUS_LABELS, label_status
 from ..volume_states import list_allowed_actions
-from .row_forms import RowForm, require_typed_name, row_form_page
+from .row_forms import RowForm, row_form_page
 
 VOLUMES = Volume.objects.select_related("information_system", "account", "vm")
 ORDERINGS = frozenset({"name", "size_gb", "status", "created_at"})
@@ -156,7 +157,7 @@ def _list_menu(volume: Volume, *, may_control: bool, may_administer: bool) -> li
         initial=lambda volume: {"name": volume.name},
     )
 )
-def rename_volume_page(request: PageRequest, scope: Scope, row: Volume) -> tuple[str, str]:
+def rename_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
     """Rename a volume, in the cloud too."""
     params = validate_form(ChangeVolumeSerializer(data={"name": request.POST.get("name", "")}))
     change = rename_volume(scope=scope, volume_id=row.pk, name=params["name"])
@@ -175,7 +176,7 @@ def rename_volume_page(request: PageRequest, scope: Scope, row: Volume) -> tuple
         initial=lambda volume: {"size_gb": volume.size_gb},
     )
 )
-def extend_volume_page(request: PageRequest, scope: Scope, row: Volume) -> tuple[str, str]:
+def extend_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
     """Extend a volume."""
     fields = {"action": "extend", **filled_fields(request.POST, "size_gb")}
     params = validate_form(VolumeActionSerializer(data=fields))
@@ -187,7 +188,7 @@ def extend_volume_page(request: PageRequest, scope: Scope, row: Volume) -> tuple
 
 
 @row_form_page(RowForm("volumepool/snapshot_form.html", VOLUMES, Role.OPERATOR, "volume-page", ("name",)))
-def snapshot_volume_page(request: PageRequest, scope: Scope, row: Volume) -> tuple[str, str]:
+def snapshot_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
     """Create a snapshot of a volume."""
     fields = {"action": "snapshot", **filled_fields(request.POST, "name")}
     params = validate_form(VolumeActionSerializer(data=fields))
@@ -196,7 +197,7 @@ def snapshot_volume_page(request: PageRequest, scope: Scope, row: Volume) -> tup
     return _("Creating snapshot %(snapshot)s of volume %(name)s.") % values, ""
 
 
-def _count_snapshots(volume: Volume) -> dict[str, Any]:
+def _explain_blocked(volume: Volume) -> dict[str, Any]:
     count = volume.snapshots.exclude(status=GONE).count()
     blocked = ""
     if volume.vm is not None:
@@ -213,9 +214,9 @@ def _count_snapshots(volume: Volume) -> dict[str, Any]:
 
 
 @row_form_page(
-    RowForm("volumepool/remove_form.html", VOLUMES, Role.ADMIN, "volume-page", context=_count_snapshots)
+    RowForm("volumepool/remove_form.html", VOLUMES, Role.ADMIN, "volume-page", context=_explain_blocked)
 )
-def remove_volume_page(request: PageRequest, scope: Scope, row: Volume) -> tuple[str, str]:
+def remove_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
     """Delete a volume and its data, once its name was typed."""
     require_typed_name(request, row.name)
     remove_volume(scope=scope, volume_id=row.pk)
