@@ -55,7 +55,9 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-dialog]");
   if (!link || !formDialog || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
-  openedBy = link.closest("details.menu")?.querySelector("summary") ?? link;
+  const menu = link.closest("details.menu");
+  openedBy = menu?.querySelector("summary") ?? link;
+  if (menu) menu.open = false;
   ask(link.href);
 });
 
