@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
 from api.form_errors import filled_fields, validate_form
@@ -206,10 +206,11 @@ def _explain_blocked(volume: Volume) -> dict[str, Any]:
             "vm": volume.vm.name,
         }
     elif count:
-        blocked = _("Volume %(name)s has %(count)s snapshots. Delete the snapshots first.") % {
-            "name": volume.name,
-            "count": count,
-        }
+        blocked = ngettext(
+            "Volume %(name)s has %(count)s snapshot. Delete the snapshot first.",
+            "Volume %(name)s has %(count)s snapshots. Delete the snapshots first.",
+            count,
+        ) % {"name": volume.name, "count": count}
     return {"blocked": blocked}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from api.domain_errors import ConflictError, NotFoundError
 from api.preconditions import check_if_match
@@ -109,10 +110,12 @@ def remove_pool(*, pool_id: int, if_match: str | None) -> None:
 
 def explain_spares(count: int) -> str:
     """Return why a pool with spares can't be deleted."""
-    message = _(
-        "%(count)s spares still belong to the pool. Set Desired to 0 and wait until the spares are deleted."
+    message = ngettext(
+        "%(count)s spare still belongs to the pool. Set Desired to 0 and wait until the spare is deleted.",
+        "%(count)s spares still belong to the pool. Set Desired to 0 and wait until the spares are deleted.",
+        count,
     )
-    return str(message % {"count": count})
+    return message % {"count": count}
 
 
 def _lock_pool(pool_id: int, if_match: str | None) -> VolumePool:
