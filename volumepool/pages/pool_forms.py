@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
@@ -30,6 +31,7 @@ GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     (gettext_lazy("Source"), ("image_id", "snapshot_id", "snapshot_prefix")),
     (gettext_lazy("Stock"), ("desired", "max_in_flight", "max_age_days")),
 )
+LABELS = {"size_gb": gettext_lazy("Size"), "max_age_days": gettext_lazy("Max. age")}
 UNITS = {"size_gb": "GiB", "max_age_days": gettext_lazy("days")}
 
 
@@ -55,7 +57,7 @@ class PoolPageForm(VolumePoolForm):
         attributes: dict[str, str | bool] = {"aria-describedby": " ".join(described)} if described else {}
         return {
             "id": field.id_for_label,
-            "label": str(field.label).capitalize() if str(field.label).isascii() else field.label,
+            "label": capfirst(str(LABELS.get(name, field.label))),
             "hint": field.help_text,
             "unit": UNITS.get(name, ""),
             "errors": errors,
