@@ -97,7 +97,8 @@ def format_amount(value: float, unit: str) -> str:
     if unit == "GiB" and value >= GIB_PER_TIB:
         value, unit = value / GIB_PER_TIB, "TiB"
     decimals = 0 if value == int(value) else 1
-    return f"{number_format(value, decimals, force_grouping=True)} {unit}".strip()
+    # `number_format` cuts digits off instead of rounding.
+    return f"{number_format(round(value, decimals), decimals, force_grouping=True)} {unit}".strip()
 
 
 @register.filter
