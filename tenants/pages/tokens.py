@@ -112,9 +112,7 @@ def _create(request: PageRequest, name: str) -> HttpResponse:
             return redirect("token-page")
         token = create_token(request.user, name)
     context = {"scope": find_scope(request), "title": _("API token created"), "token": token}
-    response = render_dialog(request, "tenants/token_created.html", context)
-    response["Cache-Control"] = "no-store"
-    return response
+    return render_dialog(request, "tenants/token_created.html", context)
 
 
 @login_required
