@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 STATUS_LABELS = {
     "creating": _("Creating"),
     "available": _("Available"),
     "in-use": _("In use"),
-    "reserved": _("Reserved"),
+    "reserved": pgettext_lazy("volume", "Reserved"),
     "attaching": _("Attaching"),
     "detaching": _("Detaching"),
     "extending": _("Extending"),

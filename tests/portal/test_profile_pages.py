@@ -270,9 +270,9 @@ def test_the_list_tells_which_tokens_still_work(user, browser):
 
     html = text(browser.get(f"{TOKENS}?ordering=name"))
 
-    assert re.findall(r">(Active|Expired|Ended by a change of the password)<", html) == [
+    assert re.findall(r">(Valid|Expired|Ended by a change of the password)<", html) == [
         "Ended by a change of the password",
-        "Active",
+        "Valid",
         "Expired",
     ]
     assert "good" not in text(browser.get(f"{TOKENS}?search=old"))

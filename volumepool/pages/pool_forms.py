@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from api.domain_errors import ConflictError, DomainError, NotFoundError, OutdatedError
@@ -31,7 +31,7 @@ GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     (gettext_lazy("Source"), ("image_id", "snapshot_id", "snapshot_prefix")),
     (gettext_lazy("Stock"), ("desired", "max_in_flight", "max_age_days")),
 )
-LABELS = {"size_gb": gettext_lazy("Size"), "max_age_days": gettext_lazy("Max. age")}
+LABELS = {"size_gb": pgettext_lazy("volume", "Size"), "max_age_days": gettext_lazy("Max. age")}
 UNITS = {"size_gb": "GiB", "max_age_days": gettext_lazy("days")}
 
 
