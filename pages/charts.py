@@ -20,8 +20,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 # Coordinates are those of the drawing's viewBox; the style sheet scales it to the width of its card.
-WIDTH, HEIGHT = 640, 200
-LEFT, RIGHT, TOP, BOTTOM = 48, 628, 10, 172
+WIDTH, HEIGHT = 480, 190
+LEFT, RIGHT, TOP, BOTTOM = 46, 470, 10, 160
 MAX_COUNT_MARKS, MAX_TIME_MARKS = 4, 7
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 TIME_STEPS = [
@@ -77,7 +77,8 @@ def draw_lines(
     subtitle: str = "",
 ) -> Chart:
     """Draw values over time as lines, or as areas that stand on each other. `limit` is drawn as a dashed line, as for a quota."""
-    return _draw_over_time(title, times, series, unit, limit, subtitle, _draw_areas if is_stacked else _draw_line_paths)
+    paint = _draw_areas if is_stacked else _draw_line_paths
+    return _draw_over_time(title, times, series, paint, unit=unit, limit=limit, subtitle=subtitle)
 
 
 def draw_bars(
@@ -95,7 +96,7 @@ def draw_bars(
             )
             for one in series
         ]
-    return _draw_over_time(title, times, series, unit, None, subtitle, _draw_bar_rects)
+    return _draw_over_time(title, times, series, _draw_bar_rects, unit=unit, limit=None, subtitle=subtitle)
 
 
 def draw_donut(title: str, parts: Sequence[tuple[str, float, str]], *, subtitle: str = "") -> Chart:
@@ -107,7 +108,11 @@ def draw_donut(title: str, parts: Sequence[tuple[str, float, str]], *, subtitle:
             continue
         share = value / total
         paths.append(
-            (_color(number, tone), _draw_arc(angle, angle + share), f"{label}: {_number(value)} ({share:.0%})")
+            (
+                _color(number, tone),
+                _draw_arc(angle, angle + share),
+                f"{label}: {_number(value)} ({share:.0%})",
+            )
         )
         angle += share
     svg = format_html(
@@ -115,7 +120,7 @@ def draw_donut(title: str, parts: Sequence[tuple[str, float, str]], *, subtitle:
         '<text x="60" y="60" class="total">{}</text></svg>',
         title,
         format_html_join("", '<path class="{}" d="{}"><title>{}</title></path>', paths)
-        or mark_safe('<circle cx="60" cy="60" r="46" class="track"/>'),  # noqa: S308 - a constant.
+        or mark_safe('<circle cx="60" cy="60" r="46" class="track"/>'),
         _number(total),
     )
     return Chart(
@@ -153,21 +158,26 @@ def draw_sparkline(values: Sequence[Value], title: str) -> SafeString:
 
 # --- Inside ------------------------------------------------------------------------------------------------
 
-Painter = Callable[[Sequence[datetime], Sequence[Series], Callable[[int], float], Callable[[float], float], str], SafeString]
+Painter = Callable[
+    [Sequence[datetime], Sequence[Series], Callable[[int], float], Callable[[float], float], str], SafeString
+]
 
 
 def _draw_over_time(
     title: str,
     times: Sequence[datetime],
     series: Sequence[Series],
+    paint: Painter,
+    *,
     unit: str,
     limit: float | None,
     subtitle: str,
-    paint: Painter,
 ) -> Chart:
     is_summed = paint is not _draw_line_paths
     totals = [
-        sum(one.values[number] or 0 for one in series) if is_summed else max((one.values[number] or 0 for one in series), default=0)
+        sum(one.values[number] or 0 for one in series)
+        if is_summed
+        else max((one.values[number] or 0 for one in series), default=0)
         for number in range(len(times))
     ]
     highest = max([*totals, limit or 0, 0])
@@ -222,7 +232,11 @@ def _draw_over_time(
             LegendEntry(
                 one.label,
                 _color(number, one.tone).removeprefix("series-"),
-                "" if is_summed else _with_unit(next((value for value in reversed(one.values) if value is not None), None), unit),
+                ""
+                if is_summed
+                else _with_unit(
+                    next((value for value in reversed(one.values) if value is not None), None), unit
+                ),
             )
             for number, one in enumerate(series, 1)
         ],
@@ -267,7 +281,9 @@ def _draw_areas(
     for number, one in enumerate(series, 1):
         above = [base + (value or 0) for base, value in zip(below, one.values, strict=True)]
         upper = "L".join(f"{place(index)} {height(value)}" for index, value in enumerate(above))
-        lower = "L".join(f"{place(index)} {height(value)}" for index, value in reversed(list(enumerate(below))))
+        lower = "L".join(
+            f"{place(index)} {height(value)}" for index, value in reversed(list(enumerate(below)))
+        )
         if times:
             paths.append((_color(number, one.tone), f"M{upper}L{lower}Z"))
         below = above
@@ -280,10 +296,11 @@ def _draw_tooltips(
 ) -> SafeString:
     """Draw an unseen column for each time, which shows the values of all series while the pointer rests on it."""
     half = (RIGHT - LEFT) / max(len(times) - 1, 1) / 2
-    columns = [
-        (round(max(LEFT, place(number) - half), 1), TOP, round(2 * half, 1), BOTTOM - TOP, _tooltip(at, series, number, unit))
-        for number, at in enumerate(times)
-    ]
+    columns = []
+    for number, at in enumerate(times):
+        left, right = max(LEFT, place(number) - half), min(RIGHT, place(number) + half)
+        size = (round(left, 1), TOP, round(right - left, 1), BOTTOM - TOP)
+        columns.append((*size, _tooltip(at, series, number, unit)))
     return format_html_join(
         "", '<rect class="hover" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>', columns
     )
@@ -305,17 +322,26 @@ def _draw_bar_rects(
             if value:
                 # One of a thousand is still visible.
                 tall = max(1.5, height(base) - height(base + value))
-                rects.append((_color(number, one.tone), place(index) + 1, height(base) - tall, max(1.5, place(index + 1) - place(index) - 2), tall))
+                rects.append(
+                    (
+                        _color(number, one.tone),
+                        place(index) + 1,
+                        height(base) - tall,
+                        max(1.5, place(index + 1) - place(index) - 2),
+                        tall,
+                    )
+                )
             base += value
         if rects:
             bars.append(
                 format_html(
                     "<g>{}<title>{}</title></g>",
-                    format_html_join("", '<rect class="bar {}" x="{}" y="{}" width="{}" height="{}"/>', rects),
+                    format_html_join(
+                        "", '<rect class="bar {}" x="{}" y="{}" width="{}" height="{}"/>', rects
+                    ),
                     _tooltip(at, series, index, unit),
                 )
             )
-    # `join` of a safe string returns a text that is not safe, which would be escaped.
     return format_html_join("", "{}", ((bar,) for bar in bars))
 
 
@@ -324,13 +350,19 @@ def _draw_arc(start: float, end: float) -> str:
     if end - start > 0.999:
         return "M60 14A46 46 0 1 1 60 106A46 46 0 1 1 60 14"
     x1, y1, x2, y2 = (
-        round(60 + 46 * function(2 * pi * share - pi / 2), 2) for share in (start, end) for function in (cos, sin)
+        round(60 + 46 * function(2 * pi * share - pi / 2), 2)
+        for share in (start, end)
+        for function in (cos, sin)
     )
     return f"M{x1} {y1}A46 46 0 {int(end - start > 0.5)} 1 {x2} {y2}"
 
 
 def _tooltip(at: datetime, series: Sequence[Series], number: int, unit: str) -> str:
-    values = (f"{one.label}: {_with_unit(one.values[number], unit)}" for one in series if one.values[number] is not None)
+    values = (
+        f"{one.label}: {_with_unit(one.values[number], unit)}"
+        for one in series
+        if one.values[number] is not None
+    )
     return "\n".join([_time_text(at), *values])
 
 
@@ -376,7 +408,7 @@ def _time_text(at: datetime) -> str:
 
 def _number(value: float) -> str:
     decimals = 0 if value == int(value) else 1 if value >= 1 else 2
-    return number_format(value, decimals, force_grouping=True)
+    return number_format(round(value, decimals), decimals, force_grouping=True)
 
 
 def _with_unit(value: Value, unit: str) -> str:

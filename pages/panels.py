@@ -6,6 +6,7 @@ scope of its page and needs no address of its own. The answer has an ETag: when 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -18,22 +19,28 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import quote_etag
 
 HEADER = "X-Panel"
+_TOKENS = re.compile(rb'name="(?:csrfmiddlewaretoken|form_key)" value="[^"]*"')
 
 
 def render_page(
-    request: HttpRequest, template: str, context: Mapping[str, Any], *, panels: Mapping[str, str], status: int = 200
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    panels: Mapping[str, str],
+    status: int = 200,
 ) -> HttpResponse:
     """Render a page, or one of its panels if the page's script asks for it.
 
-    `panels` maps the name of a panel to the template that renders it, which the page includes, too. The template must
-    contain nothing that differs at each rendering, as a CSRF token does: the panel would be sent each time.
+    `panels` maps the name of a panel to the template that renders it, which the page includes, too. CSRF tokens and form keys
+    differ at each rendering and do not count as a change. Anything else that differs would be sent each time.
     """
     wanted = panels.get(request.headers.get(HEADER, ""))
     if wanted is None:
         response = render(request, template, dict(context), status=status)
     else:
         content = render_to_string(wanted, dict(context), request).encode()
-        etag = quote_etag(blake2b(content, digest_size=16).hexdigest())
+        etag = quote_etag(blake2b(_TOKENS.sub(b"", content), digest_size=16).hexdigest())
         if request.headers.get("If-None-Match") == etag:
             response = HttpResponse(status=304)
         else:

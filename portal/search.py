@@ -140,14 +140,14 @@ def _search_resources(scope: Scope, text: str) -> list[Hit]:
     found = (
         CloudResource.objects.within(scope)
         .filter(Q(name__icontains=text) | Q(cloud_id=text), expired_at=None)
-        .select_related("type", "account")
+        .select_related("account")
         .order_by("name", "pk")[:MAX_HITS]
     )
     return [
         Hit(
             resource.name or resource.cloud_id,
             reverse("resource-detail-page", args=[resource.pk]),
-            f"{resource.type_id} · {resource.account.name}",
+            f"{resource.type} · {resource.account.name}",
         )
         for resource in found
     ]

@@ -46,6 +46,7 @@ class VmsConfig(AppConfig):
             ),
             ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it in advance.")),
             ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
+            ("vms.record_usage", 900, _("Records what tenants use, for the charts.")),
             ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):
             declare_schedule(Schedule(name, name, seconds, text))

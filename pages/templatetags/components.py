@@ -19,11 +19,11 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from pages.badges import find_tone
+from pages.badges import find_cloud_label, find_tone
 
 register = template.Library()
 
-NOTHING = mark_safe('<span class="nothing">—</span>')  # noqa: S308 - a constant.
+NOTHING = mark_safe('<span class="nothing">—</span>')
 GIB_PER_TIB = 1024
 
 
@@ -43,6 +43,25 @@ def badge(status: str | None, label: object = "", kind: str = "", title: str = "
         str(status or "").replace(" ", "-"),
         format_html(' title="{}"', title) if title else "",
         text,
+    )
+
+
+@register.simple_tag
+def cloud_badge(status: str | None) -> SafeString:
+    """Return the badge of a status of OpenStack, in the reader's language; the cloud's own word is shown by the pointer."""
+    return badge(status, find_cloud_label(status or ""), title=status or "") if status else NOTHING
+
+
+@register.simple_tag
+def invalid(field_id: str, errors: object, hint: object = "") -> SafeString:
+    """Return the attributes of a field of a form that tie it to its errors and its hint (`<c-field>`)."""
+    described = " ".join(
+        filter(None, [f"{field_id}-error" if errors else "", f"{field_id}-hint" if hint else ""])
+    )
+    return format_html(
+        "{}{}",
+        mark_safe(' aria-invalid="true"') if errors else "",
+        format_html(' aria-describedby="{}"', described) if described else "",
     )
 
 
@@ -68,10 +87,17 @@ def timestamp(value: datetime | None, missing: str = "") -> SafeString:
 @register.simple_tag
 def meter(used: float, total: float | None, label: str, unit: str = "") -> SafeString:
     """Return a bar of what is used of a total, in words and as a drawing. `total` is None without a limit."""
-    words = format_amount(used, unit) if total is None else f"{format_amount(used, unit)} / {format_amount(total, unit)}"
+    words = (
+        format_amount(used, unit)
+        if total is None
+        else f"{format_amount(used, unit)} / {format_amount(total, unit)}"
+    )
     if total is None:
         return format_html(
-            '<div class="meter"><span>{}</span> <strong>{}</strong> <small>{}</small></div>', label, words, _("Unlimited")
+            '<div class="meter"><span>{}</span> <strong>{}</strong> <small>{}</small></div>',
+            label,
+            words,
+            _("Unlimited"),
         )
     share = min(100, round(100 * used / total)) if total else 100
     tone = "bad" if used >= total else "warning" if share >= 80 else "good"
@@ -97,7 +123,7 @@ def format_amount(value: float, unit: str) -> str:
     if unit == "GiB" and value >= GIB_PER_TIB:
         value, unit = value / GIB_PER_TIB, "TiB"
     decimals = 0 if value == int(value) else 1
-    # `number_format` cuts digits off instead of rounding.
+    # Django's own function cuts decimals off.
     return f"{number_format(round(value, decimals), decimals, force_grouping=True)} {unit}".strip()
 
 
@@ -113,7 +139,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "—"
     if seconds < 10:
-        return _("%(count)s s") % {"count": number_format(seconds, 1)}
+        return _("%(count)s s") % {"count": number_format(round(seconds, 1), 1)}
     whole = round(seconds)
     units = [(_("d"), 86_400), (_("h"), 3600), (_("min"), 60), (_("s"), 1)]
     texts = []
@@ -122,6 +148,15 @@ def duration(seconds: float | None) -> str:
         if count or texts:
             texts.append(f"{count} {name}")
     return " ".join(text for text in texts[:2] if not text.startswith("0 "))
+
+
+@register.simple_tag
+def elapsed(start: datetime | str | None, end: datetime | str | None) -> str:
+    """Return the length of time between two times, which may be texts of the API."""
+    if not start or not end:
+        return "—"
+    times = [datetime.fromisoformat(value) if isinstance(value, str) else value for value in (start, end)]
+    return duration(max(0.0, (times[1] - times[0]).total_seconds()))
 
 
 @register.simple_tag(takes_context=True)

@@ -237,6 +237,7 @@ def processes_with(text):
 
 
 @needs_sshd
+@pytest.mark.story
 def test_a_worker_that_is_killed_leaves_nothing_and_the_next_one_takes_it_up(place, tmp_path):
     host = place.host("killed")
     packed = service_archive("1.0")

@@ -219,6 +219,7 @@ def test_what_a_host_answers_leads_the_portal_nowhere(place, trap, tmp_path):
 GBK = "重启完成".encode("gbk")
 
 
+@pytest.mark.story
 def test_a_program_that_prints_in_another_encoding_has_succeeded_all_the_same(place):
     host = place.host("gbk")
     host.run_by_hand("1.0", packed := service_archive("1.0"), place.artifacts.add("1.0", packed).sha256)

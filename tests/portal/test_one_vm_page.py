@@ -9,17 +9,19 @@ import pytest
 from django.utils import timezone
 
 from tasks.models import EntityLock, Job
+from tenants.models import User
 from tenants.scoping import Role
 from tests.factories import (
     TenantFactory,
 )
-from vms.models import Resize, VirtualMachine, VMOperationLog, VMStatus
+from vms.models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMStatus
 from volumepool.models import Volume
 
 pytestmark = pytest.mark.django_db
 
 NEVER = uuid.uuid4()
 HTMX = {"HX-Request": "true"}
+PANEL = {**HTMX, "X-Panel": "vm"}
 
 
 def text(answer):
@@ -33,24 +35,39 @@ def test_its_page_has_all_facts(as_role, vm):
         addresses=[{"ip": "10.0.0.9", "network": "n", "mac": "m", "kind": "k"}],
     )
 
-    html = text(as_role(Role.VIEWER).get(f"/vms/{vm.pk}/"))
+    client = as_role(Role.VIEWER)
+    html = text(client.get(f"/vms/{vm.pk}/")) + text(client.get(f"/vms/{vm.pk}/?tab=network"))
 
-    for fact in ("no room", "items=1", "10.0.0.9", vm.openstack_id, "small", "one", "RegionOne", "stale"):
+    for fact in (
+        "no room",
+        "items=1",
+        "10.0.0.9",
+        vm.openstack_id,
+        "small",
+        "one",
+        "RegionOne",
+        "Out of date",
+    ):
         assert fact in html
 
 
-def test_the_live_part_ends_with_the_job(as_role, vm):
+def test_the_panel_follows_the_job_and_is_sent_only_when_it_has_changed(as_role, vm):
     client = as_role(Role.OPERATOR)
     client.post(f"/vms/{vm.pk}/ask/", {"action": "stop", "page": "detail"})
     job = Job.objects.get()
 
-    part = client.get(f"/vms/{vm.pk}/live/?job={job.pk}", headers=HTMX)
-    assert f"?job={job.pk}" in text(part)
-    assert "<html" not in text(part)
+    panel = client.get(f"/vms/{vm.pk}/", headers=PANEL)
+    assert f"/jobs/{job.pk}/" in text(panel)
+    assert "data-busy" in text(panel)
+    assert "<html" not in text(panel)
+    same = client.get(f"/vms/{vm.pk}/", headers={**PANEL, "If-None-Match": panel["ETag"]})
+    assert (same.status_code, same.content) == (304, b"")
     EntityLock.objects.all().delete()
-    assert client.get(f"/vms/{vm.pk}/live/?job={job.pk}", headers=HTMX)["HX-Refresh"] == "true"
-    # A removed VM's page is read anew too, and then says that the VM is gone.
-    assert client.get(f"/vms/{NEVER}/live/?job=x", headers=HTMX)["HX-Refresh"] == "true"
+    after = client.get(f"/vms/{vm.pk}/", headers={**PANEL, "If-None-Match": panel["ETag"]})
+    assert after.status_code == 200
+    assert "data-busy" not in text(after)
+    # The page of a removed VM says so itself; its panel is not found, so the page is loaded again.
+    assert client.get(f"/vms/{NEVER}/", headers=PANEL).status_code == 404
 
 
 def test_a_change_is_refused_when_somebody_else_was_faster(as_role, vm):
@@ -103,7 +120,8 @@ def test_what_is_wrong_with_a_form_is_told_in_it(as_role, vm, path, form, told):
 
     assert answer.status_code in {400, 409}
     assert told in text(answer)
-    assert '<details class="form" open>' in text(answer)
+    tab = {"volumes/": "volumes", "volumes/new/": "volumes", "snapshots/": "snapshots"}.get(path, "settings")
+    assert f'href="?tab={tab}" aria-current="page"' in text(answer)
     assert not Job.objects.exists()
 
 
@@ -116,7 +134,7 @@ def test_a_resize_that_waits_has_its_buttons_and_its_hour(as_role, vm):
     html = text(as_role(Role.OPERATOR).get(f"/vms/{vm.pk}/"))
 
     assert 'value="confirm_resize"' in html
-    assert f"It confirms itself at {hour:%Y-%m-%d %H:%M} UTC." in html
+    assert f"Confirmed automatically at {hour:%Y-%m-%d %H:%M} UTC." in html
     assert 'value="confirm_resize"' not in text(as_role(Role.VIEWER).get(f"/vms/{vm.pk}/"))
     as_role(Role.OPERATOR).post(f"/vms/{vm.pk}/ask/", {"action": "revert_resize", "page": "detail"})
     assert Job.objects.get().kind == "vms.revert_resize"
@@ -137,28 +155,56 @@ def test_a_volume_is_taken_off(as_role, vm, volume):
     assert as_role(Role.OPERATOR, of=TenantFactory()).post(url).status_code == 404
 
 
-def test_the_console_is_asked_for_and_looked_for_only_so_long(as_role, vm):
+def test_the_console_is_requested_and_followed_until_the_job_has_read_it(as_role, vm):
     client = as_role(Role.OPERATOR)
-    asked = text(client.post(f"/vms/{vm.pk}/console/ask/", {"reading": "log"}, headers=HTMX))
+    answer = client.post(f"/vms/{vm.pk}/console/ask/", {"reading": "log"})
     job = Job.objects.get()
 
-    assert f"/vms/{vm.pk}/console/?job={job.pk}&amp;poll=1" in asked
-    part = f"/vms/{vm.pk}/console/?job={job.pk}"
-    assert "poll=6" in text(client.get(f"{part}&poll=5"))
-    late = text(client.get(f"{part}&poll=19"))
-    assert "poll=" not in late
+    assert answer["Location"] == f"/vms/{vm.pk}/?tab=console&job={job.pk}"
+    following = text(client.get(answer["Location"]))
+    assert "Connecting…" in following
+    assert "data-busy" in following
+    Job.objects.update(created_at=timezone.now() - timedelta(seconds=60))
+    late = text(client.get(answer["Location"]))
+    assert "The cloud is slow to respond." in late
     assert f"/jobs/{job.pk}/" in late
-    assert "poll=" not in text(client.get(f"{part}&poll=nonsense"))
-    assert "look=" not in text(client.get(f"/vms/{vm.pk}/console/?job=nonsense&look=1"))
-    assert client.get(part)["Cache-Control"].startswith("max-age=0, no-cache, no-store")
-    assert "You need the role" in text(as_role(Role.VIEWER).get(part))
-    assert as_role(Role.ADMIN, of=TenantFactory()).get(part).status_code == 404
+    assert "Connecting…" not in text(client.get(f"/vms/{vm.pk}/?tab=console&job=nonsense"))
+    assert client.get(answer["Location"])["Cache-Control"].startswith("max-age=0, no-cache, no-store")
+    viewer = as_role(Role.VIEWER)
+    assert "You need the Operator role" in text(viewer.get(answer["Location"]))
+    assert as_role(Role.ADMIN, of=TenantFactory()).get(answer["Location"]).status_code == 404
 
 
-def test_a_screen_of_what_does_not_run_is_refused(as_role, vm):
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://console.example.org:6080/vnc?token=1", "https://console.example.org:6080"),
+        ("http://[2001:db8::1]/vnc", "http://[2001:db8::1]"),
+        ("javascript:alert(1)", ""),
+        ("https://a.example; script-src *", ""),
+        ("https://user@a.example/", ""),
+        ("ssh://a.example", ""),
+    ],
+)
+def test_a_console_is_framed_by_its_own_answer_alone(as_role, vm, url, origin):
+    client = as_role(Role.OPERATOR)
+    reading = ConsoleReading(vm=vm, user=User.objects.get(pk=client.session["_auth_user_id"]), kind="url")
+    reading.set_text(url)
+    reading.save()
+
+    answer = client.get(f"/vms/{vm.pk}/?tab=console")
+    policy = answer["Content-Security-Policy"]
+
+    assert (f"frame-src {origin}" in policy) is bool(origin)
+    assert ("<iframe" in text(answer)) is bool(origin)
+    assert "script-src *" not in policy
+    assert "frame-src" not in client.get(f"/vms/{vm.pk}/")["Content-Security-Policy"]
+
+
+def test_a_console_of_a_stopped_vm_is_refused(as_role, vm):
     VirtualMachine.objects.filter(pk=vm.pk).update(status=VMStatus.STOPPED)
 
-    answer = as_role(Role.OPERATOR).post(f"/vms/{vm.pk}/console/ask/", {"reading": "url"}, headers=HTMX)
+    answer = as_role(Role.OPERATOR).post(f"/vms/{vm.pk}/console/ask/", {"reading": "url"}, follow=True)
 
     assert "Only a running VM has a console." in text(answer)
 
@@ -185,7 +231,7 @@ def test_a_vm_that_is_gone_leaves_its_log_and_its_last_job(as_role, vm):
 
     html = text(client.get(f"/vms/{vm.pk}/"))
 
-    assert "This VM is gone." in html
+    assert "This VM was deleted." in html
     for left in ("shop-1", "why", "no room", f"/jobs/{job.pk}/"):
         assert left in html
     assert "why" in text(client.get(f"/vms/{vm.pk}/log/"))
@@ -206,7 +252,7 @@ def test_the_log_shows_the_last_and_leads_to_all(as_role, vm):
         )
     client = as_role(Role.VIEWER)
 
-    html = text(client.get(f"/vms/{vm.pk}/"))
+    html = text(client.get(f"/vms/{vm.pk}/?tab=activity"))
 
     assert html.count("&lt;") == 20
     assert f"/vms/{vm.pk}/log/" in html

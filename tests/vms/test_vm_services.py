@@ -15,7 +15,7 @@ from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import MembershipFactory, VirtualMachineFactory, VolumeFactory
-from tests.working import work
+from tests.working import wait_for, work
 from vms.models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMSnapshot
 from vms.services import confirm_due_resizes
 from volumepool.models import Volume
@@ -95,6 +95,20 @@ def test_a_resize_that_the_cloud_cannot_do_leaves_the_old_size(admin, url, cloud
     shown = admin.get(url).json()
     assert (shown["cpu_cores"], shown["resize"], shown["status"]) == (2, None, "running")
     assert "stop" in shown["allowed_actions"]
+
+
+@pytest.mark.parametrize("change", ["shelve_server", "pause_server", "suspend_server"])
+def test_a_resize_of_a_server_that_was_changed_outside_fails_and_is_rolled_back(
+    admin, vm, url, account, change
+):
+    compute = open_cloud(account, "RegionOne").compute
+    getattr(compute, change)(vm.openstack_id)
+    wait_for(change, lambda: compute.get_server(vm.openstack_id).task_state is None)
+
+    job = admin.ended(admin.post(f"{url}resize/", {"cpu_cores": 4, "memory_gb": 8}))
+
+    assert (job["status"], job["outcome"]["code"]) == ("failed", "wrong_state")
+    assert admin.get(url).json()["resize"] is None
 
 
 def test_a_resize_is_confirmed_by_itself_when_nobody_does(admin, vm, url):

@@ -86,10 +86,11 @@ class ResizeVmCommand(ServerCommand):
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
-            if server.status in _SETTLED_STATUSES and server.task_state is None:
-                return Done()
             if server.status == "ERROR":
                 return Done(_("The server is in error; it stays as it is."))
+            # Also a server that somebody has shelved or paused meanwhile, which Nova refuses to resize.
+            if server.task_state is None and not self.is_under_way(server):
+                return Done()
             if server.status == "VERIFY_RESIZE" and server.task_state is None:
                 compute.revert_resize(self.server_id)
             elif self.is_lost(server):

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
@@ -37,6 +38,8 @@ ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb"})
 MAX_SEARCH_WORDS = 10
 MAX_NAMED_VMS = 10
 NO_NEEDS = Needs()
+# The button for a hard restart, which in the API is the action "restart" with `hard`.
+FORCE_RESTART = "force_restart"
 
 
 @login_required
@@ -73,12 +76,14 @@ def vm_page(request: PageRequest) -> HttpResponse:
 def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Request an action on a VM, from the list or from its own page. A refusal is shown with the message of the API."""
     scope = page_scope(request)
+    action = request.POST.get("action", "")
+    is_forced = action == FORCE_RESTART
     try:
         control_vm(
             scope=scope,
             vm_id=pk,
-            action=request.POST.get("action", ""),
-            hard=request.POST.get("hard") == "true",
+            action="restart" if is_forced else action,
+            hard=is_forced or request.POST.get("hard") == "true",
         )
     except DomainError as refused:
         show_error(request, refused)
@@ -143,9 +148,12 @@ def build_quota_lines(
     lines = []
     for name, figures in usage.items():
         used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
-        left = None if total is None else total - used - needed
+        after = used + needed
+        left = None if total is None else total - after
         label, unit = METER_LABELS[name]
-        lines.append({"what": label, "unit": unit, "used": used, "total": total, "left": left})
+        lines.append(
+            {"what": label, "unit": unit, "used": used, "after": after, "total": total, "left": left}
+        )
     return lines
 
 
@@ -228,11 +236,16 @@ def _report_results(
         messages.error(request, f"{reason} ({', '.join(names[:MAX_NAMED_VMS])}{more})")
 
 
+def label_progress(job: Mapping[str, Any]) -> str | Promise:
+    """Return what a VM's badge says while a job holds it."""
+    return PROGRESS_LABELS.get(job["kind"]) or str(job["description"])
+
+
 def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
     rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
     for row in rows:
         if job := row["current_job"]:
-            job["progress_label"] = PROGRESS_LABELS.get(job["kind"]) or job["description"]
+            job["progress_label"] = label_progress(job)
         row["buttons"] = [
             (name, ACTIONS[name].title) for name in row["allowed_actions"] if not ACTIONS[name].is_rare
         ]

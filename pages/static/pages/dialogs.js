@@ -39,7 +39,7 @@ async function ask(address, options = {}) {
     }
     formDialog?.close();
     showMessages(messages);
-    document.dispatchEvent(new CustomEvent("panels:refresh"));
+    document.dispatchEvent(new CustomEvent("panel:refresh"));
   } else if (response.headers.has("HX-Retarget")) {
     formDialog?.close();
     showMessages(text);
@@ -79,6 +79,6 @@ if (formDialog) {
     formDialog.replaceChildren();
     // A row may have been replaced or deleted while its form was open.
     (openedBy?.isConnected ? openedBy : document.querySelector("main a.primary, main h1, #main"))?.focus();
-    document.dispatchEvent(new CustomEvent("panels:refresh"));
+    document.dispatchEvent(new CustomEvent("panel:refresh"));
   });
 }

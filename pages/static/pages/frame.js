@@ -75,10 +75,12 @@ const closeMenus = (except) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
 };
 document.addEventListener("click", (event) => {
-  const menu = event.target.closest("details.menu");
-  // A question that a menu opens stays where it is; the menu itself goes.
-  closeMenus(event.target.closest(".menu-list [popovertarget]") ? null : menu);
+  closeMenus(event.target.closest("details.menu"));
 });
+// A question that a menu has opened is a part of it, so the menu closes after it.
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches("dialog[popover]") && event.newState === "closed") closeMenus();
+}, true);
 // The frame of a table would cut off the menu of a row, so it is placed over the page while it is open.
 document.addEventListener("toggle", (event) => {
   if (!event.target.matches(".scrolled details.menu")) return;
@@ -94,7 +96,7 @@ document.addEventListener("toggle", (event) => {
   list.style.right = "auto";
 }, true);
 document.addEventListener("scroll", () => {
-  if (document.querySelector(".menu-list[data-keep]")) closeMenus();
+  if (document.querySelector(".menu-list[data-keep]:not(:has(:popover-open))")) closeMenus();
 }, { capture: true, passive: true });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {

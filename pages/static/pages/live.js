@@ -40,6 +40,14 @@ function morph(from, to) {
     if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
   morphChildren(from, to);
+  takeValue(from, to);
+}
+
+// A field shows what the server has filled in, unless somebody is typing in it.
+function takeValue(from, to) {
+  if (from === document.activeElement || !from.closest("form[data-refresh]")) return;
+  if (from.matches("[type=checkbox], [type=radio]")) from.checked = to.checked;
+  else if (from.matches("input, select, textarea") && from.value !== to.value) from.value = to.value;
 }
 
 function morphChildren(from, to) {
@@ -84,7 +92,9 @@ async function refresh(panel) {
   if (!response.ok) throw new Error(`${response.status}`);
   const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
   const wanted = parsed.getElementById(panel.id);
-  if (!wanted) return location.reload();
+  // A frame is allowed by the headers of its page, so the page is loaded again when one appears.
+  const isNew = (element) => !panel.querySelector(`[src="${CSS.escape(element.getAttribute("src"))}"]`);
+  if (!wanted || [...wanted.querySelectorAll("[data-needs-page]")].some(isNew)) return location.reload();
   etags.set(panel, response.headers.get("ETag"));
   const focused = panel.contains(document.activeElement) ? document.activeElement : null;
   const row = focused?.closest("[id]");
@@ -113,15 +123,44 @@ async function refreshAll() {
   timer = setTimeout(refreshAll, seconds * 1000);
 }
 
+// Something else that knows of a change, as a stream of events, asks for the panels at once.
+document.addEventListener("panel:refresh", () => refreshAll());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") refreshAll();
 });
-// What has been changed elsewhere on the page, as by a form in a dialog, shows at once.
-document.addEventListener("panels:refresh", () => refreshAll());
 document.addEventListener("input", (event) => {
   if (event.target.form && event.target.type !== "checkbox") touched.add(event.target.form);
 });
 document.addEventListener("reset", (event) => touched.delete(event.target));
+
+// A form with data-refresh follows what is entered: the server shows it anew, with the choices that depend on a field and a
+// summary. data-refresh is the name of the field that asks for this.
+let refreshing = null;
+let waiting = null;
+async function refreshForm(form) {
+  refreshing?.abort();
+  refreshing = new AbortController();
+  const body = new FormData(form);
+  body.append(form.dataset.refresh, "1");
+  const headers = { "HX-Request": "true", "HX-Current-URL": location.href };
+  try {
+    const response = await fetch(form.action, { method: "POST", body, headers, signal: refreshing.signal });
+    if (response.headers.has("HX-Redirect")) return location.assign(response.headers.get("HX-Redirect"));
+    if (!response.ok) return;
+    const wanted = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(form.id);
+    if (wanted) morphChildren(form, document.adoptNode(wanted));
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+  }
+}
+const refreshSoon = (event, milliseconds) => {
+  const form = event.target.closest("form[data-refresh]");
+  if (!form) return;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => refreshForm(form), milliseconds);
+};
+document.addEventListener("change", (event) => refreshSoon(event, event.target.matches("[data-reload]") ? 0 : 300));
+document.addEventListener("input", (event) => refreshSoon(event, 700));
 
 // A form with data-act is carried out without leaving the page; the answer is shown above the page, and panels follow at once.
 document.addEventListener("submit", async (event) => {

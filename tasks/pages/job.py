@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import page_fragment, require_POST
+from pages.panels import render_messages, render_page
 from tenants.response_access import ResponseAccess
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Role
+from tenants.scoping import Role, has_staff_permission
 
-from .events import event_stream
-from .models import Job
-from .serializers import JobSerializer
-from .services import cancel_job
-from .views import JOBS
+from ..engine import allowed_decisions
+from ..events import event_stream
+from ..models import Job, JobStatus
+from ..serializers import JobSerializer
+from ..services import DECIDE_PERMISSION, cancel_job
+from ..views import JOBS
 
 LINES_SHOWN = 50
 
@@ -28,18 +31,21 @@ LINES_SHOWN = 50
 @login_required
 @require_GET
 def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Show a job with its steps; for the page's own script, only the part that changes."""
+    """Show a job with its steps, its children and its log."""
     scope = page_scope(request)
-    job = get_object_or_404(JOBS.within(scope), pk=pk)
-    template = "tasks/job.html" if request.htmx else "tasks/page.html"
-    lines = list(job.lines.order_by("-pk")[:LINES_SHOWN])[::-1]
+    job: Any = get_object_or_404(JOBS.within(scope), pk=pk)
+    may_decide = has_staff_permission(request.user, DECIDE_PERMISSION)
     context = {
+        "scope": scope,
         "job": JobSerializer(job).data,
+        "tenant": job.tenant if scope.tenant is None else None,
         "has_ended": job.has_ended,
-        "lines": lines,
+        "is_busy": "" if job.has_ended or job.status == JobStatus.STUCK else "yes",
+        "lines": list(job.lines.order_by("-pk")[:LINES_SHOWN])[::-1],
         "may_cancel": scope.allows(Role.OPERATOR, Job),
+        "decisions": allowed_decisions(job) if may_decide else [],
     }
-    return render(request, template, context)
+    return render_page(request, "tasks/job_page.html", context, panels={"job": "tasks/job_panel.html"})
 
 
 @login_required
@@ -50,7 +56,7 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
         cancel_job(scope=page_scope(request), job_id=pk)
     except DomainError as error:
         show_error(request, error)
-    return redirect("job-page", pk=pk)
+    return render_messages(request) if request.htmx else redirect("job-page", pk=pk)
 
 
 @page_fragment
