@@ -189,4 +189,4 @@ def described(field_id: str, errors: object = None, hint: object = "") -> SafeSt
     if errors:
         names.append(f"{field_id}-error")
     text = format_html(' aria-describedby="{}"', " ".join(names)) if names else mark_safe("")
-    return text + mark_safe(' aria-invalid="true"') if errors else text  # noqa: S308 - a constant.
+    return text + mark_safe(' aria-invalid="true"') if errors else text

@@ -186,7 +186,13 @@ def test_every_form_that_makes_something_makes_it_once(browser, vm, volume, own)
     snapshot_form = f"/volumes/{volume.pk}/snapshot/"
     copy_form = f"/volumes/snapshots/{snapshot.pk}/copy/"
     cases = [
-        ("/volumes/new/", "/volumes/new/", {**system, "size_gb": "3", "count": "2", "name": "two"}, Volume, 2),
+        (
+            "/volumes/new/",
+            "/volumes/new/",
+            {**system, "size_gb": "3", "count": "2", "name": "two"},
+            Volume,
+            2,
+        ),
         (snapshot_form, snapshot_form, {"name": "s"}, VolumeSnapshot, 1),
         (copy_form, copy_form, {"name": "copy"}, Volume, 1),
         (f"{vm_page}?tab=snapshots", f"{vm_page}snapshots/", {"name": "image"}, VMSnapshot, 1),
