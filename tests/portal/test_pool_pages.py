@@ -301,6 +301,7 @@ def test_the_charts_are_a_panel_of_their_own_and_told_as_a_table(staff, pool):
     assert "<svg" in history
     assert 'class="chart' not in state
     assert "<header " not in state
+    assert "spare-debian-aaaaaaaa" in panel(staff, page, "spares").content.decode()
 
 
 def test_a_new_pool_has_no_chart_yet(staff, account):

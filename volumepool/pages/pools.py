@@ -107,7 +107,11 @@ def pool_page(request: PageRequest) -> HttpResponse:
 def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     """Show a pool with its charts, its spares and their jobs."""
     pool = get_object_or_404(POOLS, pk=pk)
-    panels = {"pool": "volumepool/pool_state.html", "history": "volumepool/pool_history.html"}
+    panels = {
+        "pool": "volumepool/pool_state.html",
+        "history": "volumepool/pool_history.html",
+        "spares": "volumepool/pool_spares.html",
+    }
     return render_page(request, "volumepool/pool.html", _build_context(request, pool), panels=panels)
 
 
