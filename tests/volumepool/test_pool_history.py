@@ -152,7 +152,7 @@ def test_the_charts_have_gaps_without_records_and_bars_for_claims(pool):
 
 
 @pytest.mark.parametrize(
-    ("highest", "marks"), [(1, "0 1"), (4, "0 1 2 3 4"), (7, "0 2 4 6 8"), (1000, "0 500 1,000")]
+    ("highest", "marks"), [(2, "0 1 2"), (4, "0 1 2 3 4"), (7, "0 2 4 6 8"), (1000, "0 500 1,000")]
 )
 def test_the_chart_is_as_high_as_the_desired_stock(pool, highest, marks):
     was(pool, minutes(1), 0, desired=highest)
