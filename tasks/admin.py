@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.scoping import has_staff_permission
 
+from . import schedule_admin  # noqa: F401 - importing registers the schedules.
 from .engine import allowed_decisions
 from .models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from .pages.decisions import make_decision

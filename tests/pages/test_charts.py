@@ -86,7 +86,9 @@ def test_each_bar_is_drawn_with_its_parts_on_each_other():
     bars = [rect for rect in parse(chart).iter("rect") if "bar" in rect.attrib["class"]]
 
     assert [rect.attrib["class"] for rect in bars] == ["bar series-good", "bar series-bad", "bar series-good"]
-    assert float(bars[1].attrib["y"]) + float(bars[1].attrib["height"]) == pytest.approx(float(bars[0].attrib["y"]))
+    assert float(bars[1].attrib["y"]) + float(bars[1].attrib["height"]) == pytest.approx(
+        float(bars[0].attrib["y"])
+    )
 
 
 def test_a_whole_ring_is_drawn_and_an_empty_one_says_zero():

@@ -19,7 +19,7 @@ from vms.models import VirtualMachine
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
-SAMPLES = {"uuid": str(uuid.UUID(int=7)), "int": "7", "slug": "upgrade", "str": "x"}
+SAMPLES = {"uuid": str(uuid.UUID(int=7)), "int": "7", "slug": "upgrade", "str": "x", "path": "a/b"}
 
 
 def page_addresses():
