@@ -180,3 +180,13 @@ def column(context: dict[str, Any], name: str, label: str, css_class: str = "") 
         query.urlencode(),
         label,
     )
+
+
+@register.simple_tag
+def described(field_id: str, errors: object = None, hint: object = "") -> SafeString:
+    """Return the attributes by which a control names its hint and its errors (`<c-field>`) to screen readers."""
+    names = [f"{field_id}-hint"] if hint else []
+    if errors:
+        names.append(f"{field_id}-error")
+    text = format_html(' aria-describedby="{}"', " ".join(names)) if names else mark_safe("")
+    return text + mark_safe(' aria-invalid="true"') if errors else text

@@ -24,7 +24,7 @@ from tests.factories import (
     VolumeSnapshotFactory,
     create_catalogue,
 )
-from volumepool.admin import VolumePoolForm
+from volumepool.forms import VolumePoolForm
 from volumepool.models import VolumePool
 
 pytestmark = pytest.mark.django_db

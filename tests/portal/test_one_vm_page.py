@@ -147,7 +147,8 @@ def test_a_volume_is_taken_off(as_role, vm, volume):
 
     as_role(Role.VIEWER).post(url)
     assert not Job.objects.exists()
-    assert as_role(Role.ADMIN).post(f"/volumes/{volume.pk}/remove/", follow=True).status_code == 200
+    removal = as_role(Role.ADMIN).post(f"/volumes/{volume.pk}/remove/", {"confirm_name": volume.name})
+    assert removal.status_code == 409
     assert not Job.objects.exists()
     as_role(Role.OPERATOR).post(url)
     assert Job.objects.get().kind == "vms.detach_volume"

@@ -48,7 +48,6 @@ FORMS = [
     ("/vms/{vm}/snapshots/", {"name": "after"}, Role.OPERATOR),
     ("/vms/{vm}/volumes/", {"volume": "{volume}"}, Role.OPERATOR),
     ("/vms/{vm}/volumes/new/", {"size_gb": "5", "type": "ssd"}, Role.ADMIN),
-    ("/volumes/{volume}/remove/", {}, Role.ADMIN),
     ("/snapshots/{snapshot}/remove/", {}, Role.OPERATOR),
 ]
 
@@ -220,18 +219,6 @@ def test_a_sync_is_asked_for(as_role, vm):
 
 
 # --- The lists of volumes and snapshots, and what pages cost ----------------------------------------------
-
-
-def test_volumes_are_filtered_and_followed(as_role, vm, volume):
-    client = as_role(Role.ADMIN)
-    assert "data-1" not in text(client.get("/volumes/?attached=true"))
-    assert "data-1" in text(client.get("/volumes/?attached=false&search=DATA&page=9"))
-    assert "hx-trigger" not in text(client.get("/volumes/"))
-
-    client.post(f"/volumes/{volume.pk}/remove/")
-
-    assert "hx-trigger" in text(client.get("/volumes/"))
-    assert f"/jobs/{Job.objects.get().pk}/" in text(client.get("/volumes/"))
 
 
 def test_a_removal_of_a_snapshot_leads_back_and_is_followed(as_role, vm, snapshot):

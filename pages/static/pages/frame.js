@@ -81,6 +81,23 @@ document.addEventListener("click", (event) => {
 document.addEventListener("toggle", (event) => {
   if (event.target.matches("dialog[popover]") && event.newState === "closed") closeMenus();
 }, true);
+// The frame of a table would cut off the menu of a row, so it is placed over the page while it is open.
+document.addEventListener("toggle", (event) => {
+  if (!event.target.matches(".scrolled details.menu")) return;
+  const list = event.target.querySelector(".menu-list");
+  // An open list is left alone when its panel refreshes.
+  list.toggleAttribute("data-keep", event.target.open);
+  if (!event.target.open) return list.removeAttribute("style");
+  const button = event.target.getBoundingClientRect();
+  list.style.position = "fixed";
+  const below = button.bottom + 2, above = button.top - list.offsetHeight - 2;
+  list.style.top = `${below + list.offsetHeight > innerHeight && above > 0 ? above : below}px`;
+  list.style.left = `${Math.max(8, button.right - list.offsetWidth)}px`;
+  list.style.right = "auto";
+}, true);
+document.addEventListener("scroll", () => {
+  if (document.querySelector(".menu-list[data-keep]:not(:has(:popover-open))")) closeMenus();
+}, { capture: true, passive: true });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     const menu = document.activeElement?.closest("details.menu[open]");
