@@ -82,7 +82,11 @@ GROUPS = (
     ),
     Group(
         gettext_lazy("Tenant"),
-        (Link(gettext_lazy("Members"), "membership-page", "users", ("/membership/",)),),
+        (
+            Link(gettext_lazy("Applications"), "system-page", "squares-2x2", ("/systems/",)),
+            Link(gettext_lazy("Members"), "membership-page", "users", ("/membership/",)),
+            Link(gettext_lazy("Quota"), "quota-page", "chart-bar", ("/quota/",)),
+        ),
     ),
     Group(
         pgettext_lazy("navigation", "Platform"),
