@@ -185,3 +185,21 @@ if (bar) {
   // A browser that goes back to the page keeps the boxes as they were.
   window.addEventListener("pageshow", countSelected);
 }
+
+// A log that is followed shows its end, unless its reader has scrolled up; its lines stay wrapped or not, as chosen.
+const readAbove = new WeakSet();
+document.addEventListener("scroll", ({ target: log }) => {
+  if (!log.closest?.("[data-follow]")) return;
+  if (log.scrollHeight - log.scrollTop - log.clientHeight < 8) readAbove.delete(log);
+  else readAbove.add(log);
+}, true);
+function followLogs() {
+  for (const box of document.querySelectorAll("[data-wrap]")) {
+    box.closest(".log-view").querySelector("pre").classList.toggle("unwrapped", !box.checked);
+  }
+  for (const log of document.querySelectorAll("[data-follow] pre")) {
+    if (!readAbove.has(log)) log.scrollTop = log.scrollHeight;
+  }
+}
+followLogs();
+for (const name of ["panel:refreshed", "htmx:afterSettle"]) document.addEventListener(name, followLogs);
