@@ -119,4 +119,9 @@ def nothing_was_written():
 
 
 def rows_of(html):
-    return re.findall(r"<tr>.*?</tr>", html.partition("<tbody>")[2])
+    return re.findall(r"<tr(?: id=[^>]*)?>.*?</tr>", html.partition("<tbody>")[2])
+
+
+def live(html, panel):
+    """Whether a panel refreshes itself as often as something changes."""
+    return f'data-panel="{panel}" data-busy' in html

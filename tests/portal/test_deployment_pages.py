@@ -6,7 +6,10 @@ import re
 import uuid
 
 import pytest
+from django.utils import translation
+from django.utils.translation import gettext
 
+from deploys.executors.contract import Code
 from deploys.models import (
     Deployment,
     DeploymentItem,
@@ -23,6 +26,7 @@ from .deploying import (
     deployed,
     entries,
     form_of,
+    live,
     nothing_was_written,
     operator,
     programs,
@@ -45,6 +49,11 @@ def options_of(html):
     """The versions that are offered, each with what stands in its tag."""
     select = html.partition('id="dest-version"')[2].partition("</select>")[0]
     return {label: tag for tag, label in re.findall(r"<option ([^>]*)>([^ ]+) ", select)}
+
+
+def options_of_text(html):
+    select = html.partition('id="dest-version"')[2].partition("</select>")[0]
+    return dict(re.findall(r"<option [^>]*>([^ ]+) (.*?)</option>", select))
 
 
 def box_of(html, instance):
@@ -80,7 +89,7 @@ def test_a_revert_proposes_what_ran_before(operator, tenant, programs):
     html = text(operator.get(form_of(service, "revert", 4)))
 
     assert "selected" in options_of(html)["cart-1.1"]
-    assert "ran before" in html
+    assert "· previous" in options_of_text(html)["cart-1.1"]
 
 
 def test_hosts_that_are_held_cannot_be_ticked_and_say_why(operator, service):
@@ -95,8 +104,8 @@ def test_hosts_that_are_held_cannot_be_ticked_and_say_why(operator, service):
         assert "disabled" in box_of(html, held)
         assert f'aria-describedby="why-{held.host_id}"' in box_of(html, held)
     reasons = dict(re.findall(r'<td class="why" id="why-([0-9a-f-]+)">(.*?)</td>', html))
-    assert f"held by a deployment of {deployment.operator.username} since" in reasons[str(two.host_id)]
-    assert "under maintenance" in reasons[str(three.host_id)]
+    assert f"Locked by a deployment of {deployment.operator.username}</a>" in reasons[str(two.host_id)]
+    assert "Under maintenance" in reasons[str(three.host_id)]
 
 
 def test_a_plan_shows_the_batches_and_writes_nothing(operator, service):
@@ -108,7 +117,7 @@ def test_a_plan_shows_the_batches_and_writes_nothing(operator, service):
     assert [len(batch) for batch in batches] == [2, 1]
     assert {host for batch in batches for host in batch} == {f"app-0{n}:127.0.0.{n}" for n in (1, 2, 3)}
     assert "cart-1.2 → cart-1.3" in plan
-    assert "67% at once, 7 s between batches" in plan
+    assert "Batches of 67% · 7 s pause" in plan
     assert nothing_was_written()
     # What was entered is still there, to be deployed by the other button.
     html = text(answer)
@@ -142,9 +151,12 @@ def test_what_is_wrong_is_said_beside_its_field(operator, service, changed, stat
 
     html = text(answer)
     assert answer.status_code == status
-    beside = html.partition(f'id="{field}"')[2].partition('class="field-error"')
-    assert beside[2].partition("</span>")[0].endswith(words) or words in beside[2][:300]
-    assert '<p class="message' not in html
+    beside = html.partition(f'id="{field}"')[2].partition('class="field-error')
+    # The control names the error as its description.
+    assert f'{field}-error"' in html.partition(f'id="{field}-error"')[0]
+    assert f'id="{field}-error"' in html
+    assert words in beside[2].partition("</small>")[0]
+    assert '<div class="message' not in html
     assert nothing_was_written()
     for name in {"pause", "max_failures"} - set(changed):
         assert f'value="{entered[name]}"' in html
@@ -154,14 +166,14 @@ def test_what_is_wrong_is_said_beside_its_field(operator, service, changed, stat
 def test_all_that_is_wrong_is_said_at_once(operator, service):
     answer = operator.post(form_of(service), {"batch": "x", "pause": "", "max_failures": ""})
 
-    assert text(answer).count('class="field-error"') == 5
+    assert text(answer).count('class="field-error') == 5
 
 
 def test_a_version_of_the_wrong_side_is_refused_beside_it(operator, service):
     answer = operator.post(form_of(service), entries(service, dest_version=str(version(service, 1).pk)))
 
     assert answer.status_code == 409
-    assert "is not higher than" in text(answer).partition('id="dest-version"')[2].partition("</label>")[0]
+    assert "is not higher than" in text(answer).partition('id="dest-version"')[2].partition("</fieldset>")[0]
     assert nothing_was_written()
 
 
@@ -171,7 +183,7 @@ def test_a_version_without_an_artifact_is_refused_beside_it(operator, service):
     answer = operator.post(form_of(service), entries(service))
 
     assert answer.status_code in {400, 409}
-    assert 'class="field-error"' in text(answer).partition('id="dest-version"')[2].partition("</label>")[0]
+    assert 'class="field-error"' in text(answer).partition('id="dest-version"')[2].partition("</fieldset>")[0]
 
 
 def test_hosts_that_were_taken_meanwhile_are_named_and_nothing_is_lost(operator, as_role, service):
@@ -202,7 +214,7 @@ def test_what_the_engine_refuses_is_said_above_the_form(operator, service, monke
     answer = operator.post(form_of(service), entries(service, batch="3"))
 
     assert answer.status_code == 409
-    assert "It is being changed by another job.</p>" in text(answer)
+    assert "It is being changed by another job.</div>" in text(answer)
     assert 'name="batch" value="3"' in text(answer)
 
 
@@ -240,49 +252,122 @@ def test_a_deployment_is_followed_until_it_has_ended(operator, service):
     deployment = deployed(operator, service, batch="2")
     page = f"/deployments/{deployment.pk}/"
     begun = text(operator.get(page))
-    part = text(operator.get(page, headers={"HX-Request": "true"}))
+    part = text(operator.get(page, headers={"X-Panel": "board"}))
 
-    assert f'hx-get="{page}" hx-trigger="load delay:2s"' in begun
+    assert all(live(begun, panel) for panel in ("state", "board", "log"))
     assert "<header " in begun
     assert "<header " not in part
-    assert part.startswith("<section") or '<section id="live"' in part
+    assert part.strip().startswith('<div class="panel')
     assert "cart-1.2 → cart-1.3" in begun
-    assert "Batch 1 of 2" in begun
-    assert "Batch 2 of 2" in begun
-    assert "0 of 3 ended, 0 have the version" in begun
+    assert "Batch 1 of 2" in part
+    assert "Batch 2 of 2" in part
+    assert [len(cells) for cells in columns_of(part)] == [2, 1]
+    assert "0 of 3 updated" in begun
     assert f"/jobs/{deployment.job_id}/" in begun
     assert deployment.operator.username in begun
 
     work()
     ended = text(operator.get(page))
-    assert '<section id="live">' in ended
-    assert "3 of 3 ended, 3 have the version" in ended
-    assert ended.count('class="status succeeded"') == 4
+    assert "data-busy" not in ended
+    assert "3 of 3 updated" in ended
+    assert (
+        ended.count('class="badge good succeeded"') == 5
+    )  # the deployment, its three cells, and the chosen one
     assert 'id="cancel"' not in ended
     assert 'id="retry"' not in ended
 
 
+def columns_of(html):
+    """The cells of each batch."""
+    sections = re.findall(r'<section id="batch-[0-9]+".*?</section>', html)
+    return [re.findall(r'<a class="cell .*?</a>', section) for section in sections]
+
+
 @committed
-def test_the_log_of_an_instance_is_read_apart_and_keeps_its_place(operator, service):
+def test_a_panel_that_has_not_changed_is_not_sent_again(operator, service):
+    deployment = deployed(operator, service, pause="600")
+    work_up_to_the_pause(deployment)
+    page = f"/deployments/{deployment.pk}/"
+
+    for panel in ("state", "board", "log"):
+        first = operator.get(page, headers={"X-Panel": panel})
+        again = operator.get(page, headers={"X-Panel": panel, "If-None-Match": first["ETag"]})
+        assert (first.status_code, again.status_code) == (200, 304)
+        # So that an open form is not closed by a refresh: no panel has one.
+        assert "csrfmiddlewaretoken" not in text(first)
+        assert "<form" not in text(first)
+
+
+@committed
+def test_the_log_of_a_host_is_shown_beside_the_others_and_downloaded(operator, service):
     deployment = deployed(operator, service)
     work()
-    item = deployment.items.first()
-    page = f"/deployments/{deployment.pk}/items/{item.pk}/log/"
+    first, second = deployment.items.order_by("pk")[:2]
+    DeploymentItem.objects.filter(pk=second.pk).update(log="second <log>\n")
+    page = f"/deployments/{deployment.pk}/"
 
-    html = text(operator.get(f"/deployments/{deployment.pk}/"))
-    assert f'<details id="log-{item.pk}" hx-preserve="true">' in html
-    assert f'hx-get="{page}"' in html
-    assert "running=cart-1.3" not in html
-    assert "running=cart-1.3" in text(operator.get(page))
-    assert "hx-get" not in text(operator.get(page))
+    html = text(operator.get(page))
+    assert "running=cart-1.3" in html
+    assert f'id="log-{first.pk}"' in html
+    assert f'href="{page}items/{first.pk}/log/" download' in html
+    chosen = text(operator.get(f"{page}?item={second.pk}"))
+    assert "second &lt;log&gt;" in chosen
+    assert "running=cart-1.3" not in chosen
+    assert f'id="item-{second.pk}" href="?item={second.pk}" aria-current="true"' in chosen
+    assert f'id="item-{first.pk}" href="?item={first.pk}" title' in chosen
+    for nonsense in ("x", "-1", "9" * 30, "\u0663", str(second.pk + 100)):
+        assert f'id="log-{first.pk}"' in text(operator.get(page, {"item": nonsense}))
 
-    DeploymentItem.objects.filter(pk=item.pk).update(result="running")
-    assert f'hx-get="{page}?text" hx-trigger="every 2s"' in text(operator.get(page))
-    assert operator.get(f"{page}?text").status_code == 200
-    DeploymentItem.objects.filter(pk=item.pk).update(result="succeeded")
-    last = operator.get(f"{page}?text")
-    assert last.status_code == 286
-    assert "<pre" not in text(last)
+    saved = operator.get(f"{page}items/{second.pk}/log/")
+    assert saved.content == b"second <log>\n"
+    assert saved["Content-Type"] == "text/plain; charset=utf-8"
+    assert saved["Content-Disposition"] == 'attachment; filename="app-02-127.0.0.2.log"'
+
+
+@committed
+def test_what_goes_on_is_shown_before_what_has_ended_and_failures_before_all(operator, service):
+    deployment = deployed(operator, service)
+    one, two, three = deployment.items.order_by("pk")
+    page = f"/deployments/{deployment.pk}/"
+    results = {one: "succeeded", two: "running", three: "waiting"}
+
+    def shown():
+        return re.search(r'id="chosen-title">([^<]+)<', text(operator.get(page)))[1]
+
+    for item, result in results.items():
+        DeploymentItem.objects.filter(pk=item.pk).update(result=result)
+    assert shown() == two.host_name
+    DeploymentItem.objects.filter(pk=three.pk).update(result="failed")
+    assert shown() == three.host_name
+
+
+def test_many_hosts_are_shown_in_lines_and_pages(operator, service):
+    deployment = deployed(operator, service)
+    items = DeploymentItem.objects.filter(deployment=deployment)
+    first = items.first()
+    DeploymentItem.objects.bulk_create(
+        DeploymentItem(
+            deployment=deployment,
+            host_name=f"more-{number}:10.0.0.1",
+            batch=number // 10,
+            from_version=first.from_version,
+        )
+        for number in range(600)
+    )
+    deployment.batches = 60
+    deployment.save()
+    page = f"/deployments/{deployment.pk}/"
+
+    html = text(operator.get(page))
+    cells = columns_of(html)
+    assert sum(map(len, cells)) == 500
+    assert 'class="columns compact"' in html
+    assert 'class="badge' not in "".join(cells[3])
+    assert "Not started" in cells[3][0]
+    assert "1–500 of 603" in html
+    rest = columns_of(text(operator.get(f"{page}?page=2")))
+    assert sum(map(len, rest)) == 103
+    assert "&amp;page=2" in rest[0][0]
 
 
 @committed
@@ -294,12 +379,16 @@ def test_what_failed_is_told_and_retried(operator, service):
 
     html = text(operator.get(page))
     item = deployment.items.exclude(started_at=None).get()
-    items = html.partition('id="items"')[2].partition("not begun")[0]
-    assert items.count("Health check failed") == 1
-    assert html.count(">not begun<") == 2
+    reason = html.partition('id="reason"')[2].partition("</div>")[0]
+    assert "1 of 3 hosts failed." in reason
+    assert f'<a href="?item={item.pk}">{item.host_name}</a>' in reason
+    assert reason.count("Health check failed") == 1
+    assert "it &lt;burns&gt;" in reason
+    assert "0 of 3 updated · 1 failed · 2 not started" in html
+    assert sum("Not started</span>" in cell for cells in columns_of(html) for cell in cells) == 2
     assert 'id="retry"' in html
-    log = text(operator.get(f"{page}items/{item.pk}/log/"))
-    assert "it &lt;burns&gt;" in log
+    assert "Retry failed hosts" in html
+    assert "it &lt;burns&gt;" in html.partition(f'id="log-{item.pk}"')[2]
 
     MicroService.objects.update(executor_settings={"program": "ok"})
     answer = operator.post(f"{page}retry/", follow=True)
@@ -318,7 +407,37 @@ def test_a_kind_of_failure_is_told_where_the_message_does_not(operator, service)
 
     html = text(operator.get(f"/deployments/{deployment.pk}/"))
 
-    assert html.count("<strong>Host unreachable</strong> No route to 127.0.0.1.") == 3
+    reason = html.partition('id="reason"')[2].partition("</div>")[0]
+    assert reason.count("<strong>Host unreachable</strong> No route to 127.0.0.1.") == 3
+
+
+def test_a_stored_message_is_told_in_the_language_of_its_reader(operator, service):
+    """It was stored in the language of whoever had it deployed."""
+    deployment = deployed(operator, service)
+    one, two, three = deployment.items.order_by("pk")
+    stored = {
+        one: ("reverted", "unhealthy", "健康检查失败. no answer on 8080"),
+        two: ("failed", "unhealthy", "Health check failed. no answer on 8081"),
+        three: ("skipped", "", "Stopped: failure limit reached."),
+    }
+    for item, (result, code, message) in stored.items():
+        DeploymentItem.objects.filter(pk=item.pk).update(result=result, code=code, message=message)
+    page = f"/deployments/{deployment.pk}/"
+
+    english = text(operator.get(page))
+    with translation.override("zh-hans"):
+        failed, stopped = str(Code.UNHEALTHY.label), gettext("Stopped: failure limit reached.")
+    chinese = text(operator.get(page, headers={"Accept-Language": "zh-hans"}))
+
+    assert failed == "健康检查失败"
+    for html, label in ((english, "Health check failed"), (chinese, failed)):
+        reason = html.partition('id="reason"')[2].partition("</div>")[0]
+        assert f"<strong>{label}</strong> no answer on 8080" in reason
+        assert f"<strong>{label}</strong> no answer on 8081" in reason
+    skipped = text(operator.get(f"{page}?item={three.pk}", headers={"Accept-Language": "zh-hans"}))
+    assert stopped != "Stopped: failure limit reached."
+    assert stopped in skipped
+    assert "Stopped: failure limit" not in skipped
 
 
 @committed
@@ -329,10 +448,10 @@ def test_a_pause_is_told_with_the_time_when_it_ends(operator, service):
     waiting = work_up_to_the_pause(deployment)
 
     html = text(operator.get(page))
-    at = f"{waiting.not_before:%H:%M:%S} UTC"
-    assert f"Waiting before batch 2 of 3: it begins at {at}, in " in html
-    assert f"Batch 2 of 3 <small>begins at {at}</small>" in html
-    assert html.count("begins at") == 2
+    at = f"{waiting.not_before:%Y-%m-%d %H:%M} UTC"
+    assert re.search(rf"Waiting before batch 2 of 3, which starts <time [^>]*>{at}</time>", html)
+    assert re.search(rf'Batch 2 of 3 <small class="hint"><time [^>]*>{at}</time>', html)
+    assert html.count(f">{at}</time>") == 2 + html.count(f'Started</dt><dd><time datetime="{at}')
 
     operator.post(f"{page}cancel/")
     assert 'id="pause"' not in text(operator.get(page))
@@ -366,8 +485,8 @@ def test_a_deployment_is_cancelled_and_frees_what_never_began(operator, service)
 
     html = text(operator.get(page))
     assert Job.objects.get(pk=deployment.job_id).status == JobStatus.CANCELLED
-    assert 'class="status cancelled"' in html
-    assert '<section id="live">' in html
+    assert 'class="badge warning cancelled"' in html
+    assert "data-busy" not in html
     assert not service.instances.filter(locked=True).exists()
     assert "can no longer be canceled" in text(operator.post(f"{page}cancel/", follow=True))
 
@@ -379,6 +498,6 @@ def test_a_deployment_whose_job_is_gone_is_still_shown(operator, service):
     Deployment.objects.update(job=None, operator=None)
 
     page = f"/deployments/{deployment.pk}/"
-    assert "3 have the version" in text(operator.get(page))
+    assert "3 of 3 updated" in text(operator.get(page))
     assert "task no longer exists" in text(operator.post(f"{page}cancel/", follow=True))
-    assert "succeeded" in text(operator.get("/deployments/"))
+    assert "Succeeded</span>" in text(operator.get("/deployments/"))
