@@ -315,7 +315,8 @@ def _draw_bar_rects(
                     _tooltip(at, series, index, unit),
                 )
             )
-    return SafeString("").join(bars)
+    # `SafeString.join` returns a plain text, which would be escaped.
+    return format_html_join("", "{}", ((bar,) for bar in bars))
 
 
 def _draw_arc(start: float, end: float) -> str:
