@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from pages.charts import Chart, Series, draw_bars
@@ -53,12 +55,20 @@ def list_deployments(
         "query": query,
         "ordering": query.ordering,
         "is_busy": any(not outcome.is_over for _deployment, outcome in rows),
-        "chart": draw_outcomes(matching) if with_chart else None,
+        "outcomes": summarize_outcomes(matching) if with_chart else None,
     }
 
 
-def draw_outcomes(deployments: QuerySet[Deployment]) -> Chart:
-    """Draw the number of deployments by outcome for each of the last days, in one query. The days are those of the reader."""
+@dataclass(frozen=True, slots=True)
+class OutcomeSummary:
+    """The chart of the last days' outcomes, and the figures of all of them together, each with its label."""
+
+    chart: Chart
+    figures: list[tuple[str, str]]
+
+
+def summarize_outcomes(deployments: QuerySet[Deployment]) -> OutcomeSummary:
+    """Count deployments by outcome for each of the last days, in one query. The days are those of the reader."""
     zone = timezone.get_current_timezone()
     today = timezone.localdate()
     days = [today - timedelta(days=number) for number in range(CHART_DAYS - 1, -1, -1)]
@@ -71,12 +81,22 @@ def draw_outcomes(deployments: QuerySet[Deployment]) -> Chart:
         .annotate(count=Count("pk", distinct=True))
     )
     counts = Counter({(day, outcome): count for day, outcome, count in counted})
-    return draw_bars(
+    series = {outcome: [counts[day, outcome] for day in days] for outcome in CHART_TONES}
+    chart = draw_bars(
         _("Deployments by outcome"),
         [datetime.combine(day, time.min, zone) for day in days],
-        [
-            Series(str(OUTCOME_LABELS[outcome]), [counts[day, outcome] for day in days], tone)
-            for outcome, tone in CHART_TONES.items()
-        ],
+        [Series(str(OUTCOME_LABELS[name]), values, CHART_TONES[name]) for name, values in series.items()],
         subtitle=_("by day, last 30 days"),
+    )
+    totals = {name: sum(values) for name, values in series.items()}
+    ended = sum(totals.values()) - totals["running"]
+    rate = f"{totals['succeeded'] / ended:.0%}" if ended else "—"
+    return OutcomeSummary(
+        chart,
+        [
+            (_("Deployments"), number_format(sum(totals.values()), 0, force_grouping=True)),
+            (_("Succeeded"), rate),
+            (_("Failed"), number_format(totals["failed"], 0, force_grouping=True)),
+            (_("In progress"), number_format(totals["running"], 0, force_grouping=True)),
+        ],
     )

@@ -5,3 +5,6 @@ document.addEventListener("click", (event) => {
   for (const other of cell.closest("[data-board]").querySelectorAll("[aria-current]")) other.removeAttribute("aria-current");
   cell.setAttribute("aria-current", "true");
 });
+
+// With many batches, the column of that host is brought into view.
+document.querySelector("[data-board] [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
