@@ -138,14 +138,17 @@ def render_form(
         errors = _collect_errors(request, refused, page.names)
     sections = []
     for section in page.sections:
-        fields = [
-            replace(
-                _fill(one, page.values.get(one.name, ""), entered, is_outdated=is_outdated),
-                errors=errors.get(one.name, ()),
-                values=(chosen or {}).get(one.name, frozenset()),
+        fields = []
+        for one in section.fields:
+            filled = _fill(one, page.values.get(one.name, ""), entered, is_outdated=is_outdated)
+            texts = _explain_choice(filled) if one.name in errors else []
+            fields.append(
+                replace(
+                    filled,
+                    errors=texts or errors.get(one.name, ()),
+                    values=(chosen or {}).get(one.name, frozenset()),
+                )
             )
-            for one in section.fields
-        ]
         sections.append(replace(section, fields=fields))
     context = {"scope": scope, "form": replace(page, sections=sections), "is_outdated": is_outdated}
     return render(request, template, context, status=status_of(refused) if refused else 200)
@@ -156,6 +159,14 @@ def _fill(one: FormField, current: str, entered: Mapping[str, str] | None, *, is
     value = current if entered is None else "" if one.kind == "secret" else entered.get(one.name, "")
     differs = is_outdated and value.strip() != current.strip()
     return replace(one, value=value, saved=(_find_choice(one, current) or "—") if differs else "")
+
+
+def _explain_choice(one: FormField) -> list[str]:
+    """Return what to say at a selection without a valid value; the serializers' errors are about ids."""
+    choices = {str(value): str(label) for value, label in one.choices}
+    if one.kind != "select" or (one.value and one.value in choices):
+        return []
+    return [f"{choices.get('', _('Select a value'))}."]
 
 
 def _find_choice(one: FormField, value: str) -> str:

@@ -220,9 +220,9 @@ def _add_to_hosts(
     data: dict[str, Any] = {
         name: value
         for name, value in entered.items()
-        if name != "hosts" and (value.strip() or name == "port")
+        if name != "hosts" and (value.strip() or name in {"port", "version"})
     }
-    errors = {} if entered["version"] else {"version": [_("Select a version.")]}
+    errors: dict[str, list[str]] = {}
     hosts = _find_hosts(service, chosen)
     if not chosen:
         errors["hosts"] = [_("Select at least one host.")]

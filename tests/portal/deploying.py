@@ -33,6 +33,7 @@ def a_service(tenant, *, name="cart", versions=4, hosts=3, **columns):
         language="Go",
         folder=f"/srv/{name}",
         port=8080,
+        last_number=versions,
         **{"executor": "command", "executor_settings": {"program": "ok"}} | columns,
     )
     made = [

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from deploys.models import (
-    Deployment,
-    MicroService,
-)
+from deploys.models import Deployment, MicroService
+from deploys.pages.deployment_status import OUTCOME_LABELS
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import TenantFactory
@@ -227,6 +227,51 @@ def test_deployments_are_listed_newest_first_and_filtered(operator, service, ten
     assert listed("?service=nonsense&outcome=nonsense&page=99") == [str(new.pk), str(old.pk)]
     refused = text(operator.get("/deployments/?service=nonsense"))
     assert "The filter “Service” has no value “nonsense”; it is not applied." in refused
+
+
+def test_the_chart_counts_each_day_by_outcome_in_one_query(operator, as_role, service, tenant):
+    """The outcome that is counted and filtered is the one that the badge shows."""
+    deployment = deployed(operator, service)
+    now = timezone.now()
+    for outcome, results in {
+        "succeeded": ["succeeded", "succeeded"],
+        "failed": ["succeeded", "failed"],
+        "cancelled": ["succeeded", "skipped"],
+    }.items():
+        job = Job.objects.create(kind="deploys.service", tenant=tenant, deadline=now, status="queued")
+        Job.objects.filter(pk=job.pk).update(status=outcome, ended_at=now)
+        made = Deployment.objects.create(
+            service=service,
+            action="upgrade",
+            from_version=version(service, 2),
+            to_version=version(service, 3),
+            job=job,
+            ended_at=now,
+        )
+        for result in results:
+            made.items.create(host_name="x", batch=0, from_version=version(service, 2), result=result)
+    Deployment.objects.filter(pk=deployment.pk).update(created_at=now - timedelta(days=3))
+    Deployment.objects.filter(items__result="skipped").update(created_at=now - timedelta(days=40))
+
+    html = text(operator.get("/deployments/"))
+    chart = html.partition('<figure class="chart')[2].partition("</figure>")[0]
+    days = re.findall(r'<th scope="row">([-0-9]{10}) 00:00 UTC</th>(.*?)</tr>', chart)
+    counted = {
+        day: [int(number) for number in re.findall(r'"number">([0-9]+)<', cells)] for day, cells in days
+    }
+
+    assert len(counted) == 30
+    assert counted[f"{now:%Y-%m-%d}"] == [1, 1, 0, 0]
+    assert counted[f"{now - timedelta(days=3):%Y-%m-%d}"] == [0, 0, 0, 1]
+    assert sum(map(sum, counted.values())) == 3
+    assert "<dt>Succeeded</dt><dd>50%</dd>" in html
+    for outcome, label in OUTCOME_LABELS.items():
+        [row] = rows_of(
+            text(operator.get(f"/deployments/?outcome={outcome}")).partition('id="deployments"')[2]
+        )
+        assert f">{label}</span>" in row
+    stranger = text(as_role(Role.ADMIN, of=TenantFactory()).get("/deployments/"))
+    assert "No deployments yet" in stranger
 
 
 # --- A service ---------------------------------------------------------------------------------------------
