@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from api.page_addresses import page_fragment
-from pages.badges import find_tone
 from pages.panels import render_page
 from tasks.models import JobStatus
 from tenants.scoped_pages import PageRequest, page_scope
@@ -26,6 +24,7 @@ from tenants.scoping import Role, Scope
 
 from ..models import Deployment, DeploymentItem
 from .batch_pauses import BatchPause, find_pause
+from .deployment_cells import UNFINISHED_RESULTS, Column, build_columns
 from .deployment_status import (
     RESULT_LABELS,
     DeploymentStatus,
@@ -39,7 +38,6 @@ from .stored_messages import Explanation, explain_result, translate_sentence
 CELLS_AT_ONCE, MAX_LARGE_CELLS = 500, 60
 MAX_REASONS = 3
 _RESULT = DeploymentItem.Result
-UNFINISHED_RESULTS = (_RESULT.WAITING, _RESULT.RUNNING)
 FAILED_RESULTS = (_RESULT.FAILED, _RESULT.REVERTED)
 # The log that is shown first: that of a failure, then of what is in progress, then of what has ended.
 _ORDER_OF_INTEREST = Case(
@@ -49,35 +47,6 @@ _ORDER_OF_INTEREST = Case(
     default=Value(3),
     output_field=IntegerField(),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One host of a batch: its name and address, its state, and how long it took or since when it runs."""
-
-    pk: int
-    name: str
-    address: str
-    status: str
-    label: str | Promise
-    tone: str
-    is_running: bool
-    started_at: Any
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A batch, counted from 1, with the hosts of it that the page has."""
-
-    number: int
-    cells: list[Cell] = field(default_factory=list)
-    pause: BatchPause | None = None
-
-    @property
-    def ended(self) -> int:
-        """Return the number of hosts that have ended."""
-        return sum(not cell.is_running and cell.status != "pending" for cell in self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +90,13 @@ class DeploymentBoard:
     @cached_property
     def columns(self) -> list[Column]:
         """Return the batches, with the hosts of the page."""
-        pause = self.pause
-        return [
-            Column(
-                number + 1,
-                [_build_cell(item) for item in items],
-                pause if pause and pause.batch == number else None,
-            )
-            for number, items in groupby(self.page.object_list, lambda item: item.batch)
-        ]
+        return build_columns(
+            self.page.object_list,
+            chosen=self.chosen.item.pk if self.chosen else None,
+            pause=self.pause,
+            is_compact=self.is_compact,
+            query=f"&page={self.page.number}" if self.page.number > 1 else "",
+        )
 
     @property
     def is_compact(self) -> bool:
@@ -231,23 +198,3 @@ def item_log_download(request: PageRequest, pk: UUID, item_pk: int) -> HttpRespo
         "Content-Disposition": f'attachment; filename="{name.encode("ascii", "replace").decode()}.log"'
     }
     return HttpResponse(item.log, content_type="text/plain; charset=utf-8", headers=headers)
-
-
-def _build_cell(item: DeploymentItem) -> Cell:
-    name, _colon, address = item.host_name.partition(":")
-    is_running = item.result == _RESULT.RUNNING
-    seconds = None
-    if item.started_at and item.ended_at:
-        seconds = (item.ended_at - item.started_at).total_seconds()
-    status = find_result_status(item.result)
-    return Cell(
-        item.pk,
-        name,
-        address,
-        status,
-        RESULT_LABELS[item.result],
-        find_tone(status, "task"),
-        is_running,
-        item.started_at,
-        seconds,
-    )
