@@ -11,7 +11,8 @@ const buttons = (form) => [...form.elements].filter((element) => element.type ==
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || form.hasAttribute("hx-post") || event.defaultPrevented) return;
+  // What is carried out without leaving the page can be sent again, as for the next row of a table.
+  if (form.method !== "post" || form.matches("[hx-post], [data-act]") || event.defaultPrevented) return;
   if (sent.has(form)) {
     event.preventDefault();
     return;
