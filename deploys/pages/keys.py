@@ -150,7 +150,7 @@ def _store_key(scope: Scope, entered: dict[str, str], current: keys.KeyStatus) -
     errors: dict[str, list[str]] = {}
     source, text = entered["source"], entered["private_key"]
     if source not in {GENERATED, OWN}:
-        errors["source"] = [_("Select where the key pair comes from.")]
+        errors["source"] = [_("Select a value")]
     if source == GENERATED and text.strip():
         errors["private_key"] = [_("Leave the private key empty to have one generated, or select to use it.")]
     if source == OWN:

@@ -211,7 +211,7 @@ def test_a_key_of_ones_own_is_stored_and_replaced_only_knowingly(admin, tenant):
         ("own", "hush-hush", "private-key", "no private key in OpenSSH"),
         ("own", "x" * 20_001, "private-key", "no more than 20000"),
         ("generated", "hush-hush", "private-key", "Leave the private key empty"),
-        ("", "", "source", "Select where the key pair comes from."),
+        ("", "", "source", "Select a value."),
     ],
 )
 def test_what_is_wrong_with_a_key_is_said_without_repeating_it(
