@@ -315,8 +315,7 @@ def _draw_bar_rects(
                     _tooltip(at, series, index, unit),
                 )
             )
-    # `SafeString.join` returns a plain text, which would be escaped.
-    return format_html_join("", "{}", ((bar,) for bar in bars))
+    return SafeString("").join(bars)
 
 
 def _draw_arc(start: float, end: float) -> str:
