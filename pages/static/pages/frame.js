@@ -11,7 +11,8 @@ const buttons = (form) => [...form.elements].filter((element) => element.type ==
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || form.hasAttribute("hx-post") || event.defaultPrevented) return;
+  // What is carried out without leaving the page can be sent again, as for the next row of a table.
+  if (form.method !== "post" || form.matches("[hx-post], [data-act]") || event.defaultPrevented) return;
   if (sent.has(form)) {
     event.preventDefault();
     return;
@@ -204,3 +205,21 @@ if (bar) {
   // A browser that goes back to the page keeps the boxes as they were.
   window.addEventListener("pageshow", countSelected);
 }
+
+// A log that is followed shows its end, unless its reader has scrolled up; its lines stay wrapped or not, as chosen.
+const readAbove = new WeakSet();
+document.addEventListener("scroll", ({ target: log }) => {
+  if (!log.closest?.("[data-follow]")) return;
+  if (log.scrollHeight - log.scrollTop - log.clientHeight < 8) readAbove.delete(log);
+  else readAbove.add(log);
+}, true);
+function followLogs() {
+  for (const box of document.querySelectorAll("[data-wrap]")) {
+    box.closest(".log-view").querySelector("pre").classList.toggle("unwrapped", !box.checked);
+  }
+  for (const log of document.querySelectorAll("[data-follow] pre")) {
+    if (!readAbove.has(log)) log.scrollTop = log.scrollHeight;
+  }
+}
+followLogs();
+for (const name of ["panel:refreshed", "htmx:afterSettle"]) document.addEventListener(name, followLogs);
