@@ -66,6 +66,8 @@ GROUPS = (
         (
             Link(gettext_lazy("Services"), "service-page", "cube", ("/services/",)),
             Link(gettext_lazy("Deployments"), "deployment-page", "rocket-launch", ("/deployments/",)),
+            Link(gettext_lazy("Hosts"), "host-page", "server-stack", ("/hosts/",)),
+            Link(gettext_lazy("Deploy keys"), "deploy-key-page", "key", ("/deploy-keys/",)),
         ),
     ),
     Group(

@@ -169,7 +169,7 @@ SEARCHES: list[tuple[str | Promise, str, Search, str]] = [
     (_("Virtual machines"), "server", _search_vms, "vm-page"),
     (_("Volumes"), "circle-stack", _search_volumes, "volume-page"),
     (_("Services"), "cube", _search_services, "service-page"),
-    # HOSTS
+    (_("Hosts"), "computer-desktop", _search_hosts, "host-page"),
     (_("Cloud accounts"), "cloud", _search_accounts, "account-page"),
     (_("Cloud inventory"), "rectangle-stack", _search_resources, "resource-page"),
     (_("Tasks"), "queue-list", _search_jobs, ""),

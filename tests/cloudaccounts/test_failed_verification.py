@@ -164,7 +164,7 @@ def test_vm_of_an_unusable_account_is_offered_its_flavors(admin, system, broken)
     )
     browser = Client()
     browser.force_login(admin.user)
-    html = browser.get(f"/vms/{vm.pk}/").content.decode()
+    html = browser.get(f"/vms/{vm.pk}/?tab=settings").content.decode()
 
     assert "vCPU" in html[html.index('id="resize-flavor"') :].partition("</select>")[0]
 
