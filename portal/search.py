@@ -124,10 +124,10 @@ def _search_services(scope: Scope, text: str) -> list[Hit]:
 
 
 def _search_hosts(scope: Scope, text: str) -> list[Hit]:
-    found = Host.objects.within(scope).filter(Q(name__icontains=text) | Q(ip__startswith=text))
+    found = Host.objects.within(scope).filter(Q(hostname__icontains=text) | Q(ip__startswith=text))
     return [
-        Hit(host.name, f"{reverse('host-page')}?search={host.name}", str(host.ip))
-        for host in found.order_by("name", "pk")[:MAX_HITS]
+        Hit(host.hostname, reverse("host-detail-page", args=[host.pk]), str(host.ip))
+        for host in found.order_by("hostname", "pk")[:MAX_HITS]
     ]
 
 

@@ -317,8 +317,8 @@ def register(command: SomeCommand) -> SomeCommand:
 
 
 def registered_kinds() -> list[str]:
-    """Return the kinds of all commands."""
-    return sorted(_registry)
+    """Return the kinds of all commands that have a title."""
+    return sorted(kind for kind, command in _registry.items() if hasattr(command, "title"))
 
 
 def command_title(kind: str) -> str:

@@ -33,7 +33,6 @@ GENERATED, OWN = "generated", "own"
 def deploy_key_page(request: PageRequest) -> HttpResponse:
     """Show the keys of the scope's tenants: each tenant has one at most."""
     scope = page_scope(request)
-    scope.require(Role.VIEWER, DeployKey)
     query = read_list_query(request)
     found = DeployKey.objects.within(scope).select_related("tenant", "updated_by")
     if query.search:

@@ -65,7 +65,7 @@ def version_form(**changed):
 
 def error_of(html, field):
     """What is said at a field, which names it as its description."""
-    error = re.search(rf'<small class="field-error" id="field-{field}-error">(.*?)</small>', html)
+    error = re.search(rf'<span class="field-error" role="alert" id="field-{field}-error">(.*?)</span>', html)
     assert error, f"nothing is said at {field}"
     assert f'aria-describedby="field-{field}-hint field-{field}-error"' in html or (
         f'aria-describedby="field-{field}-error"' in html
