@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -23,7 +23,7 @@ from pages.charts import Chart, Series, draw_donut, draw_lines
 from pages.panels import is_panel_request, render_page
 from tasks.models import IN_FLIGHT, Job, JobStatus
 from tasks.serializers import JobBriefSerializer
-from tenants.models import Invitation, User
+from tenants.models import Invitation
 from tenants.quotas import measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -189,7 +189,7 @@ def _find_concerns(scope: Scope) -> Iterable[Concern | None]:
         f"{reverse('vm-page')}?ordering=name",
         "warning",
     )
-    invited = Invitation.objects.of_invited(cast("User", scope.user)).count()
+    invited = Invitation.objects.of_invited(scope.user).count()
     yield _concern(
         invited,
         ngettext("%(count)s invitation waits for you", "%(count)s invitations wait for you", invited),

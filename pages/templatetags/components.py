@@ -142,7 +142,7 @@ def duration(seconds: float | None) -> str:
         return _("%(count)s s") % {"count": number_format(round(seconds, 1), 1)}
     whole = round(seconds)
     units = [(_("d"), 86_400), (_("h"), 3600), (_("min"), 60), (_("s"), 1)]
-    texts = []
+    texts: list[str] = []
     for name, length in units:
         count, whole = divmod(whole, length)
         if count or texts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
@@ -70,7 +71,7 @@ def _sum_sizes(rows: QuerySet[Any]) -> dict[Any, int]:
     return dict(by_tenant.annotate(size=Coalesce(Sum("size_gb"), 0)).order_by())
 
 
-def _build_sample(tenant_id: object, at: datetime, figures: dict[str, int], volumes_gb: int) -> UsageSample:
+def _build_sample(tenant_id: UUID, at: datetime, figures: dict[str, int], volumes_gb: int) -> UsageSample:
     names = ("vms", "cpu_cores", "memory_gb", "running", "stopped", "error")
     counts = {name: figures.get(name) or 0 for name in names}
     return UsageSample(
