@@ -159,7 +159,8 @@ def draw_sparkline(values: Sequence[Value], title: str) -> SafeString:
 # --- Inside ------------------------------------------------------------------------------------------------
 
 Painter = Callable[
-    [Sequence[datetime], Sequence[Series], Callable[[float], float], Callable[[float], float], str], SafeString
+    [Sequence[datetime], Sequence[Series], Callable[[float], float], Callable[[float], float], str],
+    SafeString,
 ]
 
 

@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from .conftest import SCREENSHOTS
+
 STOPPED = "/vms/?status=stopped&information_system="
 
 
@@ -193,3 +195,87 @@ def test_a_click_on_the_user_menu_switches_the_language(sign_in):
     page.locator("#user-menu summary").click()
     page.get_by_role("button", name="English").click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+# --- What a stranger is asked to do, with the clicks that each takes ---------------------------------------
+
+
+class Clicks:
+    """Counts the clicks of a task, for the documentation of how long the ways are."""
+
+    def __init__(self, page):
+        self.page, self.count = page, 0
+
+    def click(self, locator):
+        self.count += 1
+        locator.click()
+
+
+def test_who_stopped_a_vm_is_found(sign_in):
+    oscar, vera = sign_in("oscar"), sign_in("vera")
+    name = open_first_vm(oscar, "running")
+    oscar.goto(f"/vms/?search={name}")
+    oscar.locator("tbody tr", has_text=name).get_by_role("button", name=re.compile("^Stop")).click()
+    expect(oscar.locator("tbody tr", has_text=name).locator(".badge")).to_have_text("Stopped", timeout=20_000)
+    vera.goto(f"/vms/?search={name}")
+    way = Clicks(vera)
+
+    way.click(vera.locator("td.name a", has_text=name))
+    way.click(vera.locator(".tabs a", has_text="Activity"))
+
+    row = vera.locator("tbody tr", has_text="Stop").first
+    expect(row).to_contain_text("oscar")
+    assert way.count == 2
+
+
+def test_a_member_is_invited(sign_in):
+    page = sign_in("alice")
+    page.goto("/overview/")
+    way = Clicks(page)
+
+    way.click(page.locator("#sidebar a", has_text="Members"))
+    way.click(page.get_by_role("link", name=re.compile("Invite")).first)
+    page.fill("#username", "gina")
+    way.click(page.locator("dialog").get_by_role("button", name=re.compile("^Invite")))
+
+    expect(page.locator("#messages")).to_contain_text("gina")
+    expect(page.locator("main")).to_contain_text("gina")
+    assert way.count == 3
+
+
+def test_a_token_is_created_and_shown_once(sign_in):
+    page = sign_in("alice")
+    page.goto("/overview/")
+    way = Clicks(page)
+
+    way.click(page.locator("#user-menu summary"))
+    way.click(page.get_by_role("link", name="Profile"))
+    way.click(page.locator(".tabs a", has_text="API tokens"))
+    way.click(page.get_by_role("link", name="Create token").first)
+    page.fill("#name", "ci-browser")
+    way.click(page.locator("dialog").get_by_role("button", name="Create token"))
+
+    token = page.locator(".copied code").first.inner_text()
+    assert len(token) > 30
+    assert way.count == 5
+    page.goto("/preferences/tokens/")
+    expect(page.locator("main")).to_contain_text("ci-browser")
+    assert token not in page.content()
+
+
+@pytest.mark.parametrize(("language", "services"), [("en", "Services"), ("zh", "微服务")])
+def test_an_upgrade_that_fails_says_why(sign_in, language, services):
+    page = sign_in("oscar", language=language)
+    page.goto("/overview/")
+    page.locator("#sidebar a", has_text=services).first.click()
+    page.locator("td.name a, td a").first.click()
+    page.locator('main a[href*="/upgrade/"]').first.click()
+    broken = page.locator("#dest-version option", has_text="broken").first.get_attribute("value")
+    page.select_option("#dest-version", broken)
+
+    page.locator("#deploy").click()
+
+    expect(page.locator(".badge.bad, .badge.warning").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".message").first).to_be_visible(timeout=60_000)
+    page.wait_for_function("!document.querySelector('[data-panel][data-busy]')", timeout=60_000)
+    page.screenshot(path=SCREENSHOTS / f"{language}-deployment-failed.png", full_page=True)

@@ -10,7 +10,6 @@ function showForm(html) {
   formDialog.innerHTML = html;
   if (!formDialog.open) formDialog.showModal();
   (formDialog.querySelector("[aria-invalid=true], [autofocus]") ?? formDialog.querySelector("input:not([type=hidden]), select, textarea, button"))?.focus();
-  if (window.htmx) window.htmx.process(formDialog);
 }
 
 function showMessages(html) {

@@ -1,10 +1,5 @@
 // The behavior of forms and requests on every page. It is a file, because the Content-Security-Policy allows no inline scripts.
 
-// The server tells in HX-Retarget where the page shows the error of an htmx request.
-document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.isError && event.detail.xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
-});
-
 // A form is sent once, even if its button is pressed repeatedly. The form key ensures this on the server, too.
 const sent = new WeakSet();
 const buttons = (form) => [...form.elements].filter((element) => element.type === "submit");
@@ -12,7 +7,7 @@ const buttons = (form) => [...form.elements].filter((element) => element.type ==
 document.addEventListener("submit", (event) => {
   const form = event.target;
   // What is carried out without leaving the page can be sent again, as for the next row of a table.
-  if (form.method !== "post" || form.matches("[hx-post], [data-act]") || event.defaultPrevented) return;
+  if (form.method !== "post" || form.matches("[data-act]") || event.defaultPrevented) return;
   if (sent.has(form)) {
     event.preventDefault();
     return;

@@ -104,7 +104,6 @@ async function refresh(panel) {
     const place = document.getElementById(row?.id ?? "") ?? panel;
     (place.querySelector("a, button") ?? place).focus();
   }
-  if (window.htmx) window.htmx.process(panel);
   document.dispatchEvent(new CustomEvent("panel:refreshed", { detail: panel }));
 }
 
@@ -133,18 +132,27 @@ document.addEventListener("input", (event) => {
 });
 document.addEventListener("reset", (event) => touched.delete(event.target));
 
-// A form with data-refresh follows what is entered: the server shows it anew, with the choices that depend on a field and a
-// summary. data-refresh is the name of the field that asks for this.
+// A form with data-refresh follows what is entered: the server shows it anew, with the choices that depend on a field, and a
+// summary. data-refresh is the name of the field that asks for this in a POST; if it is empty, the form's address is read with
+// the fields as its query, when a field with data-reload changes.
 let refreshing = null;
 let waiting = null;
 async function refreshForm(form) {
   refreshing?.abort();
   refreshing = new AbortController();
   const body = new FormData(form);
-  body.append(form.dataset.refresh, "1");
   const headers = { "HX-Request": "true", "HX-Current-URL": location.href };
+  const options = { headers, signal: refreshing.signal };
+  let address = form.action;
+  if (form.dataset.refresh) {
+    body.append(form.dataset.refresh, "1");
+    Object.assign(options, { method: "POST", body });
+  } else {
+    for (const name of ["csrfmiddlewaretoken", "form_key"]) body.delete(name);
+    address += `?${new URLSearchParams(body)}`;
+  }
   try {
-    const response = await fetch(form.action, { method: "POST", body, headers, signal: refreshing.signal });
+    const response = await fetch(address, options);
     if (response.headers.has("HX-Redirect")) return location.assign(response.headers.get("HX-Redirect"));
     if (!response.ok) return;
     const wanted = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(form.id);
@@ -155,12 +163,21 @@ async function refreshForm(form) {
 }
 const refreshSoon = (event, milliseconds) => {
   const form = event.target.closest("form[data-refresh]");
-  if (!form) return;
+  if (!form || (!form.dataset.refresh && !event.target.matches("[data-reload]"))) return;
   clearTimeout(waiting);
   waiting = setTimeout(() => refreshForm(form), milliseconds);
 };
 document.addEventListener("change", (event) => refreshSoon(event, event.target.matches("[data-reload]") ? 0 : 300));
 document.addEventListener("input", (event) => refreshSoon(event, 700));
+
+// Links within data-in-panels select what the panels show: the address changes, and the panels are read from it.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-in-panels] a[href]");
+  if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.href);
+  refreshAll();
+});
 
 // A form with data-act is carried out without leaving the page; the answer is shown above the page, and panels follow at once.
 document.addEventListener("submit", async (event) => {
