@@ -89,7 +89,7 @@ def test_every_page_is_accessible_and_fits(sign_in, language, scheme, width):
                 problems.append(f"{name}: nothing to open on {address}")
                 continue
             page.goto(link.get_attribute("href") + query)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_load_state("load")
         page.screenshot(path=SCREENSHOTS / f"{language}-{scheme}-{width}-{name}.png", full_page=True)
         if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
             problems.append(f"{name}: {wide} px wide at {width}")

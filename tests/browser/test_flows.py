@@ -139,7 +139,7 @@ def test_a_long_name_widens_no_page(sign_in):
     page.goto(page.locator("td.name a", has_text=name).get_attribute("href") + "?tab=settings")
     page.fill("#change-name", "x" * 183)
     page.locator("#edit form button.primary").click()
-    page.wait_for_load_state("networkidle")
+    page.wait_for_load_state("load")
 
     for address in (page.url, "/vms/?search=xxxxxxxxxx", "/overview/"):
         page.goto(address)
