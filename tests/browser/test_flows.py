@@ -268,7 +268,7 @@ def test_an_upgrade_that_fails_says_why(sign_in, language, services):
     page = sign_in("oscar", language=language)
     page.goto("/overview/")
     page.locator("#sidebar a", has_text=services).first.click()
-    page.locator("td.name a, td a").first.click()
+    page.locator(".name a, td a").first.click()
     page.locator('main a[href*="/upgrade/"]').first.click()
     broken = page.locator("#dest-version option", has_text="broken").first.get_attribute("value")
     page.select_option("#dest-version", broken)
