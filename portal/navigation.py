@@ -80,7 +80,10 @@ GROUPS = (
     ),
     Group(
         gettext_lazy("Activity"),
-        (Link(gettext_lazy("Tasks"), "task-page", "queue-list", ("/tasks/", "/jobs/")),),
+        (
+            Link(gettext_lazy("Tasks"), "task-page", "queue-list", ("/tasks/", "/jobs/")),
+            Link(gettext_lazy("Audit log"), "activity-page", "clock", ("/activity/",)),
+        ),
     ),
     Group(
         gettext_lazy("Tenant"),

@@ -5,6 +5,7 @@ from django.urls import path
 from . import pages
 
 urlpatterns = [
+    path("activity/", pages.activity_page, name="activity-page"),
     path("vms/", pages.vm_page, name="vm-page"),
     path("vms/ask/", pages.control_vms_page, name="vm-bulk-action"),
     path("vms/new/", pages.new_vm_page, name="vm-new"),

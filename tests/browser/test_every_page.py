@@ -44,6 +44,7 @@ PAGES = {
     "resource-topology": ("admin", "/resources/?type=server", ".name a, td a|topology/"),
     "sync-history": ("admin", "/sync-logs/", ""),
     "sync-log": ("admin", "/sync-logs/", ".name a, td a"),
+    "audit-log": ("alice", "/activity/", ""),
     "tasks": ("admin", "/tasks/", ""),
     "task": ("admin", "/tasks/", ".name a"),
     "queue": ("admin", "/queue/", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -238,6 +239,62 @@ def test_a_vm_that_is_gone_leaves_its_log_and_its_last_job(as_role, vm):
     stranger = as_role(Role.ADMIN, of=TenantFactory())
     assert stranger.get(f"/vms/{vm.pk}/").status_code == 404
     assert stranger.get(f"/vms/{vm.pk}/log/").status_code == 404
+
+
+def test_a_failed_creation_can_be_tried_again_with_its_values(as_role, vm):
+    client = as_role(Role.ADMIN)
+    form = {"information_system": str(vm.information_system_id), "name": "again-1", "boot": "os:ubuntu|22.04"}
+    client.post("/vms/new/", {**form, "cpu_cores": "4", "memory_gb": "8", "disk_gb": "80"})
+    new = VirtualMachine.objects.get(name="again-1")
+    Job.objects.filter(entity_id=str(new.pk)).update(
+        status="failed", ended_at=timezone.now(), outcome_code="x", outcome_message="No valid host."
+    )
+    EntityLock.objects.all().delete()
+    VMOperationLog.objects.create(
+        tenant=vm.information_system.tenant,
+        vm_id=new.pk,
+        vm_name="again-1",
+        operation="create",
+        success=False,
+    )
+    new.delete()
+
+    page = text(client.get(f"/vms/{new.pk}/"))
+    assert "No valid host." in page
+    address = re.search(r'href="(/vms/new/[^"]*)"', page)[1].replace("&amp;", "&")
+    filled = text(client.get(address))
+
+    assert 'value="again-1"' in filled
+    assert re.search(r'<option value="os:ubuntu\|22.04" selected>', filled)
+    assert re.search(r'value="large" checked', filled)
+    assert "/vms/new/" not in text(as_role(Role.OPERATOR).get(f"/vms/{new.pk}/")).partition("<main")[2]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", 2),
+        ("?operation=stop", 1),
+        ("?success=false", 1),
+        ("?search=SHOP", 2),
+        ("?search=oscar", 1),
+        ("?operation=dance", 2),
+    ],
+)
+def test_the_audit_log_has_the_operations_of_ones_tenant(as_role, vm, query, found):
+    tenant = vm.information_system.tenant
+    for operation, operator, success in [("start", "oscar", True), ("stop", "", False)]:
+        VMOperationLog.objects.create(
+            tenant=tenant,
+            vm_id=vm.pk,
+            vm_name="shop-1",
+            operation=operation,
+            operator=operator,
+            success=success,
+        )
+
+    assert text(as_role(Role.VIEWER).get(f"/activity/{query}")).count('<tr id="entry-') == found
+    assert "shop-1" not in text(as_role(Role.ADMIN, of=TenantFactory()).get(f"/activity/{query}"))
 
 
 def test_the_log_shows_the_last_and_leads_to_all(as_role, vm):

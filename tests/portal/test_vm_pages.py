@@ -35,7 +35,7 @@ def text(answer):
 
 # --- Who may see and do what -------------------------------------------------------------------------------
 
-PAGES = ["/vms/", "/vms/{vm}/", "/vms/{vm}/log/", "/volumes/", "/snapshots/"]
+PAGES = ["/vms/", "/vms/{vm}/", "/vms/{vm}/log/", "/activity/", "/volumes/", "/snapshots/"]
 # Each form, what it sends, and the least role that may send it.
 FORMS = [
     ("/vms/{vm}/ask/", {"action": "stop"}, Role.OPERATOR),
@@ -238,6 +238,7 @@ def test_a_removal_of_a_snapshot_leads_back_and_is_followed(as_role, vm, snapsho
         "/overview/",
         "/search/?q=vm",
         "/tasks/",
+        "/activity/",
         "/vms/",
         *(f"/vms/{{vm}}/?tab={tab}" for tab in ("overview", "volumes", "snapshots", "activity", "settings")),
         "/volumes/",

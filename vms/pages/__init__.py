@@ -1,5 +1,6 @@
 """The web pages of the room, a module for each subject. They change data through the services alone."""
 
+from .activity import activity_page
 from .changes import change_vm_page, remove_vm_page, resize_vm_page
 from .console import read_console_page
 from .creation import new_vm_page
@@ -9,6 +10,7 @@ from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
 __all__ = [
+    "activity_page",
     "attach_new_volume_page",
     "attach_volume_page",
     "change_vm_page",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -16,6 +18,7 @@ from api.domain_errors import DomainError, InvalidFieldsError
 from api.errors import status_of
 from api.form_errors import errors_by_field, filled_fields, show_error
 from api.serializers import split_validation
+from tasks.models import Job, JobStatus
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
@@ -84,6 +87,8 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     except DomainError as refused:
         show_error(request, refused)
         return redirect("vm-page")
+    # A link names an image by its id, also one that the form offers as a version of an operating system.
+    entered["boot"] = choices.boot_values.get(entered["boot"].removeprefix("image:"), entered["boot"])
     if request.method != "POST" or "reload" in request.POST:
         return _render_form(request, scope, entered, choices)
     dry_run = "dry_run" in request.POST
@@ -96,6 +101,22 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     if new.job is None:
         return _render_form(request, scope, entered, choices, planned=new)
     return redirect("vm-detail-page", new.vm.pk)
+
+
+def build_retry_url(job: Mapping[str, Any], name: str) -> str:
+    """Return the address of the form with the values of a creation that failed; "" for any other job."""
+    if job["kind"] != "vms.create" or job["status"] not in {JobStatus.FAILED, JobStatus.ERRORED}:
+        return ""
+    params = Job.objects.values_list("params", flat=True).get(pk=job["id"])
+    values = {
+        "name": name,
+        "image": params.get("image_id"),
+        "flavor": params.get("flavor_id"),
+        "network": params.get("network_id"),
+        "availability_zone": params.get("availability_zone"),
+        "boot_volume": "true" if params.get("boot_volume_id") else "",
+    }
+    return f"{reverse('vm-new')}?{urlencode({key: value for key, value in values.items() if value})}"
 
 
 def _read_form(sent: Mapping[str, Any]) -> dict[str, str]:

@@ -29,6 +29,7 @@ from ..actions import ACTIONS
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot
 from ..serializers import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
 from .console import build_console_context
+from .creation import build_retry_url
 from .form_choices import fetch_choices
 from .listing import FORCE_RESTART, build_permission_context, label_progress
 
@@ -280,7 +281,10 @@ def _render_deleted_vm(request: PageRequest, scope: Scope, pk: UUID) -> HttpResp
     if last is None:
         raise Http404
     job = _find_last_job(scope, pk)
-    context |= {"scope": scope, "name": last.vm_name, "job": JobSerializer(job).data if job else None}
+    data: Any = JobSerializer(job).data if job else None
+    context |= {"scope": scope, "name": last.vm_name, "job": data}
+    if data and scope.allows(Role.ADMIN, VirtualMachine):
+        context["retry_url"] = build_retry_url(data, last.vm_name)
     return render(request, "vms/gone.html", context)
 
 
