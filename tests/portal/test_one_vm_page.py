@@ -246,20 +246,21 @@ def test_a_failed_creation_can_be_tried_again_with_its_values(as_role, vm):
     form = {"information_system": str(vm.information_system_id), "name": "again-1", "boot": "os:ubuntu|22.04"}
     client.post("/vms/new/", {**form, "cpu_cores": "4", "memory_gb": "8", "disk_gb": "80"})
     new = VirtualMachine.objects.get(name="again-1")
-    Job.objects.filter(entity_id=str(new.pk)).update(
+    pk = new.pk
+    Job.objects.filter(entity_id=str(pk)).update(
         status="failed", ended_at=timezone.now(), outcome_code="x", outcome_message="No valid host."
     )
     EntityLock.objects.all().delete()
     VMOperationLog.objects.create(
         tenant=vm.information_system.tenant,
-        vm_id=new.pk,
+        vm_id=pk,
         vm_name="again-1",
         operation="create",
         success=False,
     )
     new.delete()
 
-    page = text(client.get(f"/vms/{new.pk}/"))
+    page = text(client.get(f"/vms/{pk}/"))
     assert "No valid host." in page
     address = re.search(r'href="(/vms/new/[^"]*)"', page)[1].replace("&amp;", "&")
     filled = text(client.get(address))
@@ -267,7 +268,7 @@ def test_a_failed_creation_can_be_tried_again_with_its_values(as_role, vm):
     assert 'value="again-1"' in filled
     assert re.search(r'<option value="os:ubuntu\|22.04" selected>', filled)
     assert re.search(r'value="large" checked', filled)
-    assert "/vms/new/" not in text(as_role(Role.OPERATOR).get(f"/vms/{new.pk}/")).partition("<main")[2]
+    assert "/vms/new/" not in text(as_role(Role.OPERATOR).get(f"/vms/{pk}/")).partition("<main")[2]
 
 
 @pytest.mark.parametrize(
