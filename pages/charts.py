@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
-from math import ceil, cos, floor, log10, pi, sin
+from math import ceil, cos, pi, sin
 
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -19,16 +19,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from .chart_axes import choose_step, list_time_marks
+
 # Coordinates are those of the drawing's viewBox; the style sheet scales it to the width of its card.
 WIDTH, HEIGHT = 480, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 470, 10, 160
-MAX_COUNT_MARKS, MAX_TIME_MARKS = 4, 7
-MINUTE, HOUR, DAY = 60, 3600, 86_400
-TIME_STEPS = [
-    *(minutes * MINUTE for minutes in (1, 2, 5, 10, 15, 30)),
-    *(hours * HOUR for hours in (1, 2, 3, 6, 12)),
-    *(days * DAY for days in (1, 2, 5, 10, 20, 40, 80)),
-]
 # More bars could not be pointed at.
 MAX_BARS = 60
 
@@ -182,7 +177,7 @@ def _draw_over_time(
         for number in range(len(times))
     ]
     highest = max([*totals, limit or 0, 0])
-    step = _choose_step(highest)
+    step = choose_step(highest)
     top = max(step, ceil(highest / step) * step)
     slots = len(times) if paint is _draw_bar_rects else max(len(times) - 1, 1)
 
@@ -201,7 +196,7 @@ def _draw_over_time(
     time_marks = format_html_join(
         "",
         '<text class="time" x="{}" y="{}">{}</text>',
-        [(LEFT + share * (RIGHT - LEFT), HEIGHT - 8, text) for share, text in _list_time_marks(times)],
+        [(LEFT + share * (RIGHT - LEFT), HEIGHT - 8, text) for share, text in list_time_marks(times)],
     )
     limit_line = (
         format_html(
@@ -374,33 +369,6 @@ def _color(number: int, tone: str) -> str:
 def _add(values: Sequence[Value]) -> Value:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def _choose_step(highest: float) -> float:
-    """Return the smallest of 1, 2 and 5 times a power of ten that gives at most `MAX_COUNT_MARKS` lines above zero."""
-    if highest <= 0:
-        return 1
-    power = 10.0 ** floor(log10(highest / MAX_COUNT_MARKS))
-    step = next(factor * power for factor in (1, 2, 5, 10) if highest / (factor * power) <= MAX_COUNT_MARKS)
-    return max(1, step) if highest > 1 else step
-
-
-def _list_time_marks(times: Sequence[datetime]) -> list[tuple[float, str]]:
-    """Return marks of the time axis, each as a share of its length and a text in the active time zone."""
-    if len(times) < 2:
-        return []
-    first, last = times[0], times[-1]
-    span = (last - first).total_seconds()
-    step = next((step for step in TIME_STEPS if span / step <= MAX_TIME_MARKS), TIME_STEPS[-1])
-    midnight = timezone.localtime(first).replace(hour=0, minute=0, second=0, microsecond=0)
-    marks = []
-    # Adding to a local time adds to what its clock shows. A day may have 25 hours.
-    for number in range(int((span + 2 * DAY) // step) + 1):
-        at = midnight + timedelta(seconds=number * step)
-        share = (at - first).total_seconds() / span
-        if 0.03 <= share <= 0.97:
-            marks.append((share, at.strftime("%H:%M" if step < DAY else "%m-%d")))
-    return marks
 
 
 def _time_text(at: datetime) -> str:

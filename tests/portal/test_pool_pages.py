@@ -7,9 +7,8 @@ from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from portal.celery import app
@@ -365,43 +364,3 @@ def test_nothing_is_compared_in_an_account_that_is_off(staff, pool, rung):
 
     assert "The account is disabled. Enable it to reconcile." in text(answer)
     assert rung == []
-
-
-# --- The admin, and what it costs --------------------------------------------------------------------------
-
-
-def test_the_admin_leads_to_the_charts(client, pool):
-    client.force_login(UserFactory(is_staff=True, is_superuser=True))
-
-    html = text(client.get(f"/admin/volumepool/volumepool/{pool.pk}/change/"))
-
-    assert f'href="/pools/{pool.pk}/"' in html
-    assert client.get("/admin/volumepool/volumepool/add/").status_code == 200
-
-
-@pytest.mark.parametrize("page", ["/pools/", "/pools/{}/"])
-def test_many_cost_no_more_queries_than_few(staff, pool, page):
-    page = page.format(pool.pk)
-
-    def grow(count):
-        for number in range(count):
-            other = SpareVolumeFactory(pool__desired=2).pool
-            Claim.objects.create(pool=other, taken=1, made=1)
-            PoolStock.objects.create(pool=other, desired=2, available=1, creating=0)
-            SpareVolumeFactory(pool=pool)
-            OrphanVolume.objects.create(
-                account=pool.account, region=pool.region, volume_id=f"{other.pk}-{number}"
-            )
-            a_job(pool, f"spare-debian-{other.pk:08x}")
-
-    def cost():
-        with CaptureQueriesContext(connection) as queries:
-            assert staff.get(page).status_code == 200
-        return len(queries)
-
-    grow(1)
-    staff.get(page)
-    few = cost()
-    grow(6)
-    assert cost() == few
-    assert few <= 20
