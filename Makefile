@@ -115,6 +115,14 @@ STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_
 stories: $(INSTALLED_DEV) $(MESSAGES) ## Run the tests that tell stories with all of them, more than an hour (N=4 ARGS=)
 	@PORTAL_STORIES=200 $(RUN) -m pytest -n $(N) --timeout 7200 $(STORIES) $(ARGS)
 
+CHROMIUM ?= chromium
+
+.PHONY: browser
+browser: $(INSTALLED_DEV) $(MESSAGES) ## Try every page and flow in headless Chromium and keep screenshots in .browser/ (CHROMIUM=chromium ARGS=)
+	@command -v '$(CHROMIUM)' >/dev/null || { echo 'There is no $(CHROMIUM). On Debian: apt-get install chromium fonts-noto-cjk' >&2; exit 2; }
+	@$(RUN) -c 'import axe_playwright_python, playwright' 2>/dev/null || $(PIP) -r requirements-browser.txt
+	@CHROMIUM="$$(command -v '$(CHROMIUM)')" $(RUN) -m pytest -n 0 --timeout 600 -p no:randomly tests/browser $(ARGS)
+
 # --- What it is made from ------------------------------------------------------------------------------------
 
 .PHONY: messages
@@ -150,6 +158,7 @@ requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRAD
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.txt requirements.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-devserver.txt requirements-devserver.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.txt requirements-dev.in
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-browser.txt requirements-browser.in
 
 $(INSTALLED):
 	@command -v '$(PYTHON)' >/dev/null || { echo 'There is no $(PYTHON). Install Python 3.11 to 3.13 ($(APT)), or name one: make PYTHON=/path/to/python3 ...' >&2; exit 2; }

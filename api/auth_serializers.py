@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -11,6 +12,7 @@ from .models import ApiToken
 from .serializers import PlainCharField, StrictSerializer
 from .time_zones import validate_time_zone
 
+THEMES = ("light", "dark")
 # Longer than any password in use, short enough to hash at once.
 MAX_PASSWORD_LENGTH = 1024
 
@@ -79,6 +81,7 @@ class MeSerializer(serializers.Serializer[Any]):
     is_staff = serializers.BooleanField()
     language = serializers.CharField()
     time_zone = serializers.CharField(help_text="The zone in which times are shown. Empty: the tenant's.")
+    theme = serializers.CharField(help_text="light or dark. Empty: that of the browser's system.")
     tenants = OwnMembershipSerializer(many=True)
 
 
@@ -91,4 +94,16 @@ class ProfileChangeSerializer(StrictSerializer):
         required=False,
         validators=[validate_time_zone],
         help_text="An IANA name, such as Europe/Berlin. Empty: the tenant's.",
+    )
+    language = serializers.ChoiceField(
+        choices=[code for code, _name in settings.LANGUAGES],
+        allow_blank=True,
+        required=False,
+        help_text="The language of pages. Empty: that of the browser.",
+    )
+    theme = serializers.ChoiceField(
+        choices=THEMES,
+        allow_blank=True,
+        required=False,
+        help_text="The colors of pages. Empty: those of the browser's system.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -46,6 +47,7 @@ def _describe_user(user: Any) -> dict[str, Any]:
         "is_staff": user.is_staff,
         "language": getattr(user, "language", ""),
         "time_zone": getattr(user, "time_zone", ""),
+        "theme": getattr(user, "theme", ""),
         "tenants": [],
         **collect_user_details(user),
     }
@@ -97,14 +99,20 @@ class MeView(APIView):
 
     @extend_schema(request=ProfileChangeSerializer, responses=MeSerializer, operation_id="auth_me_change")
     def patch(self, request: Request) -> Response:
-        """Set the time zone in which pages show times."""
+        """Set the language and the theme of pages, and the time zone in which they show times."""
         body = ProfileChangeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         user: Any = request.user
-        if body.validated_data:
-            user.time_zone = body.validated_data["time_zone"]
-            user.save(update_fields=["time_zone"])
+        change_profile(user, body.validated_data)
         return Response(MeSerializer(_describe_user(user)).data, headers=NO_STORE)
+
+
+def change_profile(user: Any, fields: Mapping[str, Any]) -> None:
+    """Save the validated fields of a user's own profile."""
+    if fields:
+        for name, value in fields.items():
+            setattr(user, name, value)
+        user.save(update_fields=[*fields])
 
 
 class TokenListView(GenericAPIView[ApiToken]):
@@ -156,12 +164,26 @@ class TokenListView(GenericAPIView[ApiToken]):
         return run_idempotent(request, user, lambda: _create_token(user, fields["name"]), shown_once=True)
 
 
-def _create_token(user: Any, name: str) -> Response:
+def create_token(user: Any, name: str) -> ApiToken:
+    """Create a token of a user. Its attribute `token` has the token itself, which is stored nowhere."""
     token, secret = ApiToken.objects.create(
         user=user, name=name, expiry=timedelta(days=settings.API_TOKEN_DAYS)
     )
     log.info("token_made", username=user.get_username(), token_id=str(token.id), token_name=name)
     token.token = secret
+    return token
+
+
+def revoke_token(user: Any, token_id: UUID) -> bool:
+    """Revoke a token of a user; return whether there was one."""
+    deleted, _by_model = ApiToken.objects.filter(user_id=user.pk, id=token_id).delete()
+    if deleted:
+        log.info("token_revoked", username=user.get_username(), token_id=str(token_id))
+    return bool(deleted)
+
+
+def _create_token(user: Any, name: str) -> Response:
+    token = create_token(user, name)
     return Response(CreatedTokenSerializer(token).data, status=201, headers=NO_STORE)
 
 
@@ -171,8 +193,6 @@ class TokenView(APIView):
     @extend_schema(responses={204: None}, operation_id="auth_tokens_destroy")
     def delete(self, request: Request, pk: UUID) -> Response:
         """Revoke a token; it is refused from the next request on."""
-        deleted, _by_model = ApiToken.objects.filter(user_id=request.user.pk, id=pk).delete()
-        if not deleted:
+        if not revoke_token(request.user, pk):
             raise Http404
-        log.info("token_revoked", username=request.user.get_username(), token_id=str(pk))
         return Response(status=204)

@@ -95,6 +95,8 @@ class Provider(ABC):
     code: ClassVar[str]
     label: ClassVar[str | Promise]
     errors: ClassVar[tuple[type[Exception], ...]] = ()
+    # Those of them that mean that the cloud refuses the credentials.
+    sign_in_errors: ClassVar[tuple[type[Exception], ...]] = ()
 
     @abstractmethod
     def list_regions(self, account: CloudAccount) -> list[str]:

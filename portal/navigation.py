@@ -44,6 +44,7 @@ class Group:
 
 
 GROUPS = (
+    Group("", (Link(gettext_lazy("Overview"), "overview", "home", ("/overview/",)),)),
     Group(
         gettext_lazy("Compute"),
         (
@@ -62,19 +63,35 @@ GROUPS = (
     ),
     Group(
         gettext_lazy("Delivery"),
-        (Link(gettext_lazy("Services"), "service-page", "cube", ("/services/", "/deployments/")),),
+        (
+            Link(gettext_lazy("Services"), "service-page", "cube", ("/services/",)),
+            Link(gettext_lazy("Deployments"), "deployment-page", "rocket-launch", ("/deployments/",)),
+            Link(gettext_lazy("Hosts"), "host-page", "server-stack", ("/hosts/",)),
+            Link(gettext_lazy("Deploy keys"), "deploy-key-page", "key", ("/deploy-keys/",)),
+        ),
     ),
     Group(
         gettext_lazy("Clouds"),
         (
             Link(gettext_lazy("Cloud accounts"), "account-page", "cloud", ("/accounts/",)),
-            Link(gettext_lazy("Resources"), "resource-page", "rectangle-stack", ("/resources/",)),
-            Link(gettext_lazy("Sync logs"), "sync-log-page", "arrow-path", ("/sync-logs/",)),
+            Link(gettext_lazy("Cloud inventory"), "resource-page", "rectangle-stack", ("/resources/",)),
+            Link(gettext_lazy("Sync history"), "sync-log-page", "arrow-path", ("/sync-logs/",)),
+        ),
+    ),
+    Group(
+        gettext_lazy("Activity"),
+        (
+            Link(gettext_lazy("Tasks"), "task-page", "queue-list", ("/tasks/", "/jobs/")),
+            Link(gettext_lazy("Audit log"), "activity-page", "clock", ("/activity/",)),
         ),
     ),
     Group(
         gettext_lazy("Tenant"),
-        (Link(gettext_lazy("Membership"), "membership-page", "users", ("/membership/",)),),
+        (
+            Link(gettext_lazy("Applications"), "system-page", "squares-2x2", ("/systems/",)),
+            Link(gettext_lazy("Members"), "membership-page", "users", ("/membership/",)),
+            Link(gettext_lazy("Quota"), "quota-page", "chart-bar", ("/quota/",)),
+        ),
     ),
     Group(
         pgettext_lazy("navigation", "Platform"),
@@ -87,14 +104,14 @@ GROUPS = (
                 has_one_of("volumepool.view_volumepool", "volumepool.change_volumepool"),
             ),
             Link(
-                gettext_lazy("Queue"),
-                "admin:queue",
-                "queue-list",
-                ("/admin/tasks/job/queue/",),
+                gettext_lazy("Task queue"),
+                "queue-page",
+                "inbox-stack",
+                ("/queue/",),
                 has_one_of("tasks.view_job", "tasks.change_job"),
             ),
             Link(
-                gettext_lazy("Administration"),
+                gettext_lazy("Platform admin"),
                 "admin:index",
                 "cog-6-tooth",
                 ("/admin/",),

@@ -1,22 +1,28 @@
 """The URL map."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 
 from api import errors
+from pages.showcase import component_page
 
 from . import health
 from .api_document import ApiDocsView, DocumentView
 from .metrics import metrics
+from .overview import overview_page
+from .search import search_page
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
 rooms = ["tenants", "cloudaccounts", "volumepool", "vms", "deploys", "tasks"]
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),
+    path("", RedirectView.as_view(pattern_name="overview"), name="home"),
+    path("overview/", overview_page, name="overview"),
+    path("search/", search_page, name="search"),
     path("language/", include("django.conf.urls.i18n")),
     *(path("", include(f"{room}.page_urls")) for room in rooms),
     path("admin/", admin.site.urls),
@@ -28,6 +34,9 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("health/serving", health.serving, name="health-serving"),
 ]
+
+if not settings.PRODUCTION:
+    urlpatterns.append(path("dev/components/", component_page, name="component-page"))
 
 handler400 = errors.bad_request
 handler403 = errors.permission_denied

@@ -1,18 +1,23 @@
-"""The engine's tables in the admin, read-only. Their only buttons call services (see `queue_page.py`)."""
+"""The engine's tables in the admin, read-only. Their only buttons call services (see `pages/decisions.py`)."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from tenants.scoping import has_staff_permission
 
-from . import queue_page
+from . import schedule_admin  # noqa: F401 - importing registers the schedules.
 from .engine import allowed_decisions
 from .models import AsyncTask, EntityLock, Job, JobLogLine, Step
+from .pages.decisions import make_decision
 from .services import DECIDE_PERMISSION
 
 
@@ -135,7 +140,17 @@ class JobAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[Any]:
         """Return the routes of the queue page before the admin's own, which would take any path for a job's id."""
-        return [*queue_page.queue_routes(), *super().get_urls()]
+        decide = path("<uuid:pk>/decide/", admin.site.admin_view(self.decide), name="job-decide")
+        return [decide, *super().get_urls()]
+
+    def decide(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Carry out a decision from the page of a job, if staff may decide."""
+        if not has_staff_permission(request.user, DECIDE_PERMISSION):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        job = make_decision(request, pk)
+        return redirect("admin:tasks_job_change", job.pk if job is not None else pk)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -316,6 +316,11 @@ def register(command: SomeCommand) -> SomeCommand:
     return command
 
 
+def registered_kinds() -> list[str]:
+    """Return the kinds of all commands that have a title."""
+    return sorted(kind for kind, command in _registry.items() if hasattr(command, "title"))
+
+
 def command_title(kind: str) -> str:
     """Return the title of a stored kind in the reader's language; the kind itself when it is not registered."""
     return str(_registry[kind].title) if kind in _registry else kind

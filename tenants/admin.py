@@ -90,7 +90,10 @@ class UserAdmin(DjangoUserAdmin[User]):
 
     inlines = [UserMembershipInline]
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
-    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language", "time_zone"]}))
+    fieldsets = (
+        *(DjangoUserAdmin.fieldsets or ()),
+        (_("Portal"), {"fields": ["language", "time_zone", "theme"]}),
+    )
     actions = ["end_credentials"]
 
     @admin.action(

@@ -25,8 +25,17 @@ ENDS_CREDENTIALS = frozenset({"password", "is_active", "is_staff", "is_superuser
 class User(AbstractUser):
     """A person or a program that signs in. Staff administer the platform; others act inside their tenants."""
 
+    class Theme(models.TextChoices):
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # The language of pages; empty is that of the browser.
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
+    # The colors of pages; empty is those of the system that the browser runs on.
+    theme = models.CharField(
+        _("theme"), max_length=10, blank=True, default="", db_default="", choices=Theme.choices
+    )
     # Sessions and tokens are valid for the epoch in which they were created. A database trigger (migration
     # `credentials_epoch`) increments it on any write that changes the password, disables the user, or ends being staff or
     # superuser. It is never decremented, so what has ended stays ended.

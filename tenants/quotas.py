@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce, Greatest
@@ -17,6 +18,13 @@ RESOURCE_LABELS = {
     "cpu_cores": _("CPU cores"),
     "memory_gb": _("GB of memory"),
     "disk_gb": _("GB of disk"),
+}
+# The labels and units of the meters on pages.
+METER_LABELS = {
+    "vms": (_("Virtual machines"), ""),
+    "cpu_cores": (_("vCPUs"), ""),
+    "memory_gb": (_("Memory"), "GiB"),
+    "disk_gb": (_("Disk"), "GiB"),
 }
 
 
@@ -38,31 +46,49 @@ def measure_usage(tenant: Tenant) -> dict[str, dict[str, int | None]]:
     volumes count as disk, as they do in Cinder. Objects that no longer exist in the cloud do not count.
     """
     systems = InformationSystem.objects.filter(tenant=tenant)
-
-    def sum_larger_size(name: str) -> Sum:
-        return Sum(Greatest(F(f"vms__{name}"), Coalesce(F(f"vms__resize__{name}"), 0)))
-
-    used = systems.aggregate(
-        used_vms=Count("vms"),
-        used_cpu_cores=sum_larger_size("cpu_cores"),
-        used_memory_gb=sum_larger_size("memory_gb"),
-        used_disk_gb=sum_larger_size("disk_gb"),
-    )
-    data_volumes = systems.aggregate(
-        size=Sum(
-            Greatest(F("volumes__size_gb"), Coalesce(F("volumes__extending_to_gb"), 0)),
-            filter=~Q(volumes__is_boot=True, volumes__vm__isnull=False) & ~Q(volumes__status="gone"),
-        )
-    )
-    exists = ~Q(volume_snapshots__status="gone")
-    snapshots = systems.aggregate(size=Sum("volume_snapshots__size_gb", filter=exists))
-    used["used_disk_gb"] = (
-        (used["used_disk_gb"] or 0) + (data_volumes["size"] or 0) + (snapshots["size"] or 0)
-    )
+    used = systems.aggregate(**_vm_sums())
+    volumes = systems.aggregate(size=_volume_sum())["size"] or 0
+    snapshots = systems.aggregate(size=_snapshot_sum())["size"] or 0
+    used["used_disk_gb"] = (used["used_disk_gb"] or 0) + volumes + snapshots
     return {
         name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}
         for name in Needs.__dataclass_fields__
     }
+
+
+def measure_usage_by_system(tenant: Tenant) -> list[dict[str, Any]]:
+    """Measure what each information system of a tenant uses, by name: three queries. The sums are those of `measure_usage`."""
+    systems = InformationSystem.objects.filter(tenant=tenant).order_by("name", "pk")
+    volumes = dict(systems.values_list("pk").annotate(size=_volume_sum()))
+    snapshots = dict(systems.values_list("pk").annotate(size=_snapshot_sum()))
+    usage = []
+    for row in systems.values("pk", "name").annotate(**_vm_sums()):
+        line = {name: row[f"used_{name}"] or 0 for name in Needs.__dataclass_fields__}
+        line["disk_gb"] += (volumes.get(row["pk"]) or 0) + (snapshots.get(row["pk"]) or 0)
+        usage.append({"pk": row["pk"], "name": row["name"], **line})
+    return usage
+
+
+def _vm_sums() -> dict[str, Count | Sum]:
+    def sum_larger_size(name: str) -> Sum:
+        return Sum(Greatest(F(f"vms__{name}"), Coalesce(F(f"vms__resize__{name}"), 0)))
+
+    return {
+        "used_vms": Count("vms"),
+        "used_cpu_cores": sum_larger_size("cpu_cores"),
+        "used_memory_gb": sum_larger_size("memory_gb"),
+        "used_disk_gb": sum_larger_size("disk_gb"),
+    }
+
+
+def _volume_sum() -> Sum:
+    size = Greatest(F("volumes__size_gb"), Coalesce(F("volumes__extending_to_gb"), 0))
+    is_counted = ~Q(volumes__is_boot=True, volumes__vm__isnull=False) & ~Q(volumes__status="gone")
+    return Sum(size, filter=is_counted)
+
+
+def _snapshot_sum() -> Sum:
+    return Sum("volume_snapshots__size_gb", filter=~Q(volume_snapshots__status="gone"))
 
 
 def require_quota(tenant: Tenant, needs: Needs) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import F, Model, ProtectedError
+from django.db.models.deletion import Collector
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated_constraint
@@ -150,6 +152,16 @@ def remove_information_system(*, scope: Scope, system_id: UUID, if_match: str | 
                 _("%(count)s resources still belong to the information system. Delete them first.")
                 % {"count": len(error.protected_objects)},
             ) from None
+
+
+def list_owned_resources(system: InformationSystem) -> list[tuple[str, int]]:
+    """Return what keeps an information system from being deleted: the name of each kind of resource, and the count."""
+    try:
+        Collector(using=router.db_for_write(InformationSystem), origin=system).collect([system])
+    except ProtectedError as error:
+        counts = Counter(type(owned)._meta.verbose_name_plural for owned in error.protected_objects)  # noqa: SLF001
+        return sorted((str(kind), count) for kind, count in counts.items())
+    return []
 
 
 def _lock_system(scope: Scope, system_id: UUID, if_match: str | None) -> InformationSystem:

@@ -242,3 +242,27 @@ def _find_refusal_reason(vm: VirtualMachine, name: str) -> tuple[str, str | Prom
         message = _("The VM's end date was %(date)s. Extend it first.")
         return "runtime_over", message % {"date": vm.runtime_end}
     return None
+
+
+# What the badge of a VM says while a job holds it, by the kind of the job.
+PROGRESS_LABELS: dict[str, str | Promise] = {
+    "vms.start": _("Starting"),
+    "vms.stop": _("Stopping"),
+    "vms.stop_at_runtime_end": _("Stopping"),
+    "vms.restart": _("Restarting"),
+    "vms.pause": _("Pausing"),
+    "vms.unpause": _("Resuming"),
+    "vms.suspend": _("Suspending"),
+    "vms.resume": _("Resuming"),
+    "vms.shelve": _("Shelving"),
+    "vms.unshelve": _("Unshelving"),
+    "vms.create": _("Creating"),
+    "vms.remove": _("Deleting"),
+    "vms.change": _("Updating"),
+    "vms.resize": _("Resizing"),
+    "vms.confirm_resize": _("Confirming resize"),
+    "vms.revert_resize": _("Reverting resize"),
+    "vms.take_snapshot": _("Creating snapshot"),
+    "vms.attach_volume": _("Attaching volume"),
+    "vms.detach_volume": _("Detaching volume"),
+}

@@ -11,6 +11,7 @@ class VmsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, the watchers and the schedules."""
+        from cloudaccounts.own_pages import register_page_finder
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
         from tenants.scoping import Role
@@ -19,10 +20,12 @@ class VmsConfig(AppConfig):
 
         from . import commands  # noqa: F401 - importing registers the commands.
         from .models import IMAGE_WATCHER, SERVER_WATCHER
+        from .resource_pages import find_vm_page
         from .services.attachments import attach_by_volume, detach_by_volume
         from .sync.images import sync_images
         from .sync.watchers import ImageWatcher, ServerWatcher
 
+        register_page_finder("server", find_vm_page)
         register_follower(sync_images)
         register_watcher(SERVER_WATCHER, ServerWatcher())
         register_watcher(IMAGE_WATCHER, ImageWatcher())
@@ -46,6 +49,7 @@ class VmsConfig(AppConfig):
             ),
             ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it in advance.")),
             ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
+            ("vms.record_usage", 900, _("Records what tenants use, for the charts.")),
             ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):
             declare_schedule(Schedule(name, name, seconds, text))

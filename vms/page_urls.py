@@ -5,6 +5,7 @@ from django.urls import path
 from . import pages
 
 urlpatterns = [
+    path("activity/", pages.activity_page, name="activity-page"),
     path("vms/", pages.vm_page, name="vm-page"),
     path("vms/ask/", pages.control_vms_page, name="vm-bulk-action"),
     path("vms/new/", pages.new_vm_page, name="vm-new"),
@@ -12,13 +13,10 @@ urlpatterns = [
     path("vms/<uuid:pk>/", pages.vm_detail_page, name="vm-detail-page"),
     path("vms/<uuid:pk>/ask/", pages.control_vm_page, name="vm-action"),
     path("vms/<uuid:pk>/change/", pages.change_vm_page, name="vm-change"),
-    path("vms/<uuid:pk>/console/", pages.console_fragment, name="vm-console-fragment"),
     path("vms/<uuid:pk>/console/ask/", pages.read_console_page, name="vm-console-read"),
-    path("vms/<uuid:pk>/live/", pages.vm_live_fragment, name="vm-live"),
     path("vms/<uuid:pk>/log/", pages.operation_log_page, name="vm-log-page"),
     path("vms/<uuid:pk>/remove/", pages.remove_vm_page, name="vm-remove"),
     path("vms/<uuid:pk>/resize/", pages.resize_vm_page, name="vm-resize-page"),
-    path("vms/<uuid:pk>/row/", pages.vm_row, name="vm-row"),
     path("vms/<uuid:pk>/snapshots/", pages.take_snapshot_page, name="vm-snapshot-take"),
     path("vms/<uuid:pk>/volumes/", pages.attach_volume_page, name="vm-volume-attach"),
     path("vms/<uuid:pk>/volumes/new/", pages.attach_new_volume_page, name="vm-volume-new"),

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from . import services
+from .services import usage
 from .services.orphans import sweep_orphans
 from .services.status_sync import prune_runs
 from .sync.regions import select_known_regions, select_moving_regions, select_regions_with_vms
@@ -59,3 +60,10 @@ def confirm_resizes() -> None:
 def prune_old_rows() -> None:
     """Delete old sync runs and console texts."""
     prune_runs()
+
+
+@shared_task(name="vms.record_usage", expires=1800)
+def record_usage() -> None:
+    """Record what each tenant uses, and delete old samples."""
+    usage.record_usage()
+    usage.prune_usage()

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from cloudaccounts.models import CloudAccount
-from cloudaccounts.placements import explain_unusable
 from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 from tasks.dispatch import dispatch_task
 
-from .charts import build_plot
+from .forms import VolumePoolForm
 from .models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
 from .services.figures import PoolFigures, compute_figures
-from .services.pools import request_backfill, request_reconciliation, validate_pool
-from .services.stock import build_history
+from .services.pools import request_backfill, request_reconciliation
 from .services.volume_sync import accept_volume_losses
-
-CHART_DAYS = 7
 
 
 @admin.register(Volume)
@@ -89,30 +84,6 @@ class VolumeSyncStateAdmin(ReadOnlyAdmin):
         return request.user.has_perm("volumepool.change_volumesyncstate")
 
 
-class VolumePoolForm(forms.ModelForm[VolumePool]):
-    """The form of a pool. Values that the last sync did not find in the account are refused by field."""
-
-    def clean(self) -> dict[str, Any]:
-        """Return the entered values. Adds errors by field."""
-        entered: dict[str, Any] = super().clean() or {}
-        sources = [name for name in ("snapshot_id", "snapshot_prefix", "image_id") if entered.get(name)]
-        if len(sources) > 1:
-            message = _("Select one source: a snapshot, a snapshot prefix, or an image.")
-            self.add_error(sources[-1], message)
-        elif not self.errors and (wrong := self._explain_unusable(entered["account"])):
-            self.add_error("account", wrong)
-        elif not self.errors:
-            # The instance gets the entered values only after this method.
-            columns = {name: value for name, value in entered.items() if name in self.fields}
-            for name, texts in validate_pool(VolumePool(**columns)).items():
-                self.add_error(name, [str(text) for text in texts])
-        return entered
-
-    def _explain_unusable(self, account: CloudAccount) -> str | None:
-        """Return why an account takes no new pool. An existing pool stays editable, whatever the state of its account."""
-        return explain_unusable(account) if "account" in self.changed_data else None
-
-
 class SpareInline(ReadOnlyInline):
     """The spares of a pool."""
 
@@ -157,22 +128,20 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     inlines = [SpareInline]
     actions = ["refill_pools", "reconcile_pools"]
 
-    class Media:
-        css = {"all": ["volumepool/pools.css"]}
-
     def save_model(self, request: HttpRequest, obj: VolumePool, form: Any, change: bool) -> None:
         """Save the pool and request its reconciliation, which is followed by a backfill."""
+        obj.version += change
         super().save_model(request, obj, form, change)
         request_reconciliation(obj)
 
     @admin.display(description=_("history"))
     def history(self, pool: VolumePool) -> str:
-        """Return the chart of the pool's page."""
+        """Return a link to the charts of the pool's page."""
         if pool.pk is None:
             return "-"
-        history = build_history(pool.pk, CHART_DAYS)
-        context = {"pool": pool, "history": history, "plot": build_plot(history)}
-        return render_to_string("volumepool/pool_plot.html", context)
+        return format_html(
+            '<a href="{}">{}</a>', reverse("pool-detail-page", args=[pool.pk]), _("View history")
+        )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list, with the figures of its pools computed at once."""

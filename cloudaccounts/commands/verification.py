@@ -84,7 +84,9 @@ class VerifyAccountCommand(CloudCommand):
     def on_success(self) -> None:
         """Mark the account as verified, store the facts, and start its syncs if they were requested."""
         verified = CloudAccount.objects.filter(pk=self.account_id)
-        verified.update(last_verified_at=timezone.now(), last_error="", facts=self.data["facts"])
+        verified.update(
+            last_verified_at=timezone.now(), last_error="", sign_in_failed_at=None, facts=self.data["facts"]
+        )
         # Locked against deletion until its logs are written.
         account = verified.filter(active=True).select_for_update(no_key=True).first()
         if self.then_sync and account is not None:
@@ -98,4 +100,7 @@ class VerifyAccountCommand(CloudCommand):
 
     def on_failure(self, failure: Failure) -> None:
         """Store the error on the account."""
-        CloudAccount.objects.filter(pk=self.account_id).update(last_error=failure.message)
+        is_refused = failure.code == CloudAuthenticationError.code
+        CloudAccount.objects.filter(pk=self.account_id).update(
+            last_error=failure.message, sign_in_failed_at=timezone.now() if is_refused else None
+        )

@@ -138,6 +138,9 @@ class CloudAccount(models.Model):
     clock_offsets = models.JSONField(_("clock offsets"), default=dict, db_default={}, editable=False)
     last_verified_at = models.DateTimeField(_("last verified"), null=True, blank=True, editable=False)
     last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
+    # When the cloud last refused the credentials, in a verification or in a sync; None once it has accepted them again.
+    # It is only shown: `last_error` decides whether the account takes new resources.
+    sign_in_failed_at = models.DateTimeField(_("sign-in failed"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 

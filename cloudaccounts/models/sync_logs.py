@@ -154,6 +154,9 @@ class SyncLogLine(models.Model):
     at = models.DateTimeField(_("at"), default=timezone.now)
     level = models.CharField(_("level"), max_length=10, choices=Level.choices, default=Level.INFO)
     text = models.TextField(_("text"))
+    # The sentence and its parameters (log_lines.py); "" for a line that is only a text.
+    code = models.CharField(max_length=20, blank=True, default="", db_default="", editable=False)
+    params = models.JSONField(default=dict, db_default={}, editable=False)
 
     class Meta:
         ordering = ["id"]

@@ -1,28 +1,30 @@
-"""An account's own page: what the cloud says, its schedule, and how each of its types was synced last."""
+"""An account's own pages: its status, its resource types with their syncs, and what its cloud has."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from api.page_addresses import page_fragment
+from pages.panels import is_panel_request, render_page
 from tasks import engine
 from tasks.models import JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
-from ..clock_offsets import build_account_clock_warning
+from ..clock_offsets import build_account_clock_warning, build_clock_warning
 from ..commands import VerifyAccountCommand
 from ..models import CloudAccount, SyncLog
 from ..registry import type_label
-from ..services.account_status import TypeSummary, load_account_statuses, summarize_types
+from ..services.account_status import load_account_statuses, summarize_types
+from .account_status import describe_status
 from .accounts import get_provider_label, list_allowed_actions
+from .sync_charts import draw_sync_charts
 
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
 
@@ -32,54 +34,95 @@ ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resou
 @require_GET
 def account_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     """Show an account; only staff see more of a shared one than the name."""
-    scope = page_scope(request)
-    account = get_object_or_404(ACCOUNTS.within(scope), pk=pk)
-    return render(request, "cloudaccounts/account.html", _build_context(scope, account))
+    return _render_tab(request, pk, "overview")
 
 
-@page_fragment
 @login_required
 @never_cache
 @require_GET
-def account_live_part(request: PageRequest, pk: int) -> HttpResponse:
-    """Render the part that changes while a job or a sync runs. Reload the page when the account has been deleted."""
+def account_types_page(request: PageRequest, pk: int) -> HttpResponse:
+    """Show the resource types of an account: how many resources each has, and how it was synced last."""
+    return _render_tab(request, pk, "types")
+
+
+@login_required
+@never_cache
+@require_GET
+def account_regions_page(request: PageRequest, pk: int) -> HttpResponse:
+    """Show the regions and services that the last verification found."""
+    return _render_tab(request, pk, "regions")
+
+
+def _render_tab(request: PageRequest, pk: int, tab: str) -> HttpResponse:
     scope = page_scope(request)
-    account = ACCOUNTS.within(scope).filter(pk=pk).first()
-    if account is None:
-        return HttpResponse(status=404, headers={"HX-Refresh": "true"})
-    return render(request, "cloudaccounts/account_live.html", _build_context(scope, account))
+    account = get_object_or_404(ACCOUNTS.within(scope), pk=pk)
+    context = _build_context(scope, account, tab)
+    if tab == "overview" and context["owned"] and not is_panel_request(request):
+        context["charts"] = draw_sync_charts(SyncLog.objects.filter(account=account))
+    return render_page(
+        request,
+        "cloudaccounts/account.html",
+        context,
+        panels={"account": f"cloudaccounts/account_{tab}.html"},
+    )
 
 
-def _build_context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
+def _build_context(scope: Scope, account: CloudAccount, tab: str) -> dict[str, Any]:
+    """Build the context of a tab. Raises `Http404` for a tab that only the owner of the account sees."""
     context = {
         "scope": scope,
         "account": account,
+        "tab": tab,
+        "panel": f"cloudaccounts/account_{tab}.html",
         "provider": get_provider_label(account.provider),
         "owned": account.is_owned_by(scope),
         **list_allowed_actions(scope),
     }
     if not context["owned"]:
+        if tab != "overview":
+            raise Http404
         return context
     summaries = summarize_types(account)
     holders = engine.lock_holders([account.lock_key, *VerifyAccountCommand(account.pk).locks()])
     # A removal is shown rather than a verification.
     job = holders.get(account.lock_key) or next(iter(holders.values()), None)
     is_job_active = job is not None and job.status != JobStatus.STUCK
-    found_regions = account.facts.get("regions", {})
+    running = [summary for summary in summaries if summary.state == SyncLog.State.RUNNING]
     return context | {
+        "badge": describe_status(account),
         "clock_warning": build_account_clock_warning(account),
         "account_status": load_account_statuses([account])[account.pk],
         "chosen_types": [
             type_label(resource_type.provider, resource_type.code)
             for resource_type in account.resource_types.all()
         ],
-        # As a list: `regions.items` of a template would return the value of a region named "items".
-        "found_regions": sorted(found_regions.items()) if isinstance(found_regions, dict) else [],
+        "found_regions": _describe_regions(account),
         "summaries": summaries,
+        "resource_count": sum(summary.resources for summary in summaries),
+        "running_count": len(running),
+        "failed_count": sum(summary.state == SyncLog.State.FAILED for summary in summaries),
+        "held_back": [summary for summary in summaries if summary.held_back and summary.ended_at],
         "job": JobSerializer(job).data if job else None,
-        "follow": is_job_active or any(map(_is_running, summaries)),
+        "is_busy": is_job_active or bool(running),
     }
 
 
-def _is_running(summary: TypeSummary) -> bool:
-    return summary.state == SyncLog.State.RUNNING
+def _describe_regions(account: CloudAccount) -> list[dict[str, Any]]:
+    """Describe the regions that the last verification found; whatever else the facts hold is left out."""
+    found = account.facts.get("regions", {})
+    regions = found.items() if isinstance(found, dict) else ()
+    return [
+        {
+            "name": name,
+            "services": services if isinstance(services, list) else [services],
+            "is_synced": not account.regions or name in account.regions,
+            "offset": _read_offset(account, name),
+            "clock_warning": build_clock_warning(_read_offset(account, name)),
+        }
+        for name, services in sorted(regions)
+    ]
+
+
+def _read_offset(account: CloudAccount, region: str) -> float | None:
+    offset = account.clock_offsets.get(region)
+    return offset if isinstance(offset, int | float) else None

@@ -12,6 +12,7 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -35,6 +36,28 @@ FormData = dict[str, Any]
 # Fields of one text each.
 TEXT_FIELDS = ("name", "provider", *LOGIN_FIELDS, "regions", "sync_interval_minutes")
 FIELDS = {*TEXT_FIELDS, "secret", "resource_types", "active"}
+# The types of credentials, and the labels of the two fields that hold them.
+_CREDENTIAL_KINDS = (
+    (
+        CloudAccount.CredentialKind.APPLICATION_CREDENTIAL,
+        gettext_lazy("Application credential"),
+        gettext_lazy("Application credential ID"),
+        gettext_lazy("Secret"),
+    ),
+    (
+        CloudAccount.CredentialKind.PASSWORD,
+        gettext_lazy("User and password"),
+        gettext_lazy("Username"),
+        gettext_lazy("Password"),
+    ),
+)
+# Messages about empty fields, which say what to do.
+_REQUIRED = {
+    "name": gettext_lazy("Enter a name."),
+    "auth_url": gettext_lazy("Enter the auth URL."),
+    "access_id": gettext_lazy("Enter the application credential ID or the username."),
+    "secret": gettext_lazy("Enter the secret."),
+}
 
 
 @login_required
@@ -86,7 +109,7 @@ def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
         present = initial if refused.code == "precondition_failed" else {}
         return _render_form(request, scope, form_data, account=account, refused=refused, present=present)
     if job is None:
-        messages.success(request, _("Saved."))
+        messages.success(request, _("Changes saved."))
     return redirect("account-detail-page", pk)
 
 
@@ -169,9 +192,15 @@ def _render_form(
     if refused is not None:
         show_error(request, refused, shown_beside=FIELDS)
         errors = errors_by_field(refused)
+        for name, text in _REQUIRED.items():
+            if name in errors and not (form_data.get(name) or request.POST.get(name, "")):
+                # Of an account that has a secret, an empty one is refused for a reason of its own.
+                errors[name] = errors[name] if account is not None and name == "secret" else [str(text)]
     for name, value in (present or {}).items():
         if value != form_data[name]:
-            errors.setdefault(name, []).append(_("Now it is: %(value)s") % {"value": _format_value(value)})
+            errors.setdefault(name, []).append(
+                _("Current value: %(value)s") % {"value": _format_value(value)}
+            )
     types = ResourceType.objects.order_by("provider", "order", "code")
     context = {
         "scope": scope,
@@ -179,7 +208,7 @@ def _render_form(
         "form_data": form_data,
         "errors": errors,
         "providers": [(provider.code, provider.label) for provider in list_providers()],
-        "credential_kinds": CloudAccount.CredentialKind.choices,
+        "credential_kinds": _CREDENTIAL_KINDS,
         "interfaces": CloudAccount.Interface.choices,
         "types": [
             (resource_type, type_label(resource_type.provider, resource_type.code)) for resource_type in types

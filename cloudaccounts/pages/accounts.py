@@ -1,17 +1,18 @@
-"""The page of the cloud accounts, and the banner about stale ones."""
+"""The page of the cloud accounts, and the banner about those whose data is out of date."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from pages.lists import Filter, ListQuery, read_list_query
+from pages.panels import is_panel_request, render_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope, has_staff_permission
 
@@ -20,9 +21,10 @@ from ..registry import list_providers, type_label
 from ..services import list_stale_accounts
 from ..services.account_status import load_account_statuses
 from ..services.freshness import Staleness, measure_staleness
+from .account_status import describe_status, list_status_choices, status_condition
 
-PAGE_SIZE = 50
 MAX_STALE_SHOWN = 5
+ORDERINGS = frozenset({"name", "last_success"})
 # The permission with which staff see more of a shared account than its name.
 VIEW_ACCOUNTS = "cloudaccounts.view_cloudaccount"
 
@@ -32,23 +34,32 @@ VIEW_ACCOUNTS = "cloudaccounts.view_cloudaccount"
 def account_page(request: PageRequest) -> HttpResponse:
     """Show the accounts of the tenant, and the shared ones; only staff see more of these than the name."""
     scope = page_scope(request)
-    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
-    accounts = CloudAccount.objects.within(scope).select_related("tenant")
-    if search:
-        accounts = accounts.filter(Q(name__icontains=search) | Q(tenant__name__icontains=search))
+    query = read_list_query(request, _build_filters(), orderings=ORDERINGS, ordering="name")
+    accounts = _filter_accounts(scope, query)
     successes = SyncLog.objects.filter(account=OuterRef("pk"), state=SyncLog.State.SUCCESS).order_by("-id")
-    accounts = accounts.annotate(last_success=Subquery(successes.values("ended_at")[:1]))
-    page = Paginator(accounts.order_by("name", "pk"), PAGE_SIZE).get_page(request.GET.get("page"))
+    accounts = accounts.annotate(
+        last_success=Subquery(successes.values("ended_at")[:1]),
+        is_syncing=Exists(SyncLog.objects.running().filter(account=OuterRef("pk"))),
+    )
+    page = query.paginate(accounts.order_by(*dict.fromkeys((query.ordering, "name", "pk"))))
+    rows = _describe_accounts(scope, list(page.object_list))
     context = {
         "scope": scope,
         "page": page,
-        "rows": _describe_accounts(scope, list(page.object_list)),
-        "search": search,
-        "query": urlencode({"search": search}) if search else "",
-        **build_stale_banner(scope),
+        "rows": rows,
+        "query": query,
+        "ordering": query.ordering,
+        "is_busy": any(row["owned"] and row["account"].is_syncing for row in rows),
         **list_allowed_actions(scope),
     }
-    return render(request, "cloudaccounts/accounts.html", context)
+    if not is_panel_request(request):
+        context |= build_stale_banner(scope)
+    return render_page(
+        request,
+        "cloudaccounts/accounts.html",
+        context,
+        panels={"accounts": "cloudaccounts/accounts_table.html"},
+    )
 
 
 def list_allowed_actions(scope: Scope) -> dict[str, bool]:
@@ -82,6 +93,28 @@ def build_stale_banner(scope: Scope) -> dict[str, Any]:
     }
 
 
+def _build_filters() -> list[Filter]:
+    providers = [(provider.code, provider.label) for provider in list_providers()]
+    return [
+        Filter("status", _("Status"), _("All statuses"), list_status_choices()),
+        Filter("provider", _("Cloud type"), _("All cloud types"), providers),
+    ]
+
+
+def _filter_accounts(scope: Scope, query: ListQuery) -> Any:
+    accounts = CloudAccount.objects.within(scope).select_related("tenant")
+    if query.search:
+        accounts = accounts.filter(Q(name__icontains=query.search) | Q(tenant__name__icontains=query.search))
+    if provider := query.values.get("provider"):
+        accounts = accounts.filter(provider=provider)
+    if status := query.values.get("status"):
+        accounts = accounts.filter(status_condition(status))
+        if not has_staff_permission(scope.user, VIEW_ACCOUNTS):
+            # The status of a shared account is for staff alone.
+            accounts = accounts.exclude(tenant=None)
+    return accounts
+
+
 def _list_stale_of_tenant(scope: Scope) -> list[Staleness]:
     accounts = CloudAccount.objects.within(scope)
     if not has_staff_permission(scope.user, VIEW_ACCOUNTS):
@@ -102,6 +135,10 @@ def _describe_accounts(scope: Scope, accounts: list[Any]) -> list[dict[str, Any]
             "owned": account in owned,
         }
         if row["owned"]:
-            row |= {"host": urlsplit(account.auth_url).netloc, "account_status": account_statuses[account.pk]}
+            row |= {
+                "host": urlsplit(account.auth_url).netloc,
+                "account_status": account_statuses[account.pk],
+                "badge": describe_status(account),
+            }
         rows.append(row)
     return rows

@@ -1,108 +1,127 @@
-"""The page of a resource: its attributes, its changes, and its topology."""
+"""The pages of a resource: its attributes, its topology, and its changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
+from pages.lists import Filter, read_list_query
 from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Scope
 
 from ..models import CloudResource, ResourceChange
+from ..own_pages import find_own_page
 from ..registry import type_label
-from ..serializers import TopologyQuerySerializer
 from ..services import build_topology
 from ..services.topology import MAX_DEPTH
-from .topology_diagram import build_diagram
+from .resource_labels import label_status
+from .resource_values import describe_attributes, describe_changed_fields
+from .topology_diagram import build_diagram, filter_topology
 
-CHANGES_PER_PAGE = 20
 DEFAULT_DEPTH = 2
-# Attributes nested deeper than this are cut.
-MAX_NESTING = 12
-ATTRIBUTE_PREFIX = "attributes."
+# The key of a server's metadata in which the portal keeps the id of its VM.
+VM_KEY = "portal_vm"
 
 
 @login_required
 @require_GET
 def resource_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Show a resource with its changes and its topology."""
-    scope = page_scope(request)
-    resource = get_object_or_404(CloudResource.objects.within(scope).select_related("account"), pk=pk)
-    query = TopologyQuerySerializer(data={"depth": request.GET.get("depth", DEFAULT_DEPTH)})
-    depth = query.validated_data["depth"] if query.is_valid() else DEFAULT_DEPTH
-    changes = Paginator(
-        ResourceChange.objects.filter(resource=resource).order_by("-id"), CHANGES_PER_PAGE
-    ).get_page(request.GET.get("page"))
-    context = {
-        "scope": scope,
-        "resource": resource,
-        "type": type_label(resource.account.provider, resource.type),
-        "owned": resource.account.is_owned_by(scope),
-        "attributes": [
-            (name, format_json_value(value)) for name, value in sorted(resource.attributes.items())
-        ],
-        "page": changes,
-        "changes": [(change, _describe_changed_fields(change.fields)) for change in changes.object_list],
-        "query": f"depth={depth}",
-        "depth": depth,
-        "depths": range(1, MAX_DEPTH + 1),
-        "diagram": build_diagram(build_topology(scope=scope, root=resource, depth=depth)),
-    }
-    return render(request, "cloudaccounts/resource.html", context)
+    """Show a resource with its attributes."""
+    resource = _get_resource(request, pk)
+    context = {"attributes": describe_attributes(resource.attributes)}
+    return _render_tab(request, resource, "overview", context)
 
 
-def _describe_changed_fields(fields: dict[str, Any]) -> list[dict[str, str]]:
-    """Describe the changed fields for people: `event` when the resource expired or came back, then field, before and after."""
-    names = {"name": _("Name"), "status": _("Status"), "addresses": _("Addresses"), "links": _("Links")}
-    descriptions: list[dict[str, str]] = []
-    for name, (was, is_now) in sorted(fields.items()):
-        if name == "expired":
-            descriptions.insert(0, {"event": _("expired") if is_now else _("came back")})
-        else:
-            label = names.get(name, name.removeprefix(ATTRIBUTE_PREFIX))
-            descriptions.append(
-                {"field": label, "was": format_json_value(was), "is_now": format_json_value(is_now)}
-            )
-    return descriptions
-
-
-def format_json_value(value: Any) -> str:
-    """Format a JSON value as text; members of lists and objects stand on lines of their own, indented."""
-    if _is_nested(value):
-        return "\n".join(_format_nested(value, 0))
-    return _format_scalar(value)
-
-
-def _format_nested(value: dict[str, Any] | list[Any], level: int) -> Iterator[str]:
-    margin = "  " * level
-    if level > MAX_NESTING:
-        yield f"{margin}…"
-        return
-    labelled = (
-        [(f"{name}:", member) for name, member in sorted(value.items())] if isinstance(value, dict) else None
+@login_required
+@require_GET
+def resource_topology_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Show the resources that are related to a resource, as a diagram and as a list."""
+    resource = _get_resource(request, pk)
+    depths = [
+        (
+            str(number),
+            ngettext("%(count)s link", "%(count)s links", number) % {"count": number},
+        )
+        for number in range(1, MAX_DEPTH + 1)
+    ]
+    depth_filter = Filter("depth", _("Depth"), _("Default depth"), depths)
+    # Every type is found at the depth that is asked for, so the topology is read before the filter of types.
+    depth = read_list_query(request, [depth_filter]).values.get("depth", str(DEFAULT_DEPTH))
+    topology = build_topology(scope=page_scope(request), root=resource, depth=int(depth))
+    types = {node.type: capfirst(type_label(node.account.provider, node.type)) for node in topology.nodes[1:]}
+    choices = sorted(types.items(), key=lambda one: one[1])
+    query = read_list_query(
+        request, [depth_filter, Filter("type", _("Resource type"), _("All resource types"), choices)]
     )
-    for label, member in labelled or [("-", member) for member in value]:
-        if isinstance(value, list) and isinstance(member, list) and not any(map(_is_nested, member)):
-            yield f"{margin}- {', '.join(map(_format_scalar, member))}"
-        elif _is_nested(member):
-            yield f"{margin}{label}"
-            yield from _format_nested(member, level + 1)
-        else:
-            yield f"{margin}{label} {_format_scalar(member)}"
+    found = len(topology.nodes)
+    if type_code := query.values.get("type"):
+        topology = filter_topology(topology, type_code)
+    context = {"query": query, "depth": depth, "found": found, "diagram": build_diagram(topology)}
+    return _render_tab(request, resource, "topology", context)
 
 
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, dict | list) and bool(value)
+@login_required
+@require_GET
+def resource_changes_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Show what syncs have found to be changed about a resource, newest first."""
+    resource = _get_resource(request, pk)
+    query = read_list_query(request)
+    page = query.paginate(ResourceChange.objects.filter(resource=resource).order_by("-id"))
+    changes = [(change, describe_changed_fields(change.fields, resource.type)) for change in page.object_list]
+    return _render_tab(request, resource, "changes", {"query": query, "page": page, "changes": changes})
 
 
-def _format_scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    return "-" if value is None or value in ("", [], {}) else str(value)
+def _get_resource(request: PageRequest, pk: UUID) -> CloudResource:
+    visible = CloudResource.objects.within(page_scope(request)).select_related("account")
+    resource: CloudResource = get_object_or_404(visible, pk=pk)
+    return resource
+
+
+def _render_tab(
+    request: PageRequest, resource: CloudResource, tab: str, context: dict[str, Any]
+) -> HttpResponse:
+    scope = page_scope(request)
+    return render(
+        request,
+        f"cloudaccounts/resource_{tab}.html",
+        {
+            "scope": scope,
+            "resource": resource,
+            "tab": tab,
+            "name": resource.name or resource.cloud_id,
+            "type": type_label(resource.account.provider, resource.type),
+            "status_display": label_status(resource.status, resource.type),
+            "owned": resource.account.is_owned_by(scope),
+            "vm_url": find_vm_url(scope, resource),
+            **context,
+        },
+    )
+
+
+def find_vm_url(scope: Scope, resource: CloudResource) -> str:
+    """Return the address of the page of the VM that a server is; "" for none.
+
+    The room of the VMs finds it, else the id that the portal has noted in the server's metadata. That page decides about
+    access.
+    """
+    if resource.type != "server":
+        return ""
+    if found := find_own_page(scope, resource):
+        return found
+    metadata = resource.attributes.get("metadata")
+    noted = metadata.get(VM_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(noted, str) or resource.expired_at is not None:
+        return ""
+    try:
+        return reverse("vm-detail-page", args=[UUID(noted)])
+    except ValueError:
+        return ""

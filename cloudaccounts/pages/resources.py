@@ -1,94 +1,151 @@
-"""The page of the resources in the cloud accounts."""
+"""The page of the cloud inventory: all resources in the cloud accounts."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
+from pages.lists import Filter, ListQuery, read_list_query
+from pages.panels import is_panel_request, render_page
 from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Scope
 
-from ..filters import SEARCH_FIELDS, CloudResourceFilter
+from ..filters import SEARCH_FIELDS
 from ..models import CloudAccount, CloudResource, ResourceType
 from ..registry import type_label
 from ..serializers import CloudResourceSerializer
 from .accounts import build_stale_banner
+from .resource_labels import label_status, list_status_labels
 
-PAGE_SIZE = 50
 MAX_SEARCH_TERMS = 10
-FILTERS = ("account", "type", "region", "status", "expired")
-# The columns that the table can be ordered by, with their labels.
-SORT_COLUMNS: dict[str, str | Promise] = {
-    "type": _("Type"),
-    "name": _("Name"),
-    "last_seen_at": _("Last seen"),
-}
+MAX_CLOUD_ID_LENGTH = 255
+# By type, and within a type by name, as the API's list.
+DEFAULT_ORDERING = "type"
+ORDERINGS = frozenset({"type", "name", "last_seen_at"})
 
 
 @login_required
 @require_GET
 def resource_page(request: PageRequest) -> HttpResponse:
-    """Show the resources, with the filters of the API's list; expired ones are left out by default."""
+    """Show the resources, with the filters of the API's list; deleted ones are left out by default."""
     scope = page_scope(request)
     resources = CloudResource.objects.within(scope)
-    params, found = apply_filters(request, CloudResourceFilter, resources, FILTERS, {"expired": "false"})
-    if params["expired"] not in {"true", "false"}:
-        params["expired"] = ""
-    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
-    ordering = request.GET.get("ordering", "")
-    params["search"], params["ordering"] = (
-        search,
-        ordering if ordering.removeprefix("-") in SORT_COLUMNS else "",
+    query = read_list_query(
+        request, _build_filters(request, scope, resources), orderings=ORDERINGS, ordering=DEFAULT_ORDERING
     )
-    page = Paginator(_order(_search(found, search), params["ordering"]), PAGE_SIZE).get_page(
-        request.GET.get("page")
-    )
-    rows = page.object_list.select_related("account")  # type: ignore[attr-defined] # a queryset's page is one.
-    kinds = ResourceType.objects.order_by("order", "code")
+    found = _order(_search(_filter(resources, query), query.search), query.ordering)
+    page = query.paginate(found.select_related("account"))
+    rows: Any = CloudResourceSerializer(list(page.object_list), many=True).data
+    for row in rows:
+        row["status_display"] = label_status(row["status"], row["type"])
     context = {
         "scope": scope,
         "page": page,
-        "resources": CloudResourceSerializer(rows, many=True).data,
-        "params": params,
-        "query": _build_query(params),
-        "columns": {name: _build_sort_column(name, params) for name in SORT_COLUMNS},
-        "accounts": CloudAccount.objects.within(scope).order_by("name", "pk"),
-        # By code: two providers may have a type of the same code.
-        "types": {kind.code: type_label(kind.provider, kind.code) for kind in kinds},
-        **_list_choices(resources),
-        **build_stale_banner(scope),
+        "resources": rows,
+        "query": query,
+        "ordering": query.ordering,
+        "export_query": _encode_export_query(query),
     }
-    return render(request, "cloudaccounts/resources.html", context)
+    if not is_panel_request(request):
+        context |= build_stale_banner(scope)
+    return render_page(
+        request,
+        "cloudaccounts/resources.html",
+        context,
+        panels={"resources": "cloudaccounts/resources_table.html"},
+    )
 
 
-def apply_filters(
-    request: PageRequest,
-    filter_class: Any,
-    queryset: QuerySet[Any],
-    names: tuple[str, ...],
-    defaults: dict[str, str],
-) -> tuple[dict[str, str], QuerySet[Any]]:
-    """Filter a queryset as the API's list does; return the valid parameters and the result. Invalid ones are ignored."""
-    params = {name: request.GET.get(name, defaults.get(name, "")) for name in names}
-    filters = filter_class(params, queryset=queryset)
-    filters.form.is_valid()
-    return {
-        name: value if name in filters.form.cleaned_data else "" for name, value in params.items()
-    }, filters.qs
+@login_required
+@require_GET
+def resource_by_cloud_id_page(request: PageRequest, account_id: int, cloud_id: str) -> HttpResponse:
+    """Redirect to the page of a resource that is named by its account and its id in the cloud, as from a VM's page.
+
+    `?type=` names its type; without it, a server comes first. A resource that is not synced yet leads to the inventory.
+    """
+    scope = page_scope(request)
+    account = get_object_or_404(CloudAccount.objects.within(scope), pk=account_id)
+    cloud_id = cloud_id[:MAX_CLOUD_ID_LENGTH].replace("\x00", "")
+    found = CloudResource.objects.within(scope).filter(account=account, cloud_id=cloud_id)
+    if type_code := request.GET.get("type", "").replace("\x00", ""):
+        found = found.filter(type=type_code)
+    candidates = list(found.order_by("-last_seen_at", "pk").values_list("pk", "type", "expired_at")[:20])
+    if not candidates:
+        messages.info(
+            request,
+            _("%(id)s is not in the inventory: it is not synced yet, or you cannot see it.")
+            % {"id": cloud_id},
+        )
+        return redirect(f"{reverse('resource-page')}?{urlencode({'account': account.pk})}")
+    pk, _type, _expired_at = min(candidates, key=lambda one: (one[2] is not None, one[1] != "server"))
+    return redirect("resource-detail-page", pk)
 
 
-def _build_query(params: dict[str, str]) -> str:
-    """Build the query string of some parameters. An empty `expired` is kept, because it differs from the default."""
-    return urlencode({name: value for name, value in params.items() if value or name == "expired"})
+def list_type_choices() -> list[tuple[str, str]]:
+    """Return the resource types as choices, by code: two providers may have a type of the same code."""
+    kinds = ResourceType.objects.order_by("order", "code")
+    return list({kind.code: capfirst(type_label(kind.provider, kind.code)) for kind in kinds}.items())
+
+
+def _build_filters(request: PageRequest, scope: Scope, resources: QuerySet[CloudResource]) -> list[Filter]:
+    accounts = CloudAccount.objects.within(scope).order_by("name", "pk")
+    # Both lists of choices with one query over all resources, which a panel without these filters does not need.
+    needs_choices = not is_panel_request(request) or request.GET.keys() & {"region", "status"}
+    pairs = list(resources.order_by().values_list("region", "status").distinct()) if needs_choices else []
+    regions = sorted({region for region, _status in pairs if region})
+    statuses = sorted({status for _region, status in pairs if status})
+    return [
+        Filter(
+            "account",
+            _("Cloud account"),
+            _("All cloud accounts"),
+            [(str(account.pk), account.name) for account in accounts],
+        ),
+        Filter("type", _("Resource type"), _("All resource types"), list_type_choices()),
+        Filter("region", _("Region"), _("All regions"), [(region, region) for region in regions]),
+        Filter(
+            "status",
+            _("Status"),
+            _("All statuses"),
+            list_status_labels(statuses, request.GET.get("type", "")),
+        ),
+        Filter(
+            "expired", _("In the cloud"), _("Existing"), [("true", _("Deleted in cloud")), ("all", _("All"))]
+        ),
+    ]
+
+
+def _filter(resources: QuerySet[CloudResource], query: ListQuery) -> QuerySet[CloudResource]:
+    values = dict(query.values)
+    expired = values.pop("expired", "")
+    if expired == "true":
+        resources = resources.exclude(expired_at=None)
+    elif not expired:
+        resources = resources.filter(expired_at=None)
+    return resources.filter(**values)
+
+
+def _encode_export_query(query: ListQuery) -> str:
+    """Encode the filters as the API names them, so that the export has the resources of the page."""
+    values = {"expired": "false", **query.values}
+    if values["expired"] == "all":
+        del values["expired"]
+    if query.search:
+        values["search"] = query.search
+    if query.ordering != DEFAULT_ORDERING:
+        values["ordering"] = query.ordering
+    return urlencode(values)
 
 
 def _search(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
@@ -103,26 +160,6 @@ def _search(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
 
 
 def _order(resources: QuerySet[Any], ordering: str) -> QuerySet[Any]:
-    if not ordering:
+    if ordering == DEFAULT_ORDERING:
         return resources.order_by("type", "name", "pk")
     return resources.order_by(ordering, "-pk" if ordering.startswith("-") else "pk")
-
-
-def _build_sort_column(name: str, params: dict[str, str]) -> dict[str, str]:
-    """Describe a column head: its label, its present order for `aria-sort`, and the query string that a click leads to."""
-    direction = {name: "ascending", f"-{name}": "descending"}.get(params["ordering"], "")
-    next_ordering = f"-{name}" if direction == "ascending" else name
-    return {
-        "label": str(SORT_COLUMNS[name]),
-        "sort": direction,
-        "query": _build_query({**params, "ordering": next_ordering}),
-    }
-
-
-def _list_choices(resources: QuerySet[Any]) -> dict[str, list[str]]:
-    """List the regions and the statuses of some resources, as choices of filters: one query."""
-    pairs = list(resources.order_by().values_list("region", "status").distinct())
-    return {
-        "regions": sorted({region for region, _status in pairs if region}),
-        "statuses": sorted({status for _region, status in pairs if status}),
-    }

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from ..models import CloudResource
 from ..registry import type_label
-from ..services.topology import Topology
+from ..services.topology import Edge, Topology
+from .resource_labels import label_status
 
 BOX_WIDTH, BOX_HEIGHT = 140, 46
 COLUMN_WIDTH, ROW_HEIGHT = BOX_WIDTH + 12, BOX_HEIGHT + 30
@@ -59,6 +60,11 @@ class Box:
         return shorten_label(self.name)
 
     @property
+    def status_label(self) -> str:
+        """The status of the resource in the reader's language."""
+        return label_status(self.resource.status, self.resource.type)
+
+    @property
     def left(self) -> int:
         """The x of the left edge."""
         return self.x - BOX_WIDTH // 2
@@ -98,6 +104,36 @@ class Diagram:
     def visible_boxes(self) -> list[Box]:
         """The boxes that are drawn."""
         return [box for box in self.boxes if box.drawn_as is None]
+
+
+def filter_topology(topology: Topology, type_code: str) -> Topology:
+    """Return the first resource and those of one type. A chain of links over other types becomes one link.
+
+    Each resource keeps the way by which it is reached: it is linked with the nearest one on that way that is still shown.
+    """
+    neighbors: dict[UUID, list[UUID]] = defaultdict(list)
+    for source, target, _kind in topology.edges:
+        neighbors[source].append(target)
+        neighbors[target].append(source)
+    root, known = topology.nodes[0], {node.pk: node for node in topology.nodes}
+    shown = {root.pk} | {node.pk for node in topology.nodes if node.type == type_code}
+    # Of each resource that was reached, the nearest one on its way that is shown.
+    nearest = {root.pk: root.pk}
+    edges: list[Edge] = []
+    frontier = [root.pk]
+    while frontier:
+        following = []
+        for pk in frontier:
+            for other in neighbors[pk]:
+                if other not in known or other in nearest:
+                    continue
+                nearest[other] = other if other in shown else nearest[pk]
+                if other in shown:
+                    edges.append((nearest[pk], other, f"{known[nearest[pk]].type}-{known[other].type}"))
+                following.append(other)
+        frontier = following
+    nodes = [node for node in topology.nodes if node.pk in shown]
+    return Topology(nodes, edges, topology.truncated)
 
 
 def build_diagram(topology: Topology) -> Diagram:

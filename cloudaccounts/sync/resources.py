@@ -33,7 +33,8 @@ from tasks.leases import Lease, LeaseLostError
 
 from ..clock_offsets import build_clock_warning
 from ..connect import guard_request
-from ..models import SyncLog, SyncLogLine
+from ..log_lines import format_sentence
+from ..models import CloudAccount, SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
 from .clock_offsets import record_clock_offset
 from .expiry import expire_unseen
@@ -136,6 +137,7 @@ class _SyncRun:
         try:
             regions = provider.list_regions(account)
         except provider.errors as error:
+            self._record_sign_in_failure(provider, error)
             return {"": str(error)}
         if not regions:
             return {"": _("The cloud's catalog has no region.")}
@@ -156,6 +158,7 @@ class _SyncRun:
         try:
             return self._list_region(provider, syncer, region)
         except provider.errors as error:
+            self._record_sign_in_failure(provider, error)
             problem = str(error)
         except (SyncStoppedError, LeaseLostError):
             raise
@@ -165,6 +168,13 @@ class _SyncRun:
         with self._claim():
             self._append_line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
         return problem
+
+    def _record_sign_in_failure(self, provider: Provider, error: Exception) -> None:
+        """Record on the account that the cloud refuses its credentials, so that pages show it before the next verification."""
+        if isinstance(error, provider.sign_in_errors):
+            CloudAccount.objects.filter(pk=self.sync_log.account_id, sign_in_failed_at=None).update(
+                sign_in_failed_at=Now()
+            )
 
     def _list_region(self, provider: Provider, syncer: Syncer, region: str) -> str:
         began = database_now()
@@ -180,26 +190,20 @@ class _SyncRun:
                     target, [*getattr(page, "unreadable", ()), *refused], unreadable, began
                 )
                 self._add_write_counts(written)
-                self._append_line(
-                    _("%(region)s: page %(number)s, %(seen)s so far; %(created)s new, %(updated)s changed.")
-                    % {
-                        "region": region,
-                        "number": number,
-                        "seen": listed,
-                        "created": written.created,
-                        "updated": written.updated,
-                    }
+                self._append_sentence(
+                    "page",
+                    region=region,
+                    number=number,
+                    seen=listed,
+                    created=written.created,
+                    updated=written.updated,
                 )
             crash_point("sync_page")
         self._record_clock_offset(provider, client, region)
         if any(not resource.cloud_id for resource in unreadable):
             # Each resource that was not listed may be the object without an id.
             with self._claim():
-                self._append_line(
-                    _("%(region)s: an object without an ID was listed, so no resource counts as missing.")
-                    % {"region": region},
-                    SyncLogLine.Level.WARNING,
-                )
+                self._append_sentence("no_id", SyncLogLine.Level.WARNING, region=region)
             return ""
         return self._expire_unseen(syncer, region, began, accepted=False)
 
@@ -215,8 +219,9 @@ class _SyncRun:
             return
         touch_unreadable(target, [resource.cloud_id for resource in found if resource.cloud_id], began)
         for resource in found[: max(0, MAX_NAMED - len(known))]:
-            line = _("%(region)s: unreadable object: %(object)s") % {"region": target[1], "object": resource}
-            self._append_line(line, SyncLogLine.Level.WARNING)
+            self._append_sentence(
+                "unreadable", SyncLogLine.Level.WARNING, region=target[1], object=str(resource)
+            )
             self.unreadable_texts.append(clean_text(str(resource), 300))
         known += found
         self._add_counts(unreadable=len(found))
@@ -245,15 +250,14 @@ class _SyncRun:
                 problem = _(
                     "%(missing)s of %(total)s disappeared from the cloud. Their deletion is on hold until you confirm it."
                 ) % {"missing": lost.held_back, "total": lost.present}
-            self._append_line(
-                _("%(region)s: complete; %(missing)s not found, %(expired)s deleted in cloud. %(problem)s")
-                % {
-                    "region": region,
-                    "missing": lost.missing,
-                    "expired": lost.expired,
-                    "problem": problem,
-                },
+            self._append_sentence(
+                "on_hold" if problem else "complete",
                 SyncLogLine.Level.WARNING if problem else SyncLogLine.Level.INFO,
+                region=region,
+                missing=lost.missing,
+                expired=lost.expired,
+                held_back=lost.held_back,
+                total=lost.present,
             )
         crash_point("sync_expired")
         return problem
@@ -264,13 +268,19 @@ class _SyncRun:
         several = len(problems) > 1
         messages = [f"{region}: {problem}" if several else problem for region, problem in failed.items()]
         state = SyncLog.State.FAILED if failed else SyncLog.State.SUCCESS
+        if not failed:
+            CloudAccount.objects.filter(pk=self.sync_log.account_id).exclude(sign_in_failed_at=None).update(
+                sign_in_failed_at=None
+            )
         if self.unreadable_texts:
             named = "; ".join(self.unreadable_texts[:MAX_NAMED_IN_MESSAGE])
             messages.append(_("Unreadable objects, the others were synced: %(objects)s") % {"objects": named})
         with self._claim():
-            self._append_line(
-                _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(messages)},
+            self._append_sentence(
+                "ended",
                 SyncLogLine.Level.ERROR if failed else SyncLogLine.Level.INFO,
+                state=state.value,
+                words=" ".join(messages),
             )
             self.lease.release(
                 state=state,
@@ -300,7 +310,25 @@ class _SyncRun:
         if increments:
             SyncLog.objects.filter(pk=self.sync_log.pk).update(**increments)
 
-    def _append_line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
+    def _append_sentence(self, code: str, level: str = SyncLogLine.Level.INFO, **params: str | int) -> None:
+        """Append a line that each reader gets in their own language."""
+        cleaned = {
+            name: clean_text(value, MAX_MESSAGE_LENGTH) if isinstance(value, str) else value
+            for name, value in params.items()
+        }
+        self._append_line(format_sentence(code, cleaned), level, code, cleaned)
+
+    def _append_line(
+        self,
+        text: str,
+        level: str = SyncLogLine.Level.INFO,
+        code: str = "",
+        params: dict[str, str | int] | None = None,
+    ) -> None:
         SyncLogLine.objects.create(
-            log_id=self.sync_log.pk, text=clean_text(text, MAX_MESSAGE_LENGTH), level=level
+            log_id=self.sync_log.pk,
+            text=clean_text(text, MAX_MESSAGE_LENGTH),
+            level=level,
+            code=code,
+            params=params or {},
         )

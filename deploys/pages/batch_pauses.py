@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
 from typing import Any
-
-from django.utils import timezone
 
 from tasks.models import Job, StepStatus
 
@@ -18,7 +15,6 @@ class BatchPause:
 
     batch: int
     begins_at: datetime
-    seconds_left: int
 
 
 def find_pause(deployment: Any) -> BatchPause | None:
@@ -37,5 +33,4 @@ def find_pause(deployment: Any) -> BatchPause | None:
     if waiting is None:
         return None
     params, begins_at = waiting
-    left = (begins_at - timezone.now()).total_seconds()
-    return BatchPause(int(params["number"]), begins_at, max(0, ceil(left)))
+    return BatchPause(int(params["number"]), begins_at)

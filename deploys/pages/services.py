@@ -1,30 +1,31 @@
-"""Services: the list, and one service with its versions, instances and last deployments."""
+"""The list of services, with what runs and how the last deployment went."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import Count, Max, Min, Q, QuerySet
-from django.http import HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, render
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from pages.lists import Filter, read_list_query
+from pages.panels import render_page
+from tenants.models import InformationSystem
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Role
+from tenants.scoping import Role, Scope
 
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
 from .deployment_status import annotate_counts, summarize_deployment
 
-PAGE_SIZE = 50
-VERSIONS_SHOWN, DEPLOYMENTS_SHOWN = 30, 10
 SERVICES = MicroService.objects.select_related("information_system__tenant")
+SYSTEMS_OFFERED = 500
+ORDERINGS = frozenset({"name", "language"})
 _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 
 
@@ -34,25 +35,40 @@ _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 def service_page(request: PageRequest) -> HttpResponse:
     """Show the services with their running versions, latest build and last deployment."""
     scope = page_scope(request)
-    services = SERVICES.within(scope).order_by("name", "information_system__name", "pk")
-    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
-    if search:
+    query = read_list_query(request, [_build_system_filter(scope)], orderings=ORDERINGS, ordering="name")
+    services = SERVICES.within(scope)
+    if query.search:
         services = services.filter(
-            Q(name__icontains=search)
-            | Q(information_system__name__icontains=search)
-            | Q(language__icontains=search)
+            Q(name__icontains=query.search)
+            | Q(information_system__name__icontains=query.search)
+            | Q(language__icontains=query.search)
         )
-    page = Paginator(services, PAGE_SIZE).get_page(request.GET.get("page"))
+    if system := query.values.get("information_system"):
+        services = services.filter(information_system=system)
+    ordering = [query.ordering, "name", "information_system__name", "pk"]
+    page = query.paginate(services.order_by(*dict.fromkeys(ordering)))
     rows = _build_rows(list(page.object_list))
     context = {
         "scope": scope,
         "page": page,
         "rows": rows,
-        "search": search,
-        "query": urlencode({"search": search}) if search else "",
-        "changes": any(row["outcome"] and not row["outcome"].is_over for row in rows),
+        "query": query,
+        "ordering": query.ordering,
+        "is_busy": any(row["outcome"] and not row["outcome"].is_over for row in rows),
+        "may_administer": scope.allows(Role.ADMIN, MicroService),
     }
-    return render(request, "deploys/services.html", context)
+    return render_page(
+        request, "deploys/services.html", context, panels={"services": "deploys/services_table.html"}
+    )
+
+
+def _build_system_filter(scope: Scope) -> Filter:
+    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name", "pk")
+    choices = [
+        (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
+        for one in systems[:SYSTEMS_OFFERED]
+    ]
+    return Filter("information_system", _("Application"), _("All applications"), choices)
 
 
 def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
@@ -95,76 +111,3 @@ def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-@login_required
-@never_cache
-@require_GET
-def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Show a service. The page reloads itself while a deployment has locked one of its instances."""
-    scope = page_scope(request)
-    service = get_object_or_404(SERVICES.within(scope), pk=pk)
-    filters = _parse_filters(request.GET)
-    versions = _list_versions(service)
-    instances = _filter_instances(service, filters)
-    page = Paginator(instances, PAGE_SIZE).get_page(request.GET.get("page"))
-    last_deployments = annotate_counts(Deployment.objects.filter(service=service)).order_by(
-        "-created_at", "id"
-    )
-    context = {
-        "scope": scope,
-        "service": service,
-        "versions": versions,
-        "version_count": MicroServiceVersion.objects.filter(service=service).count(),
-        "running_versions": [version for version in versions if version.running],
-        "page": page,
-        "instances": page.object_list,
-        "instance_count": sum(version.running for version in versions),
-        "deployments": [(one, summarize_deployment(one)) for one in last_deployments[:DEPLOYMENTS_SHOWN]],
-        "statuses": MicroServiceInstance.Status.choices,
-        "filters": filters,
-        "query": urlencode({name: value for name, value in filters.items() if value}),
-        "changes": any(version.held for version in versions),
-        "may_control": scope.allows(Role.OPERATOR, Deployment),
-    }
-    return render(request, "deploys/service.html", context)
-
-
-def _list_versions(service: MicroService) -> list[Any]:
-    """Return the newest versions and all running ones, with their instances and possible directions."""
-    versions = MicroServiceVersion.objects.filter(service=service)
-    newest = versions.order_by("-number").values("pk")[:VERSIONS_SHOWN]
-    built = versions.filter(build_status=_BUILT).aggregate(lowest=Min("number"), highest=Max("number"))
-    listed_versions = list(
-        versions.filter(Q(pk__in=newest) | Q(instances__isnull=False))
-        .annotate(
-            running=Count("instances", distinct=True),
-            held=Count("instances", filter=Q(instances__locked=True), distinct=True),
-        )
-        .order_by("-number")
-    )
-    for version in listed_versions:
-        version.can_upgrade = built["highest"] is not None and version.number < built["highest"]
-        version.can_revert = built["lowest"] is not None and version.number > built["lowest"]
-    return listed_versions
-
-
-def _parse_filters(sent: QueryDict) -> dict[str, str]:
-    """Return the filters of the instances; invalid values are dropped."""
-    try:
-        version = str(UUID(sent.get("version", "")))
-    except ValueError:
-        version = ""
-    status = sent.get("status", "")
-    return {"version": version, "status": status if status in MicroServiceInstance.Status.values else ""}
-
-
-def _filter_instances(service: MicroService, filters: dict[str, str]) -> QuerySet[MicroServiceInstance]:
-    instances = MicroServiceInstance.objects.filter(service=service).select_related(
-        "host", "version", "locked_by__operator", "updated_by"
-    )
-    if filters["version"]:
-        instances = instances.filter(version=filters["version"])
-    if filters["status"]:
-        instances = instances.filter(status=filters["status"])
-    return instances.order_by("host__hostname", "pk")

@@ -133,8 +133,14 @@ def _render_form(
     errors = _collect_errors(refusal)
     if refusal is not None and refusal.code not in FIELDS_BY_ERROR_CODE and "host" not in refusal.details:
         show_error(request, refusal, shown_beside=FORM_FIELDS)
+    title = (
+        _("Upgrade %(name)s from %(version)s")
+        if action == "upgrade"
+        else _("Revert %(name)s from %(version)s")
+    )
     context: dict[str, Any] = {
         "scope": scope,
+        "title": title % {"name": current.service.name, "version": current.label},
         "service": current.service,
         "current": current,
         "action": action,

@@ -1,4 +1,4 @@
-"""The SSH key of a tenant: set it, remove it, show its public half."""
+"""The SSH key of a tenant: set or generate it, remove it, show its public half."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
@@ -35,8 +42,11 @@ def read_key_status(scope: Scope) -> KeyStatus:
     tenant = require_tenant(scope)
     scope.require(Role.VIEWER, DeployKey)
     key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant).first()
-    if key is None:
-        return KeyStatus(is_set=False)
+    return KeyStatus(is_set=False) if key is None else describe_key(key)
+
+
+def describe_key(key: DeployKey) -> KeyStatus:
+    """Return the public facts of a key."""
     public, fingerprint = _derive_public_key(key)
     username = key.updated_by.get_username() if key.updated_by else None
     return KeyStatus(True, public, fingerprint, username, key.updated_at)
@@ -62,6 +72,13 @@ def set_key(*, scope: Scope, private_key: str) -> KeyStatus:
     columns = {"encrypted_private_key": key.encrypted_private_key, "updated_by": scope.user}
     DeployKey.objects.update_or_create(tenant=tenant, defaults=columns)
     return read_key_status(scope)
+
+
+def generate_key(*, scope: Scope) -> KeyStatus:
+    """Generate a key (Ed25519) and store it in place of an earlier one; the private key never leaves the portal. Raises 403."""
+    private = Ed25519PrivateKey.generate()
+    text = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    return set_key(scope=scope, private_key=text)
 
 
 def remove_key(*, scope: Scope) -> None:

@@ -17,7 +17,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "vm-page"
+LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
 
 # Limits of wrong passwords (api/login_throttle.py): for a name from one network and for a name from all networks, both

@@ -44,6 +44,8 @@ INSTALLED_APPS = [
     "django_structlog",
     "django_htmx",
     "heroicons",
+    "django_cotton",
+    "pages",
     "portal",
     "api",
     "tasks",
@@ -87,7 +89,13 @@ TEMPLATES: list[dict[str, Any]] = [
         "DIRS": [BASE_DIR / "portal" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["portal.templatetags.forms"],
+            "builtins": [
+                "django.templatetags.i18n",
+                "django.templatetags.static",
+                "heroicons.templatetags.heroicons",
+                "portal.templatetags.forms",
+                "pages.templatetags.components",
+            ],
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),

@@ -1,4 +1,4 @@
-"""The web pages of the room: signing in, preferences, the selection of a tenant, and memberships."""
+"""The web pages of the room: signing in, the user's profile, and the members, applications and quota of a tenant."""
 
 from .memberships import (
     accept_invitation_page,
@@ -10,18 +10,31 @@ from .memberships import (
     remove_member_page,
     withdraw_invitation_page,
 )
-from .preferences import SignInView, preferences_page, select_tenant_page
+from .profile import password_page, preferences_page
+from .quota import quota_page
+from .sign_in import SignInView, select_tenant_page
+from .systems import edit_system_page, new_system_page, remove_system_page, system_page
+from .tokens import new_token_page, revoke_token_page, token_page
 
 __all__ = [
     "SignInView",
     "accept_invitation_page",
     "change_member_page",
     "decline_invitation_page",
+    "edit_system_page",
     "invite_page",
     "leave_page",
     "membership_page",
+    "new_system_page",
+    "new_token_page",
+    "password_page",
     "preferences_page",
+    "quota_page",
     "remove_member_page",
+    "remove_system_page",
+    "revoke_token_page",
     "select_tenant_page",
+    "system_page",
+    "token_page",
     "withdraw_invitation_page",
 ]

@@ -11,11 +11,9 @@ from django.contrib.auth.models import Group
 from django.db import models
 from django.utils import timezone
 from django_celery_beat.models import (
-    ClockedSchedule,
     CrontabSchedule,
     IntervalSchedule,
     PeriodicTask,
-    SolarSchedule,
 )
 
 from api.models import ApiToken
@@ -131,13 +129,7 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
         user=UserFactory(), name=f"token {next(_numbers)}", expiry=None
     )[0],
     PeriodicTask: a_periodic_task,
-    ClockedSchedule: lambda: ClockedSchedule.objects.create(
-        clocked_time=timezone.now() + timedelta(minutes=next(_numbers))
-    ),
     CrontabSchedule: lambda: CrontabSchedule.objects.create(hour=str(next(_numbers))),
-    SolarSchedule: lambda: SolarSchedule.objects.create(
-        event="sunrise", latitude=1, longitude=next(_numbers) / 1000
-    ),
     IntervalSchedule: lambda: IntervalSchedule.objects.create(every=next(_numbers), period="days"),
     Job: a_job,
     EntityLock: a_lock,

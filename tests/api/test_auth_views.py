@@ -148,6 +148,7 @@ def test_me_lists_tenants_and_roles(user: User, client: APIClient) -> None:
         "is_staff": False,
         "language": "",
         "time_zone": "",
+        "theme": "",
         "tenants": [
             {
                 "id": str(member.tenant.pk),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.forms import modelform_factory
 from django.test import Client
@@ -22,7 +24,7 @@ from tests.factories import (
     VolumeSnapshotFactory,
     create_catalogue,
 )
-from volumepool.admin import VolumePoolForm
+from volumepool.forms import VolumePoolForm
 from volumepool.models import VolumePool
 
 pytestmark = pytest.mark.django_db
@@ -162,7 +164,7 @@ def test_vm_of_an_unusable_account_is_offered_its_flavors(admin, system, broken)
     )
     browser = Client()
     browser.force_login(admin.user)
-    html = browser.get(f"/vms/{vm.pk}/").content.decode()
+    html = browser.get(f"/vms/{vm.pk}/?tab=settings").content.decode()
 
     assert "vCPU" in html[html.index('id="resize-flavor"') :].partition("</select>")[0]
 
@@ -181,16 +183,20 @@ def test_unverified_account_is_refused_with_the_reason(client, system):
 @pytest.mark.parametrize(
     ("columns", "badge"),
     [
-        ({"last_error": FAILED}, '<span class="status failed">verification failed</span>'),
+        ({"last_error": FAILED}, ("failed", "Connection failed")),
         (
             {"last_error": FAILED, "last_verified_at": timezone.now()},
-            '<span class="status failed">verification failed</span>',
+            ("failed", "Connection failed"),
         ),
-        ({}, '<span class="status waiting">not verified yet</span>'),
-        ({"last_verified_at": timezone.now()}, '<span class="status active">active</span>'),
+        (
+            {"last_verified_at": timezone.now(), "sign_in_failed_at": timezone.now()},
+            ("failed", "Sign-in failed"),
+        ),
+        ({}, ("unverified", "Not tested yet")),
+        ({"last_verified_at": timezone.now()}, ("active", "Connected")),
         (
             {"last_verified_at": timezone.now(), "active": False},
-            '<span class="status off">switched off</span>',
+            ("off", "Disabled"),
         ),
     ],
 )
@@ -200,5 +206,6 @@ def test_the_badge_shows_the_verification(columns, badge):
     staff.force_login(UserFactory(is_staff=True, is_superuser=True))
 
     for page in ("/accounts/", f"/accounts/{account.pk}/"):
-        assert badge in staff.get(page).content.decode()
+        html = staff.get(page).content.decode()
+        assert re.search(rf'<span class="badge \w+ {badge[0]}"[^>]*>{badge[1]}</span>', html)
     assert CloudAccount.objects.usable().exists() == account.is_usable

@@ -33,6 +33,7 @@ def a_service(tenant, *, name="cart", versions=4, hosts=3, **columns):
         language="Go",
         folder=f"/srv/{name}",
         port=8080,
+        last_number=versions,
         **{"executor": "command", "executor_settings": {"program": "ok"}} | columns,
     )
     made = [
@@ -119,4 +120,9 @@ def nothing_was_written():
 
 
 def rows_of(html):
-    return re.findall(r"<tr>.*?</tr>", html.partition("<tbody>")[2])
+    return re.findall(r"<tr(?: id=[^>]*)?>.*?</tr>", html.partition("<tbody>")[2])
+
+
+def live(html, panel):
+    """Whether a panel refreshes itself as often as something changes."""
+    return f'data-panel="{panel}" data-busy' in html

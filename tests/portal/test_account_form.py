@@ -69,16 +69,16 @@ def test_an_account_is_entered_and_its_page_follows_the_verification(as_role, te
     assert set(account.resource_types.values_list("code", flat=True)) == {"server", "port"}
     html = text(client.get(answer["Location"]))
     assert f"/jobs/{Job.objects.get().pk}/" in html
-    assert f'hx-get="/accounts/{account.pk}/live/"' in html
+    assert 'data-panel="account" data-busy' in html
     assert "hush" not in html
 
 
 def test_staff_who_have_chosen_no_tenant_enter_a_shared_account(staff, tenant):
-    assert "every tenant can make VMs with it" in text(staff.get("/accounts/new/"))
+    assert "every tenant can create VMs with it" in text(staff.get("/accounts/new/"))
     staff.post("/accounts/new/", FORM)
     assert CloudAccount.objects.get().tenant is None
     staff.post("/tenant/", {"tenant": tenant.slug})
-    assert "It will belong to the tenant Acme." in text(staff.get("/accounts/new/"))
+    assert "This account will belong to tenant Acme." in text(staff.get("/accounts/new/"))
     staff.post("/accounts/new/", FORM)
     assert CloudAccount.objects.filter(tenant=tenant).count() == 1
 
@@ -117,7 +117,10 @@ def test_everything_that_is_wrong_is_said_at_once_and_what_was_entered_is_kept(a
 def test_a_name_that_is_taken_is_told_beside_it(as_role, own):
     html = text(as_role(Role.ADMIN).post("/accounts/new/", {**FORM, "name": own.name}))
 
-    assert 'class="field-error" role="alert">This name is already in use.' in html
+    assert 'id="account-name-error">This name is already in use.' in html
+    assert re.search(
+        r'name="name"[^>]*aria-describedby="[^"]*account-name-error[^>]*aria-invalid="true"', html
+    )
     assert "hush-hush" not in html
     unknown = as_role(Role.ADMIN).post("/accounts/new/", {**FORM, "resource_types": ["unicorn"]})
     assert "&#x27;unicorn&#x27; is no type of openstack" in text(unknown)
@@ -129,7 +132,7 @@ def test_an_account_is_changed_and_an_empty_secret_stays(as_role, own):
 
     answer = client.post(f"/accounts/{own.pk}/edit/", sent(own, name="Renamed", active=""), follow=True)
 
-    assert "Saved." in text(answer)
+    assert "Changes saved." in text(answer)
     changed = CloudAccount.objects.get(pk=own.pk)
     assert (changed.name, changed.decrypt_secret(), changed.regions) == (
         "Renamed",
@@ -173,9 +176,54 @@ def test_who_changes_what_was_changed_meanwhile_is_told_and_keeps_the_form(as_ro
     assert answer.status_code == 412
     assert "Modified since you read it" in html
     assert 'value="Mine"' in html
-    assert "Now it is: 30" in html
-    assert "Now it is: no" in html
+    assert "Current value: 30" in html
+    assert "Current value: no" in html
     assert CloudAccount.objects.get(pk=own.pk).name == "Ours"
     # Sent again it counts: he has seen what it was.
     assert client.post(f"/accounts/{own.pk}/edit/", {**form, "version": 2}).status_code == 302
     assert CloudAccount.objects.get(pk=own.pk).sync_interval_minutes == 10
+
+
+def test_an_empty_form_says_what_to_enter(as_role, tenant):
+    html = text(as_role(Role.ADMIN).post("/accounts/new/", {"credential_kind": "password"}))
+
+    for told in ("Enter a name.", "Enter the auth URL.", "Enter the secret."):
+        assert told in html
+    assert "Nothing was saved." in html
+    assert not CloudAccount.objects.exists()
+
+
+def test_without_a_script_every_field_of_both_types_is_there(as_role, tenant):
+    html = text(as_role(Role.ADMIN).get("/accounts/new/"))
+
+    for name in ("access_id", "secret", "project", "user_domain", "project_domain"):
+        assert re.search(rf'<label for="account-{name}">[^<]', html)
+        assert f'name="{name}"' in html
+    assert 'data-access="Application credential ID" data-secret="Secret"' in html
+    assert 'data-access="Username" data-secret="Password"' in html
+    assert "hidden" not in html.partition("Credential type")[2].partition("Sync interval")[0]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("name", "n" * 101, "100"),
+        ("auth_url", "https://" + "h" * 500, "500"),
+        ("credential_kind", "magic", "magic"),
+        ("interface", "side", "side"),
+        ("access_id", "", "Enter the application credential ID or the username."),
+        ("provider", "nimbus", "nimbus"),
+        ("sync_interval_minutes", "10081", "10080"),
+        ("regions", ",".join(f"r{number}" for number in range(101)), "100"),
+        ("name", "nul\x00", "ontrol"),
+    ],
+)
+def test_a_wrong_value_is_told_at_its_field_and_kept(as_role, tenant, field, value, told):
+    answer = as_role(Role.ADMIN).post("/accounts/new/", {**FORM, field: value})
+
+    html = text(answer)
+    assert answer.status_code == 400
+    assert f'id="account-{field}-error"' in html
+    assert told in html
+    assert 'value="demo"' in html
+    assert not CloudAccount.objects.exists()

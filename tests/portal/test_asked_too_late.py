@@ -19,7 +19,7 @@ from vms.models import VirtualMachine
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
-SAMPLES = {"uuid": str(uuid.UUID(int=7)), "int": "7", "slug": "upgrade", "str": "x"}
+SAMPLES = {"uuid": str(uuid.UUID(int=7)), "int": "7", "slug": "upgrade", "str": "x", "path": "a/b"}
 
 
 def page_addresses():
@@ -59,9 +59,7 @@ def test_after_signing_in_one_is_on_a_page(path, method):
         wanted = asked_for_next(answer["Location"])
         assert find_nearest_page(wanted) == wanted
         assert not is_get_refused(wanted)
-        assert not re.search(r"/(row|live|lines|log|events|ask|remove|console)/$", wanted) or wanted == (
-            f"/vms/{SAMPLES['uuid']}/log/"
-        )
+        assert not re.search(r"/(lines|events|ask|console)/$", wanted)
 
 
 @pytest.mark.parametrize("path", sorted(set(page_addresses()) - {"/login/", "/logout/", "/language/", "/"}))
@@ -180,7 +178,7 @@ class TestOlderThanTheSession:
 
         assert refused.status_code == 403
         assert b"too long to be repeated" in refused.content
-        assert len(refused.content) < 20_000
+        assert len(refused.content) < 30_000
 
     def test_a_script_gets_a_line_above_the_page(self, browser, vm):
         refused = browser.post(f"/vms/{vm.pk}/ask/", {"action": "stop"}, headers=HTMX)

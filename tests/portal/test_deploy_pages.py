@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from deploys.models import (
-    Deployment,
-    MicroService,
-)
+from deploys.models import Deployment, MicroService
+from deploys.pages.deployment_status import OUTCOME_LABELS
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import TenantFactory
@@ -25,6 +25,7 @@ from .deploying import (
     deployed,
     entries,
     form_of,
+    live,
     nothing_was_written,
     operator,
     programs,
@@ -49,6 +50,9 @@ def pages(operator, service):
     item = deployment.items.first()
     return [
         f"/services/{service.pk}/",
+        f"/services/{service.pk}/versions/",
+        f"/services/{service.pk}/deployments/",
+        f"/services/{service.pk}/settings/",
         form_of(service, "upgrade"),
         form_of(service, "revert"),
         f"/deployments/{deployment.pk}/",
@@ -115,7 +119,7 @@ def test_a_viewer_reads_and_cannot_deploy(viewer, service):
 
     assert "/upgrade/" not in shown
     assert 'id="deploy"' not in form
-    assert "to deploy takes the role of an operator" in form
+    assert "You need the Operator role to deploy." in form
     assert refused.status_code == planned.status_code == 403
     assert "You need the role" in text(refused)
     assert "the-plan" not in text(planned)
@@ -153,8 +157,13 @@ def test_the_pages_hold_nothing_that_the_csp_refuses(operator, service, pages):
 
 
 def test_the_navigation_knows_where_one_is(operator, service):
-    for page in ("/services/", f"/services/{service.pk}/", "/deployments/"):
+    for page in (
+        "/services/",
+        f"/services/{service.pk}/",
+        f"/services/{service.pk}/versions/",
+    ):
         assert 'href="/services/" aria-current="page"' in text(operator.get(page))
+    assert 'href="/deployments/" aria-current="page"' in text(operator.get("/deployments/"))
     assert 'href="/services/" aria-current' not in text(operator.get("/volumes/"))
 
 
@@ -169,19 +178,21 @@ def test_the_list_says_what_runs_what_is_newest_and_how_the_last_deployment_ende
     assert "System of cart" in row
     assert "cart-1.2 <small>× 2</small>" in row
     assert "cart-1.1 <small>× 1</small>" in row
-    assert "<td>cart-1.3 " in row
+    assert '<td class="latest">cart-1.3 ' in row
 
     service.instances.update(version=version(service, 2))
     deployment = deployed(operator, service)
     listed = text(operator.get("/services/"))
-    assert "under way</span> <small>0 / 3" in listed
-    assert 'hx-trigger="load delay:3s"' in listed
+    assert "In progress</span>" in listed
+    assert "<small>0 / 3 ·" in listed
+    assert live(listed, "services")
 
     work()
     ended = text(operator.get("/services/"))
-    assert "succeeded</span> <small>3 / 3" in ended
+    assert "Succeeded</span>" in ended
+    assert "<small>3 / 3 ·" in ended
     assert f"/deployments/{deployment.pk}/" in ended
-    assert "hx-get" not in ended
+    assert not live(ended, "services")
 
 
 @pytest.mark.parametrize("search", ["CAR", "system of c", "go"])
@@ -193,7 +204,7 @@ def test_the_list_is_searched(operator, service, tenant, search):
 
     assert ">cart<" in html
     assert ">mailer<" not in html
-    assert "There are none." in text(operator.get("/services/?search=%00nothing"))
+    assert "No results for these filters" in text(operator.get("/services/?search=%00nothing"))
 
 
 @committed
@@ -207,17 +218,67 @@ def test_deployments_are_listed_newest_first_and_filtered(operator, service, ten
         return re.findall(r'<td class="when"><a href="/deployments/([0-9a-f-]+)/"', html)
 
     assert listed() == [str(new.pk), str(old.pk)]
-    assert listed("?running=true") == [str(new.pk)]
-    assert listed("?running=false") == [str(old.pk)]
+    assert listed("?outcome=running") == [str(new.pk)]
+    assert listed("?outcome=succeeded") == [str(old.pk)]
+    assert listed("?outcome=failed") == listed("?outcome=cancelled") == []
     assert listed(f"?service={service.pk}") == [str(old.pk)]
-    assert listed("?service=nonsense&running=nonsense&page=99") == [str(new.pk), str(old.pk)]
+    assert listed("?search=mailer") == [str(new.pk)]
+    assert listed("?ordering=created_at") == [str(old.pk), str(new.pk)]
+    assert listed("?service=nonsense&outcome=nonsense&page=99") == [str(new.pk), str(old.pk)]
+    refused = text(operator.get("/deployments/?service=nonsense"))
+    assert "The filter “Service” has no value “nonsense”; it is not applied." in refused
+
+
+def test_the_chart_counts_each_day_by_outcome_in_one_query(operator, as_role, service, tenant):
+    """The outcome that is counted and filtered is the one that the badge shows."""
+    deployment = deployed(operator, service)
+    now = timezone.now()
+    for outcome, results in {
+        "succeeded": ["succeeded", "succeeded"],
+        "failed": ["succeeded", "failed"],
+        "cancelled": ["succeeded", "skipped"],
+    }.items():
+        job = Job.objects.create(kind="deploys.service", tenant=tenant, deadline=now, status="queued")
+        Job.objects.filter(pk=job.pk).update(status=outcome, ended_at=now)
+        made = Deployment.objects.create(
+            service=service,
+            action="upgrade",
+            from_version=version(service, 2),
+            to_version=version(service, 3),
+            job=job,
+            ended_at=now,
+        )
+        for result in results:
+            made.items.create(host_name="x", batch=0, from_version=version(service, 2), result=result)
+    Deployment.objects.filter(pk=deployment.pk).update(created_at=now - timedelta(days=3))
+    Deployment.objects.filter(items__result="skipped").update(created_at=now - timedelta(days=40))
+
+    html = text(operator.get("/deployments/"))
+    chart = html.partition('<figure class="chart')[2].partition("</figure>")[0]
+    days = re.findall(r'<th scope="row">([-0-9]{10}) 00:00 UTC</th>(.*?)</tr>', chart)
+    counted = {
+        day: [int(number) for number in re.findall(r'"number">([0-9]+)<', cells)] for day, cells in days
+    }
+
+    assert len(counted) == 30
+    assert counted[f"{now:%Y-%m-%d}"] == [1, 1, 0, 0]
+    assert counted[f"{now - timedelta(days=3):%Y-%m-%d}"] == [0, 0, 0, 1]
+    assert sum(map(sum, counted.values())) == 3
+    assert "<dt>Succeeded</dt><dd>50%</dd>" in html
+    for outcome, label in OUTCOME_LABELS.items():
+        [row] = rows_of(
+            text(operator.get(f"/deployments/?outcome={outcome}")).partition('id="deployments"')[2]
+        )
+        assert f">{label}</span>" in row
+    stranger = text(as_role(Role.ADMIN, of=TenantFactory()).get("/deployments/"))
+    assert "No deployments yet" in stranger
 
 
 # --- A service ---------------------------------------------------------------------------------------------
 
 
 def test_a_service_shows_its_versions_and_leads_to_both_sides(operator, service):
-    html = text(operator.get(f"/services/{service.pk}/"))
+    html = text(operator.get(f"/services/{service.pk}/versions/"))
 
     versions = html.partition('id="versions"')[2].partition("</table>")[0]
     rows = rows_of(versions)
@@ -227,7 +288,7 @@ def test_a_service_shows_its_versions_and_leads_to_both_sides(operator, service)
         "cart-1.2",
         "cart-1.1",
     ]
-    assert ">failed<" in rows[0]
+    assert ">Failed<" in rows[0]
     assert form_of(service, "upgrade") in rows[2]
     assert form_of(service, "revert") in rows[2]
     assert "/upgrade/" not in rows[0] + rows[1] + rows[3]
@@ -240,17 +301,22 @@ def test_a_version_leads_only_to_where_something_is_built(operator, service):
 
     assert form_of(service, "upgrade", 3) not in html
     assert form_of(service, "revert", 3) in html
-    assert "No higher version is built." in text(operator.get(form_of(service, "upgrade", 3)))
+    assert "No newer build is available." in text(operator.get(form_of(service, "upgrade", 3)))
 
 
-def test_old_versions_are_shown_only_when_they_run(operator, tenant, programs):
+def test_old_versions_are_on_further_pages_and_what_runs_is_on_the_first(operator, tenant, programs):
     service = a_service(tenant, versions=40)
 
-    html = text(operator.get(f"/services/{service.pk}/"))
+    overview = text(operator.get(f"/services/{service.pk}/"))
+    html = text(operator.get(f"/services/{service.pk}/versions/"))
 
-    assert "The newest ones, and all that run." in html
-    assert 'scope="row">cart-1.2<' in html
+    assert 'scope="row">cart-1.2<' in overview
+    assert 'scope="row">cart-1.3<' not in overview
+    assert 'scope="row">cart-1.40<' in html
     assert 'scope="row">cart-1.3<' not in html
+    assert 'scope="row">cart-1.3<' in text(operator.get(f"/services/{service.pk}/versions/?page=2"))
+    found = text(operator.get(f"/services/{service.pk}/versions/?search=1.33&build_status=success"))
+    assert [re.search(r'scope="row">([^<]+)', row)[1] for row in rows_of(found)] == ["cart-1.33"]
 
 
 def test_instances_are_shown_and_filtered(operator, service):
@@ -264,17 +330,19 @@ def test_instances_are_shown_and_filtered(operator, service):
         return rows_of(html.partition('id="instances"')[2].partition("</table>")[0])
 
     assert "app-01:127.0.0.1" in listed()[0]
-    assert "under maintenance" in listed()[0]
-    assert "locked" in listed()[2]
+    assert "Under maintenance" in listed()[0]
+    assert "Locked" in listed()[2]
     assert "app-02" in "".join(listed("?status=failed"))
     assert len(listed("?status=failed")) == 1
     assert len(listed(f"?version={version(service, 2).pk}")) == 2
     assert len(listed("?version=nonsense&status=nonsense")) == 3
-    assert "There are none." in listed(f"?version={version(service, 2).pk}&status=failed")[0]
+    assert len(listed("?search=app-02")) == 1
+    none = text(operator.get(f"/services/{service.pk}/?version={version(service, 2).pk}&status=failed"))
+    assert "No results for these filters" in none
 
 
 def test_a_service_says_who_holds_its_instances_and_looks_again(operator, service):
-    assert "hx-get" not in text(operator.get(f"/services/{service.pk}/"))
+    assert not live(text(operator.get(f"/services/{service.pk}/")), "instances")
     deployment = deployed(operator, service)
 
     html = text(operator.get(f"/services/{service.pk}/"))
@@ -282,8 +350,8 @@ def test_a_service_says_who_holds_its_instances_and_looks_again(operator, servic
     held = html.partition('id="instances"')[2].partition("</table>")[0]
     assert held.count(f'href="/deployments/{deployment.pk}/"') == 3
     assert deployment.operator.username in held
-    assert ">upgrading<" in held
-    assert f'hx-get="/services/{service.pk}/"' in html
+    assert ">Upgrading<" in held
+    assert live(html, "instances")
 
 
 # --- What it costs -----------------------------------------------------------------------------------------
@@ -304,7 +372,7 @@ def test_many_cost_no_more_queries_than_few(operator, tenant, programs):
         return made
 
     few, many = grow(0, 1, hosts=2), None
-    pages = ["/services/", "/deployments/"]
+    pages = ["/services/", "/deployments/", "/hosts/", "/deploy-keys/"]
     operator.get("/services/")
     before = [cost(operator, page) for page in pages]
     many = grow(1, 5, hosts=9)
@@ -312,6 +380,9 @@ def test_many_cost_no_more_queries_than_few(operator, tenant, programs):
     assert [cost(operator, page) for page in pages] == before
     for pages_of in (
         lambda one: f"/services/{one.pk}/",
+        lambda one: f"/services/{one.pk}/versions/",
+        lambda one: f"/services/{one.pk}/deployments/",
+        lambda one: f"/services/{one.pk}/settings/",
         form_of,
         lambda one: f"/deployments/{one.deployments.get().pk}/",
     ):

@@ -63,7 +63,7 @@ def test_the_form_proposes_every_free_host_and_ticks_none(operator, service):
 
     html = text(operator.get(form_of(service)))
 
-    assert 'id="which-free" name="which" value="free" checked> All that are free (2 of 3)' in html
+    assert 'id="which-free" name="which" value="free" checked> All available hosts (2 of 3)' in html
     assert not re.search(r'name="hosts"[^>]* checked', html)
 
 
@@ -222,11 +222,11 @@ def test_an_instance_leads_to_what_was_deployed_to_it(as_role, operator, viewer,
 
     assert f'href="{page}"' in text(viewer.get(f"/services/{service.pk}/"))
     html = text(viewer.get(page))
-    assert "What was deployed to app-01:127.0.0.1, where cart-1.2 is now:" in html
+    assert "Deployments to app-01:127.0.0.1, where cart-1.2 is now." in html
     assert f'href="/deployments/{deployment.pk}/"' in html
-    assert "failed, rolled back" in html
+    assert "Failed, rolled back" in html
     assert "It burns." in html
-    assert "There are none." in text(viewer.get(f"/deployments/?instance={two.pk}"))
+    assert "No deployments yet" in text(viewer.get(f"/deployments/?instance={two.pk}"))
 
     stranger = as_role(Role.ADMIN, of=TenantFactory())
     assert stranger.get(page).status_code == 404

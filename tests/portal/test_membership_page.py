@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -62,15 +64,83 @@ def test_an_administrator_invites_and_withdraws_and_learns_nothing(name):
     assert not Invitation.objects.exists()
 
 
-def test_what_is_wrong_is_told():
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"role": "king"}, "role"),
+        ({"role": ""}, "role"),
+        ({"username": ""}, "username"),
+        ({"username": "x" * 151}, "username"),
+        ({"username": "a\x00"}, "username"),
+    ],
+)
+def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(fields, field):
     admin = MembershipFactory(role=Role.ADMIN)
 
     answer = signed_in(admin.user).post(
-        f"/membership/{admin.tenant.pk}/invite/", {"username": "ann", "role": "king"}, follow=True
+        f"/membership/{admin.tenant.pk}/invite/", {"username": "ann", "role": "operator", **fields}
     )
 
-    assert 'role="alert"' in text(answer)
+    assert answer.status_code == 400
+    assert f'id="{field}-error"' in text(answer)
+    assert "username" in fields or 'value="ann"' in text(answer)
     assert not Invitation.objects.exists()
+
+
+def test_who_is_a_member_or_invited_is_not_invited_again():
+    admin = MembershipFactory(role=Role.ADMIN)
+    client, page = signed_in(admin.user), f"/membership/{admin.tenant.pk}/invite/"
+    client.post(page, {"username": "ann", "role": "viewer"})
+
+    for name, told in ((admin.user.username, "is already a member"), ("ann", "has already been invited")):
+        answer = client.post(page, {"username": name, "role": "viewer"})
+        assert answer.status_code == 409
+        assert told in text(answer)
+        assert f'value="{name}"' in text(answer)
+    assert Invitation.objects.count() == 1
+
+
+def test_the_forms_open_in_a_dialog_and_say_what_will_happen():
+    admin = MembershipFactory(role=Role.ADMIN, tenant__name="Acme")
+    member = MembershipFactory(tenant=admin.tenant, role=Role.VIEWER, user__username="ann")
+    client, path = signed_in(admin.user), f"/membership/{admin.tenant.pk}"
+
+    for page, told in (
+        (f"{path}/invite/", "Invite member to Acme"),
+        (f"{path}/members/{member.pk}/change/", "Change role of ann in Acme"),
+        (f"{path}/members/{member.pk}/remove/", "ann no longer sees what Acme owns."),
+        (f"{path}/leave/", "You no longer see what Acme owns."),
+    ):
+        dialog = text(client.get(page, headers={"X-Dialog": "true"}))
+        assert told in dialog
+        assert f'action="{page}"' in dialog
+        assert "<html" not in dialog
+
+
+def test_members_are_filtered_by_role_and_name():
+    admin = MembershipFactory(role=Role.ADMIN, user__username="boss")
+    MembershipFactory(tenant=admin.tenant, role=Role.VIEWER, user__username="ann")
+    client = signed_in(admin.user)
+
+    def rows(query):
+        return re.findall(r'<td class="name">(\w+)', text(client.get(f"{PAGE}?{query}")))
+
+    assert rows("") == ["ann", "boss"]
+    assert rows("ordering=-user__username") == ["boss", "ann"]
+    assert rows("role=viewer") == ["ann"]
+    assert rows("search=BO") == ["boss"]
+    assert "it is not applied" in text(client.get(f"{PAGE}?role=king"))
+
+
+def test_a_panel_is_sent_only_when_something_has_changed():
+    admin = MembershipFactory(role=Role.ADMIN)
+    client = signed_in(admin.user)
+    first = client.get(PAGE, headers={"X-Panel": "members"})
+
+    again = {"X-Panel": "members", "If-None-Match": first["ETag"]}
+    assert client.get(PAGE, headers=again).status_code == 304
+    InvitationFactory(tenant=admin.tenant, username="ann", invited_by=admin.user)
+    assert client.get(PAGE, headers=again).status_code == 200
 
 
 def test_an_administrator_changes_and_removes_members():
@@ -93,7 +163,7 @@ def test_a_member_leaves_and_the_last_administrator_is_told():
     left = signed_in(member.user).post(f"/membership/{admin.tenant.pk}/leave/", follow=True)
     kept = signed_in(admin.user).post(f"/membership/{admin.tenant.pk}/leave/", follow=True)
 
-    assert "You have left the tenant." in text(left)
+    assert f"You have left {admin.tenant.name}." in text(left)
     assert "at least one administrator" in text(kept)
     assert list(Membership.objects.all()) == [admin]
 

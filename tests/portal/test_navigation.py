@@ -42,7 +42,7 @@ def test_staff_find_what_their_permissions_open(client):
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_volumepool", "view_job"]))
     links, _current = read_links(client)
 
-    assert {"/pools/", "/admin/tasks/job/queue/", "/admin/"} <= set(links)
+    assert {"/pools/", "/queue/", "/admin/"} <= set(links)
     for url in links:
         assert client.get(url).status_code == 200, url
 
@@ -50,8 +50,8 @@ def test_staff_find_what_their_permissions_open(client):
 def test_the_longest_prefix_is_the_current_page():
     assert find_current("/volumes/").url_name == "volume-page"
     assert find_current("/volumes/snapshots/").url_name == "volume-snapshot-page"
-    assert find_current("/deployments/").url_name == "service-page"
-    assert find_current("/admin/tasks/job/queue/").url_name == "admin:queue"
+    assert find_current("/deployments/").url_name == "deployment-page"
+    assert find_current("/queue/").url_name == "queue-page"
     assert find_current("/preferences/") is None
 
 

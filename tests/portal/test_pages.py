@@ -30,7 +30,7 @@ def vm(operator):
     return VirtualMachineFactory(information_system__tenant=operator.tenant, name="shop-1")
 
 
-PAGES = ["/vms/", "/vms/{}/row/", "/vms/{}/ask/", "/jobs/{}/"]
+PAGES = ["/overview/", "/tasks/", "/search/", "/vms/", "/vms/{}/ask/", "/jobs/{}/"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -49,9 +49,10 @@ def test_one_signs_in_and_sees_ones_own_vms(operator, vm):
         "/login/", {"username": operator.user.username, "password": "demo", "next": ""}, follow=True
     )
 
-    assert answer.redirect_chain[-1][0] == "/vms/"
-    assert b"shop-1" in answer.content
-    assert b"theirs" not in answer.content
+    assert answer.redirect_chain[-1][0] == "/overview/"
+    listed = client.get("/vms/")
+    assert b"shop-1" in listed.content
+    assert b"theirs" not in listed.content
 
 
 def test_a_wrong_password_is_told(operator):
@@ -64,15 +65,18 @@ def test_a_click_becomes_a_job_that_the_row_follows(operator, vm):
     client = signed_in(operator)
     assert b"Start" in client.get("/vms/").content
 
-    row = client.post(f"/vms/{vm.pk}/ask/", {"action": "start"}, headers={"HX-Request": "true"})
+    said = client.post(f"/vms/{vm.pk}/ask/", {"action": "start"}, headers={"HX-Request": "true"})
+    panel = client.get("/vms/", headers={"HX-Request": "true", "X-Panel": "vms"})
 
     job = Job.objects.get()
     assert (job.kind, job.created_by) == ("vms.start", operator.user)
-    assert f"/jobs/{job.pk}/".encode() in row.content
-    assert b"hx-get" in row.content
+    assert (said.status_code, said.content.strip()) == (200, b"")
+    assert f"/jobs/{job.pk}/".encode() in panel.content
+    assert b"Starting" in panel.content
+    assert b"data-busy" in panel.content
     page = client.get(f"/jobs/{job.pk}/")
     assert b"Send request to cloud" in page.content
-    assert b"<html" not in client.get(f"/jobs/{job.pk}/", headers={"HX-Request": "true"}).content
+    assert b"<html" not in client.get(f"/jobs/{job.pk}/", headers={"X-Panel": "job"}).content
 
 
 def test_a_click_without_the_script_works_too(operator, vm):
@@ -93,7 +97,7 @@ def test_a_refusal_is_shown_in_words(operator, vm):
 
 def test_a_viewer_has_no_buttons_and_is_refused(operator, vm):
     viewer = signed_in(MembershipFactory(tenant=operator.tenant, role=Role.VIEWER))
-    assert b"<button hx-post" not in viewer.get("/vms/").content
+    assert b"formaction" not in viewer.get("/vms/").content
 
     viewer.post(f"/vms/{vm.pk}/ask/", {"action": "start"})
 
@@ -105,7 +109,7 @@ def test_another_tenants_things_are_not_there(operator, vm):
     stranger = signed_in(MembershipFactory(role=Role.ADMIN))
 
     assert b"shop-1" not in stranger.get("/vms/").content
-    assert stranger.get(f"/vms/{vm.pk}/row/").status_code == 404
+    assert stranger.get(f"/vms/{vm.pk}/", headers={"X-Panel": "vm"}).status_code == 404
     assert stranger.post(f"/vms/{vm.pk}/ask/", {"action": "stop"}).status_code == 404
     assert stranger.get(f"/jobs/{Job.objects.get().pk}/").status_code == 404
 

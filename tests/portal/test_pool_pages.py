@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from portal.celery import app
@@ -25,10 +24,9 @@ from tests.factories import (
 )
 from volumepool.commands import CreateSpareCommand
 from volumepool.models import Claim, OrphanVolume, PoolStock, SpareVolume, VolumePool
+from volumepool.services.stock import build_history
 
 pytestmark = pytest.mark.django_db
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
@@ -50,14 +48,26 @@ def text(answer):
     return answer.content.decode()
 
 
-def svg_of(html):
-    (found,) = re.findall(r'<svg[^>]*role="img".*?</svg>', html, re.DOTALL)
-    return ET.fromstring(found)
+def charts_of(html):
+    """The drawings of the charts, with their titles."""
+    found = re.findall(r'<figure class="chart.*?</figure>', html, re.DOTALL)
+    return {
+        re.search(r"<figcaption>(.*?) ?<small>", figure)[1]: (
+            re.search(r"<small>(.*?)</small>", figure)[1],
+            ET.fromstring(re.search(r"<svg.*?</svg>", figure, re.DOTALL)[0]),
+        )
+        for figure in found
+    }
+
+
+def panel(client, page, name):
+    """What the page's script gets when it asks for a panel."""
+    return client.get(page, headers={"X-Panel": name})
 
 
 # --- Who may see and do what -------------------------------------------------------------------------------
 
-PAGES = ["/pools/", "/pools/{}/", "/pools/{}/live/"]
+PAGES = ["/pools/", "/pools/{}/", "/pools/{}/edit/", "/pools/{}/remove/"]
 BUTTONS = ["/pools/{}/backfill/", "/pools/{}/reconcile/"]
 
 
@@ -101,7 +111,7 @@ def test_a_button_is_for_staff_alone_and_posted_with_its_token(as_role, staff, p
 
 def test_a_pool_that_is_gone_takes_its_page_along(staff):
     assert staff.get("/pools/4711/").status_code == 404
-    assert staff.get("/pools/4711/live/")["HX-Refresh"] == "true"
+    assert panel(staff, "/pools/4711/", "pool").status_code == 404
 
 
 def test_staff_find_the_pools_in_the_navigation_and_tenants_do_not(as_role, staff):
@@ -130,30 +140,29 @@ def test_the_pages_hold_nothing_that_the_csp_refuses(staff, pool, page):
 
 
 def row_of(client, pool):
-    rows = re.findall(r"<tr>.*?</tr>", text(client.get("/pools/")), re.DOTALL)
-    (row,) = [row for row in rows if f'/pools/{pool.pk}/"' in row]
-    return re.sub(r"\s+", " ", row)
+    row = re.search(rf'<tr id="pool-{pool.pk}">.*?</tr>', text(client.get("/pools/")), re.DOTALL)
+    return re.sub(r"\s+", " ", row[0])
 
 
 def test_the_list_says_how_each_pool_does_and_what_would_have_been_enough(staff, pool):
     row = row_of(staff, pool)
 
     assert "1 / 3" in row
-    assert "60 %" in row
-    assert "found it empty 2 times: 5 would have been enough" in row
+    assert "60%" in row
+    assert "empty on 2 requests" in row
     assert "<strong>5</strong>" in row
     assert "6 min" in row
-    assert ">refilling<" in row
+    assert ">Refilling<" in row
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"desired": 1}, ">full<"),
-        ({"desired": 0}, "no spares kept"),
-        ({"enabled": False}, "disabled"),
-        ({"snapshot_prefix": "win-"}, "snapshot missing"),
-        ({"paused_until": timezone.now() + timedelta(minutes=50)}, "paused until 20"),
+        ({"desired": 1}, ">Full<"),
+        ({"desired": 0}, "No spares kept"),
+        ({"enabled": False}, "Disabled"),
+        ({"snapshot_prefix": "win-"}, "Snapshot missing"),
+        ({"paused_until": timezone.now() + timedelta(minutes=50)}, "until <time "),
     ],
 )
 def test_the_list_tells_the_state(staff, pool, columns, words):
@@ -163,15 +172,34 @@ def test_the_list_tells_the_state(staff, pool, columns, words):
 
 
 def test_the_list_is_searched_and_looks_again_sooner_while_something_moves(staff, pool):
-    VolumePoolFactory(account=CloudAccountFactory(name="two"), type="windows")
+    VolumePoolFactory(account=CloudAccountFactory(name="two"), type="windows", desired=0)
 
-    assert "delay:2s" in text(staff.get("/pools/"))
+    assert 'data-panel="pools" data-busy' in text(staff.get("/pools/"))
     quiet = text(staff.get("/pools/?search=two&page=9"))
     assert "windows" in quiet
     assert "debian" not in quiet
-    assert 'hx-get="/pools/?search=two&amp;page=9"' in quiet
-    assert "delay:10s" in quiet
-    assert "There are none." in text(staff.get("/pools/?search=%00nothing"))
+    assert 'data-panel="pools">' in quiet
+    assert "No results for these filters" in text(staff.get("/pools/?search=%00nothing"))
+    assert "it is not applied" in text(staff.get("/pools/?account=nonsense"))
+    assert "debian" not in text(
+        staff.get(f"/pools/?account={VolumePool.objects.get(type='windows').account_id}")
+    )
+
+
+def test_nothing_is_sent_while_nothing_changes(staff, pool):
+    first = panel(staff, "/pools/", "pools")
+    again = staff.get("/pools/", headers={"X-Panel": "pools", "If-None-Match": first["ETag"]})
+
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert "<html" not in text(first)
+    assert "csrfmiddlewaretoken" not in text(first)
+
+
+def test_an_empty_list_says_what_a_pool_is_and_how_one_is_made(staff):
+    html = text(staff.get("/pools/"))
+
+    assert "No volume pools yet" in html
+    assert html.count('href="/pools/new/"') == 2
 
 
 # --- The page of a pool ------------------------------------------------------------------------------------
@@ -193,18 +221,18 @@ def test_the_page_shows_spares_strays_and_what_went_wrong(staff, pool):
     assert "elsewhere" not in html
     assert "&lt;b&gt;Quota&lt;/b&gt; exceeded." in html
     assert "<code>image-1</code>" in html
-    assert "2 claims found it empty: 5 would have been enough; 3 are desired." in html
+    assert "Empty on 2 requests in the last 14 days. Suggested size: 5 (desired: 3)." in html
 
 
 def test_the_page_says_what_its_snapshot_lacks(staff, pool):
     VolumePool.objects.update(snapshot_prefix="win-")
-    assert "No snapshot has been found yet" in text(staff.get(f"/pools/{pool.pk}/"))
+    assert "The snapshot of the spares has not been found yet" in text(staff.get(f"/pools/{pool.pk}/"))
 
     VolumePool.objects.update(source_error="None fits 'win-'.", last_error="None fits 'win-'.")
 
     html = text(staff.get(f"/pools/{pool.pk}/"))
     assert html.count("None fits &#x27;win-&#x27;.") == 1
-    assert "No snapshot has been found yet" not in html
+    assert "The snapshot of the spares has not been found yet" not in html
 
 
 def a_job(pool, name):
@@ -232,53 +260,56 @@ def test_the_jobs_of_a_pool_are_shown_and_no_others(staff, pool):
 @pytest.mark.parametrize(
     ("asked", "days"), [("", 1), ("?days=7", 7), ("?days=30", 30), ("?days=31", 1), ("?days=x", 1)]
 )
-def test_the_plot_is_of_the_range_that_was_asked_for(staff, pool, asked, days):
+def test_the_chart_is_of_the_range_that_was_asked_for(staff, pool, asked, days):
     html = text(staff.get(f"/pools/{pool.pk}/{asked}"))
 
     assert f'href="?days={days}" aria-current="true"' in html
-    assert f'hx-get="/pools/{pool.pk}/live/?days={days}"' in html
-    since, until = re.search(r"Spares of debian from (\S+ \S+) UTC to (\S+ \S+) UTC<", html).groups()
-    span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
-    assert span == timedelta(days=days)
+    _words, svg = charts_of(html)["Spares of debian"]
+    known = [at for at in build_history(pool.pk, days).points if at.desired is not None]
+    assert len(svg.findall(".//rect[@class='hover']")) == 288
+    shown = panel(staff, f"/pools/{pool.pk}/{asked}", "history").content.decode()
+    rows = shown.partition("<tbody>")[2].partition("</tbody>")[0]
+    assert rows.count("<tr>") == len(known)
 
 
-def test_the_plot_draws_steps_and_bars_and_says_it_in_words(staff, pool):
-    html = text(staff.get(f"/pools/{pool.pk}/"))
-    svg = svg_of(html)
+def test_the_charts_draw_stock_and_claims_and_say_it_in_words(staff, pool):
+    charts = charts_of(text(staff.get(f"/pools/{pool.pk}/")))
 
-    named = dict(re.findall(r'id="(plot-[a-z]+)">([^<]*)<', html))
-    assert set(svg.get("aria-labelledby").split()) <= set(named)
-    assert named["plot-words"] == (
-        "Between 1 and 1 were available; 3 are desired. 3 were taken from the pool, 2 had to be created."
+    words, svg = charts["Spares of debian"]
+    assert words == "Between 1 and 1 were available; 3 are desired."
+    drawn = [path.get("d") for path in svg.iter("path") if "series-1" in path.get("class")]
+    assert len(drawn) == 2, "with a gap between"
+    words, svg = charts["Claims of debian"]
+    assert words == "3 served from the pool, 2 created on demand."
+    bars = {rect.get("class"): float(rect.get("height")) for rect in svg.iter("rect")}
+    assert bars["bar series-good"] == pytest.approx(1.5 * bars["bar series-bad"])
+    assert "Served from pool: 3\nCreated on demand: 2" in "".join(svg.itertext())
+
+
+def test_the_charts_are_a_panel_of_their_own_and_told_as_a_table(staff, pool):
+    page = f"/pools/{pool.pk}/"
+
+    history, state = (
+        panel(staff, page, "history").content.decode(),
+        panel(staff, page, "pool").content.decode(),
     )
-    paths = {path.get("class"): path.get("d") for path in svg.iter(f"{SVG}path")}
-    assert paths["available"].count("M") == paths["desired"].count("M") == 2, "with a gap between"
-    bars = {rect.get("class"): int(rect.get("height")) for rect in svg.iter(f"{SVG}rect")}
-    assert bars == {"hits": 36, "misses": 24}
-    assert "3 taken, 2 created" in "".join(svg.itertext())
-    assert not re.search(r'<svg[^>]*role="img".*title="', html, re.DOTALL)
 
-
-def test_the_plot_is_told_as_a_table_that_is_read_once(staff, pool):
-    page, live = text(staff.get(f"/pools/{pool.pk}/")), text(staff.get(f"/pools/{pool.pk}/live/"))
-
-    table = page.partition('id="plot-table"')[2].partition("</table>")[0]
-    assert table.count("<tr>") == 289
     assert re.search(
-        r'>1\.0</td><td class="number">1</td><td class="number">2</td><td class="number">3<', table
+        r'>1</td><td class="number">1</td><td class="number">3</td><td class="number">2<', history
     )
-    assert 'id="plot-table" hx-preserve="true"></div>' in live
-    assert "<svg" in live
-    assert "<header " not in live
+    assert "<svg" in history
+    assert 'class="chart' not in state
+    assert "<header " not in state
+    assert "spare-debian-aaaaaaaa" in panel(staff, page, "spares").content.decode()
 
 
-def test_a_new_pool_has_no_plot_yet(staff, account):
+def test_a_new_pool_has_no_chart_yet(staff, account):
     pool = VolumePoolFactory(account=account)
 
     html = text(staff.get(f"/pools/{pool.pk}/"))
 
-    assert "Nothing is known of this time." in html
-    assert 'role="img"' not in html
+    assert "No data for this period" in html
+    assert 'class="chart' not in html
 
 
 @pytest.mark.django_db(transaction=True)
@@ -333,46 +364,3 @@ def test_nothing_is_compared_in_an_account_that_is_off(staff, pool, rung):
 
     assert "The account is disabled. Enable it to reconcile." in text(answer)
     assert rung == []
-
-
-# --- The admin, and what it costs --------------------------------------------------------------------------
-
-
-def test_the_admin_shows_the_same_plot(client, pool):
-    client.force_login(UserFactory(is_staff=True, is_superuser=True))
-
-    html = text(client.get(f"/admin/volumepool/volumepool/{pool.pk}/change/"))
-
-    drawn = {path.get("class"): path.get("d") for path in svg_of(html).iter(f"{SVG}path")}
-    assert drawn["available"]
-    assert drawn["desired"]
-    assert "volumepool/pools.css" in html
-    assert client.get("/admin/volumepool/volumepool/add/").status_code == 200
-
-
-@pytest.mark.parametrize("page", ["/pools/", "/pools/{}/"])
-def test_many_cost_no_more_queries_than_few(staff, pool, page):
-    page = page.format(pool.pk)
-
-    def grow(count):
-        for number in range(count):
-            other = SpareVolumeFactory(pool__desired=2).pool
-            Claim.objects.create(pool=other, taken=1, made=1)
-            PoolStock.objects.create(pool=other, desired=2, available=1, creating=0)
-            SpareVolumeFactory(pool=pool)
-            OrphanVolume.objects.create(
-                account=pool.account, region=pool.region, volume_id=f"{other.pk}-{number}"
-            )
-            a_job(pool, f"spare-debian-{other.pk:08x}")
-
-    def cost():
-        with CaptureQueriesContext(connection) as queries:
-            assert staff.get(page).status_code == 200
-        return len(queries)
-
-    grow(1)
-    staff.get(page)
-    few = cost()
-    grow(6)
-    assert cost() == few
-    assert few <= 20

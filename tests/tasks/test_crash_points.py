@@ -1,12 +1,9 @@
 """Die at each commit: what becomes of a job is what would have become of it anyway.
 
-Each scenario is a story with one end.
-It is told once without a death; then again and again, with a death at the first pass of a crash point, and so on to its
-last.
-Each time the end has to be the same: statuses, steps, effects outside, what the commands were told, and nothing held.
+Each scenario has one end. It runs once without a death; then again with a death at each pass of a crash point. Each time
+the end has to be the same: statuses, steps, effects outside, what the commands were told, and nothing held.
 
-For each point the scenarios below die that differ in what happens there, at select_evenly of the passes. `make stories` lets all die
-at every one: minutes.
+By default some passes of each point are tried, in the scenarios that differ there; `make stories` tries all of them.
 """
 
 from __future__ import annotations
@@ -382,7 +379,7 @@ def test_deaths_at_different_steps_are_not_added_up(harness):
 
 
 def test_children_that_are_taken_back_go_on_although_their_parent_is_stuck(harness):
-    """Whoever is held back is let go by the end of the one before it, whatever has become of the parent."""
+    """A child that is held back is released by the end of the one before it, whatever has become of the parent."""
     driver = harness.new_driver()
     driver.submit(Plan("project", 0, {"party": REFUSES}, build=ChildrenPlan([Plan(spot=1), Plan(spot=2)])))
     go_on(driver, 2)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 import requests
@@ -238,9 +239,9 @@ def test_the_queue_page_shows_the_summary_and_disables_a_schedule(staff):
     a_job("stuck", status=JobStatus.STUCK, outcome_code="stuck", outcome_message="Dead.")
     sweep = PeriodicTask.objects.get(name="tasks.sweep")
 
-    page = staff.get("/admin/tasks/job/queue/").content.decode()
-    part = staff.get("/admin/tasks/job/queue/", headers={"HX-Request": "true"}).content.decode()
-    switched = staff.post(f"/admin/tasks/job/queue/schedules/{sweep.pk}/", {"enabled": "false"}, follow=True)
+    page = staff.get("/queue/").content.decode()
+    part = staff.get("/queue/", headers={"X-Panel": "queue"}).content.decode()
+    switched = staff.post(f"/queue/schedules/{sweep.pk}/", {"enabled": "false"}, follow=True)
 
     assert "tasks.sweep" in page
     assert "Build: stuck" in page
@@ -269,4 +270,6 @@ def test_the_buttons_of_a_stuck_job(staff):
 def test_the_queue_page_is_for_staff_only(client):
     client.force_login(UserFactory())
 
-    assert client.get("/admin/tasks/job/queue/").status_code == 302
+    assert client.get("/queue/").status_code == 403
+    assert client.post("/queue/schedules/1/", {"enabled": "false"}).status_code == 403
+    assert client.post(f"/jobs/{uuid4()}/decide/", {"decision": "end", "reason": "no"}).status_code == 403

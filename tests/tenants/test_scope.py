@@ -36,7 +36,7 @@ from tests.factories import (
     VolumeFactory,
     VolumeSnapshotFactory,
 )
-from vms.models import SyncRun, VirtualMachine, VMOperationLog, VMSnapshot
+from vms.models import SyncRun, UsageSample, VirtualMachine, VMOperationLog, VMSnapshot
 from volumepool.models import Volume, VolumeSnapshot
 
 pytestmark = pytest.mark.django_db
@@ -171,6 +171,11 @@ MAKE = {
     InformationSystem: lambda tenant: InformationSystemFactory(tenant=tenant),
     CloudAccount: lambda tenant: CloudAccountFactory(tenant=tenant),
     VirtualMachine: lambda tenant: VirtualMachineFactory(information_system__tenant=tenant),
+    UsageSample: lambda tenant: UsageSample.objects.create(
+        tenant=tenant,
+        at=timezone.now(),
+        **dict.fromkeys(["vms", "cpu_cores", "memory_gb", "disk_gb", "running", "stopped", "error"], 1),
+    ),
     VMOperationLog: a_log_entry,
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),

@@ -15,6 +15,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from api.time_zones import OffsetNamedZone, find_time_zone, list_time_zone_names, today_in, validate_time_zone
+from pages.charts import _list_time_marks
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import (
@@ -26,7 +27,6 @@ from tests.factories import (
 )
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import stop_at_runtime_end, warn_of_runtime_end
-from volumepool.charts import _build_time_marks
 
 pytestmark = pytest.mark.django_db
 
@@ -233,13 +233,12 @@ class TestPages:
         assert patch("/api/v1/auth/me", is_staff=True)[0] == 400
 
 
-def test_the_plots_days_begin_where_one_is():
-    class History:
-        since = utc("2026-10-20 07:00")
-        until = since + timedelta(days=7)
+def test_the_days_of_a_chart_begin_where_one_is():
+    since = utc("2026-10-20 07:00")
+    times = [since + timedelta(hours=number) for number in range(7 * 24 + 1)]
 
     with timezone.override(ZoneInfo("Europe/Berlin")):
-        marks = [mark.text for mark in _build_time_marks(History)]
+        marks = [text for _share, text in _list_time_marks(times)]
 
     # The clocks are put back on the 25th: that day has 25 hours, and the next begins at midnight all the same.
     assert marks == ["10-21", "10-22", "10-23", "10-24", "10-25", "10-26", "10-27"]

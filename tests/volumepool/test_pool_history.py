@@ -10,8 +10,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.factories import MembershipFactory, VolumePoolFactory
-from volumepool.charts import build_plot
 from volumepool.models import Claim, PoolStock
+from volumepool.pages.pools import draw_history
 from volumepool.services.stock import POINTS, build_history
 
 from .pool_fixtures import claimed, minutes, pool, queries_of, staff, was
@@ -129,63 +129,57 @@ def test_no_tenant_sees_a_pool_over_time(pool):
 # --- The picture -------------------------------------------------------------------------------------------
 
 
-def test_the_chart_has_gaps_without_records_and_bars_for_claims(pool):
+def texts(chart, kind):
+    return re.findall(rf'<text class="{kind}"[^>]*>([^<]*)<', chart.svg)
+
+
+def test_the_charts_have_gaps_without_records_and_bars_for_claims(pool):
     for ago in (600, 595, 590, 20, 15, 10, 5):
         was(pool, minutes(ago), 2)
     claimed(pool, minutes(600), 3, 1)
 
-    drawn = build_plot(build_history(pool.pk, 1))
+    stock, claims = draw_history(pool, build_history(pool.pk, 1))
 
-    assert drawn.available.count("M") == drawn.desired.count("M") == 2
-    assert drawn.area.count("Z") == 2
-    (bar,) = drawn.bars
-    assert (bar.hits, bar.misses, drawn.max_claimed) == (3, 1, 4)
-    assert bar.hits_height == 3 * bar.misses_height
-    assert bar.misses_top + bar.misses_height == bar.hits_top
-    assert (drawn.min_available, drawn.max_available, drawn.last_desired, drawn.hits, drawn.misses) == (
-        2,
-        2,
-        4,
-        3,
-        1,
-    )
+    for series in (1, 2, 3, 4):
+        assert len(re.findall(rf'class="line series-{series}"', stock.svg)) == 2
+    assert stock.subtitle == "Between 2 and 2 were available; 4 are desired."
+    bars = re.findall(r'<rect class="bar series-(\w+)" [^>]* y="([\d.]+)"[^>]* height="([\d.]+)"', claims.svg)
+    ((_good, top, taken), (_bad, above, made)) = bars
+    assert [tone for tone, _top, _height in bars] == ["good", "bad"]
+    assert float(taken) == pytest.approx(3 * float(made), abs=0.2)
+    assert float(above) + float(made) == pytest.approx(float(top), abs=0.2)
+    assert claims.subtitle == "3 served from the pool, 1 created on demand."
 
 
 @pytest.mark.parametrize(
-    ("highest", "texts"), [(1, "0 1"), (4, "0 1 2 3 4"), (7, "0 2 4 6 8"), (1000, "0 200 400 600 800 1000")]
+    ("highest", "marks"), [(2, "0 1 2"), (4, "0 1 2 3 4"), (7, "0 2 4 6 8"), (1000, "0 500 1,000")]
 )
-def test_the_chart_is_as_high_as_the_desired_stock(pool, highest, texts):
+def test_the_chart_is_as_high_as_the_desired_stock(pool, highest, marks):
     was(pool, minutes(1), 0, desired=highest)
 
-    drawn = build_plot(build_history(pool.pk, 1))
+    stock, _claims = draw_history(pool, build_history(pool.pk, 1))
 
-    assert [mark.text for mark in drawn.count_marks] == texts.split()
-    places = [mark.place for mark in drawn.count_marks]
-    assert places == sorted(places, reverse=True)
-    assert places[0] == drawn.stock_bottom
-    assert places[-1] == drawn.stock_top
-    assert all(0 <= int(number) <= drawn.width for number in re.findall(r"\d+", drawn.desired))
+    assert texts(stock, "count") == marks.split()
 
 
-@pytest.mark.parametrize(("days", "fewest"), [(1, 7), (7, 6), (30, 5), (90, 4)])
+@pytest.mark.parametrize(("days", "fewest"), [(1, 3), (7, 6), (30, 5), (90, 4)])
 def test_the_chart_marks_round_times(pool, days, fewest):
-    times = build_plot(build_history(pool.pk, days)).time_marks
+    was(pool, minutes(1), 1)
 
-    assert fewest <= len(times) <= 9
+    stock, claims = draw_history(pool, build_history(pool.pk, days))
+
+    times = texts(stock, "time")
+    assert fewest <= len(times) <= 7
     shape = r"\d\d:00" if days == 1 else r"\d\d-\d\d"
-    assert all(re.fullmatch(shape, mark.text) for mark in times)
-    assert [mark.place for mark in times] == sorted({mark.place for mark in times})
+    assert all(re.fullmatch(shape, text) for text in times)
+    assert texts(claims, "time")
 
 
-def test_a_pool_without_history_has_an_empty_chart(pool):
+def test_a_pool_without_history_has_no_charts(pool):
     history = build_history(pool.pk, 7)
 
     assert history.is_empty
-    assert (build_plot(history).available, build_plot(history).bars, build_plot(history).min_available) == (
-        "",
-        [],
-        None,
-    )
+    assert draw_history(pool, history) == []
 
 
 def test_a_range_begins_where_a_point_does(pool):

@@ -4,6 +4,7 @@ from .operation_log import VMOperationLog
 from .orphans import Orphan
 from .snapshots import ConsoleReading, VMSnapshot
 from .status_sync import SyncRun, SyncState
+from .usage import UsageSample
 from .virtual_machine import (
     IMAGE_WATCHER,
     SERVER_WATCHER,
@@ -26,6 +27,7 @@ __all__ = [
     "Resize",
     "SyncRun",
     "SyncState",
+    "UsageSample",
     "VMOperationLog",
     "VMSnapshot",
     "VMStatus",

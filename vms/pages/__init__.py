@@ -1,18 +1,19 @@
 """The web pages of the room, a module for each subject. They change data through the services alone."""
 
+from .activity import activity_page
 from .changes import change_vm_page, remove_vm_page, resize_vm_page
-from .console import console_fragment, read_console_page
+from .console import read_console_page
 from .creation import new_vm_page
-from .detail import operation_log_page, vm_detail_page, vm_live_fragment
-from .listing import control_vm_page, control_vms_page, sync_vms_now, vm_page, vm_row
+from .detail import operation_log_page, vm_detail_page
+from .listing import control_vm_page, control_vms_page, sync_vms_now, vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
 __all__ = [
+    "activity_page",
     "attach_new_volume_page",
     "attach_volume_page",
     "change_vm_page",
-    "console_fragment",
     "control_vm_page",
     "control_vms_page",
     "detach_volume_page",
@@ -26,7 +27,5 @@ __all__ = [
     "sync_vms_now",
     "take_snapshot_page",
     "vm_detail_page",
-    "vm_live_fragment",
     "vm_page",
-    "vm_row",
 ]

@@ -1,22 +1,21 @@
-"""The console of a VM: requested by a click, then polled until the job has read it."""
+"""The console of a VM: requested by a click, then shown when a job has read it."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
-from django.utils.translation import gettext as _
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.form_errors import filled_fields, show_error, validate_form
-from api.page_addresses import page_fragment, require_POST
+from api.page_addresses import require_POST
 from tasks.models import Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
@@ -27,8 +26,8 @@ from ..serializers import ReadConsoleSerializer
 from ..services import read_console
 from ..services.console import last_console
 
-# The page polls once a second; after this many polls the user has to reload it.
-MAX_POLLS = 20
+# After this time the page says that the cloud is slow.
+LATE_SECONDS = 20
 
 
 @login_required
@@ -37,67 +36,53 @@ MAX_POLLS = 20
 def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Request the console URL, or the last lines of the console log, from the cloud."""
     scope = page_scope(request)
-    vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
+    get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
+    address = f"{reverse('vm-detail-page', args=[pk])}?tab=console"
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
         params = validate_form(ReadConsoleSerializer(data=filled_fields(request.POST, "reading", "lines")))
         _vm, job = read_console(scope=scope, vm_id=pk, **params)
     except DomainError as refused:
-        if request.htmx:
-            return _render_console(request, scope, vm, refusal=refused.detail)
         show_error(request, refused)
-        return redirect("vm-detail-page", pk)
-    if request.htmx:
-        return _render_console(request, scope, vm, job=job, poll=1)
-    messages.success(request, _("The console log is being fetched. Reload the page in a moment."))
-    return redirect(f"{reverse('vm-detail-page', args=[pk])}#console")
+        return redirect(address)
+    return redirect(f"{address}&job={job.pk}")
 
 
-@page_fragment
-@login_required
-@never_cache
-@require_GET
-def console_fragment(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Render the console texts that were last read for this user, and poll while a job is reading."""
-    scope = page_scope(request)
-    vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
+def build_console_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    """Return the console texts that were last read for this user, and the job that reads them anew."""
+    if not scope.allows(Role.OPERATOR, VirtualMachine):
+        return {}
+    console = last_console(scope=scope, vm=vm)
+    context: dict[str, Any] = {"console": console, "console_origin": _find_origin(console.url or "")}
+    job = _find_job(request, scope, vm)
+    if job is None:
+        return context
+    if not job.has_ended and job.status != JobStatus.STUCK:
+        age = (timezone.now() - job.created_at).total_seconds()
+        return context | {
+            "console_job": JobSerializer(job).data,
+            "console_is_late": age > LATE_SECONDS,
+            "follow": "yes",
+        }
+    if job.status != JobStatus.SUCCEEDED:
+        context["console_refusal"] = job.outcome_message
+    return context
+
+
+def _find_job(request: PageRequest, scope: Scope, vm: VirtualMachine) -> Job | None:
     try:
-        scope.require(Role.OPERATOR, VirtualMachine)
-    except DomainError as refused:
-        return _render_console(request, scope, vm, refusal=refused.detail)
-    try:
-        job_id: UUID | None = UUID(request.GET.get("job", ""))
+        job_id = UUID(request.GET.get("job", ""))
     except ValueError:
-        job_id = None
-    job = Job.objects.within(scope).filter(pk=job_id, entity_id=str(pk)).first()
-    poll = request.GET.get("poll", "")
-    return _render_console(
-        request, scope, vm, job=job, poll=int(poll) + 1 if poll.isascii() and poll.isdigit() else MAX_POLLS
-    )
+        return None
+    job: Job | None = Job.objects.within(scope).filter(pk=job_id, entity_id=str(vm.pk)).first()
+    return job
 
 
-def _render_console(
-    request: PageRequest,
-    scope: Scope,
-    vm: VirtualMachine,
-    *,
-    job: Job | None = None,
-    poll: int = 0,
-    refusal: str = "",
-) -> HttpResponse:
-    is_running = job is not None and not job.has_ended and job.status != JobStatus.STUCK
-    context: dict[str, Any] = {
-        "vm": {"id": vm.pk, "status": vm.status},
-        "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
-        "job": job,
-        "refusal": refusal,
-        "poll": poll,
-        "follow": is_running and poll < MAX_POLLS,
-        "is_late": is_running and poll >= MAX_POLLS,
-        "console": last_console(scope=scope, vm=vm) if scope.allows(Role.OPERATOR, VirtualMachine) else None,
-    }
-    if job is not None and job.has_ended and job.status != JobStatus.SUCCEEDED:
-        context["refusal"] = job.outcome_message
-    if job is not None:
-        context["job"] = JobSerializer(job).data
-    return render(request, "vms/console.html", context)
+def _find_origin(url: str) -> str:
+    """Return the origin of a console URL for the frame's policy; empty for one that no frame can show."""
+    split = urlsplit(url)
+    if split.scheme not in {"http", "https"} or not split.hostname or split.username is not None:
+        return ""
+    # What ends or extends a directive must not get into the header.
+    origin = f"{split.scheme}://{split.netloc}"
+    return origin if all(character.isalnum() or character in ".:-[]/" for character in origin) else ""

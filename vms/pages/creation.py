@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -16,6 +18,7 @@ from api.domain_errors import DomainError, InvalidFieldsError
 from api.errors import status_of
 from api.form_errors import errors_by_field, filled_fields, show_error
 from api.serializers import split_validation
+from tasks.models import Job, JobStatus
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
@@ -26,6 +29,7 @@ from ..serializers import NewVmSerializer
 from ..services import CreationResult, create_vm
 from .form_choices import Choices, fetch_choices
 from .listing import build_quota_lines
+from .sizes import Size, find_smallest, is_figure
 
 # The fields of the form, with their initial values.
 INITIAL_VALUES = {
@@ -70,7 +74,8 @@ COPIED_FIELDS = (
 def new_vm_page(request: PageRequest) -> HttpResponse:
     """Show the form; on POST, create the VM (or show the summary of a dry run), or show every error.
 
-    A POST with `reload` shows the choices for another system, account or size, and validates nothing.
+    A POST with `reload` shows the form as it is now: the choices for another system, account or size, and the summary, which
+    follows the form while it is being filled in.
     """
     scope = page_scope(request)
     try:
@@ -82,6 +87,8 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     except DomainError as refused:
         show_error(request, refused)
         return redirect("vm-page")
+    # A link names an image by its id, also one that the form offers as a version of an operating system.
+    entered["boot"] = choices.boot_values.get(entered["boot"].removeprefix("image:"), entered["boot"])
     if request.method != "POST" or "reload" in request.POST:
         return _render_form(request, scope, entered, choices)
     dry_run = "dry_run" in request.POST
@@ -94,6 +101,22 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     if new.job is None:
         return _render_form(request, scope, entered, choices, planned=new)
     return redirect("vm-detail-page", new.vm.pk)
+
+
+def build_retry_url(job: Mapping[str, Any], name: str) -> str:
+    """Return the address of the form with the values of a creation that failed; "" for any other job."""
+    if job["kind"] != "vms.create" or job["status"] not in {JobStatus.FAILED, JobStatus.ERRORED}:
+        return ""
+    params = Job.objects.values_list("params", flat=True).get(pk=job["id"])
+    values = {
+        "name": name,
+        "image": params.get("image_id"),
+        "flavor": params.get("flavor_id"),
+        "network": params.get("network_id"),
+        "availability_zone": params.get("availability_zone"),
+        "boot_volume": "true" if params.get("boot_volume_id") else "",
+    }
+    return f"{reverse('vm-new')}?{urlencode({key: value for key, value in values.items() if value})}"
 
 
 def _read_form(sent: Mapping[str, Any]) -> dict[str, str]:
@@ -136,6 +159,31 @@ def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_r
     return create_vm(scope=scope, params=params, errors=errors, dry_run=dry_run)
 
 
+def _plan(
+    scope: Scope, entered: Mapping[str, str], choices: Choices
+) -> tuple[CreationResult | None, list[str]]:
+    """Return what the form would create; None, with the reasons, as long as it is not complete."""
+    try:
+        return _create(scope, entered, choices, dry_run=True), []
+    except InvalidFieldsError as refused:
+        texts = [text for found in errors_by_field(refused).values() for text in found]
+        return None, list(dict.fromkeys(map(str, texts)))
+    except DomainError as refused:
+        return None, [str(refused.detail)]
+
+
+def _estimate_needs(vm: VirtualMachine | None, size: Size | None, entered: Mapping[str, str]) -> Needs:
+    """Return what the VM would add to the use of the quota, as far as the form says it."""
+    if vm is not None:
+        return Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
+    if size is None:
+        return Needs(1)
+    disk = (
+        int(entered["disk_gb"]) if entered["boot_volume"] and is_figure(entered["disk_gb"]) else size.disk_gb
+    )
+    return Needs(1, size.cpu_cores, size.memory_gb, disk)
+
+
 def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """Return the form as the API's parameters."""
     data = filled_fields(entered, *COPIED_FIELDS)
@@ -163,24 +211,33 @@ def _render_form(
     status: int = 200,
 ) -> HttpResponse:
     system: InformationSystem = choices.system
+    problems: list[str] = []
+    if planned is None and not errors:
+        planned, problems = _plan(scope, entered, choices)
     vm = planned.vm if planned else None
-    needs = vm and Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
+    size = choices.flavor or find_smallest(choices.sizes, entered)
     if choices.flavor:
         entered.update(cpu_cores=str(choices.flavor.cpu_cores), memory_gb=str(choices.flavor.memory_gb))
         if not entered["boot_volume"]:
             entered["disk_gb"] = str(choices.flavor.disk_gb)
     template = "vms/new_form.html" if request.htmx else "vms/new.html"
+    shown_errors = {**choices.missing, **(errors or {})}
     context = {
         "scope": scope,
         "entered": entered,
         # A selection that is still missing is no error, but its message is shown in the same place.
-        "errors": {**choices.missing, **(errors or {})},
+        "errors": shown_errors,
+        "boot_errors": [
+            text for name in ("image", "os_type", "os_version") for text in shown_errors.get(name, [])
+        ],
+        "problems": problems if "reload" in request.POST else [],
+        "chosen_size": size,
         "choices": choices,
         "system": system,
         "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
         "data_center_types": VirtualMachine.DataCenterType.choices,
-        "usage": build_quota_lines(measure_usage(system.tenant), needs or Needs()),
-        "would": vm,
+        "usage": build_quota_lines(measure_usage(system.tenant), _estimate_needs(vm, size, entered)),
+        "planned": vm,
         "network": planned and planned.network,
     }
     return render(request, template, context, status=status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,25 +11,27 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.errors import status_of
 from api.form_errors import errors_by_field, show_error
-from api.page_addresses import page_fragment
+from pages.panels import is_panel_request, render_page
 from tasks.models import EntityLock, Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Scope
+from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
 from ..actions import ACTIONS
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot
 from ..serializers import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
-from ..services.console import last_console
+from .console import build_console_context
+from .creation import build_retry_url
 from .form_choices import fetch_choices
-from .listing import build_permission_context
+from .listing import FORCE_RESTART, build_permission_context, label_progress
 
 LOG_ENTRIES = 20
 LOG_PAGE_SIZE = 100
@@ -45,20 +47,6 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     vm = VirtualMachine.objects.within(scope).for_display().filter(pk=pk).first()
     return render_vm_page(request, scope, vm) if vm is not None else _render_deleted_vm(request, scope, pk)
-
-
-@page_fragment
-@login_required
-@never_cache
-@require_GET
-def vm_live_fragment(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Render the fragment that follows a job. When that job no longer holds the VM, the whole page is reloaded."""
-    scope = page_scope(request)
-    vm = VirtualMachine.objects.within(scope).for_display().filter(pk=pk).first()
-    holder = fetch_holding_jobs([vm]).get(vm.lock_key) if vm is not None else None
-    if vm is None or holder is None or str(holder.pk) != request.GET.get("job"):
-        return HttpResponse(headers={"HX-Refresh": "true"})
-    return render(request, "vms/live.html", build_live_context(scope, vm, holder))
 
 
 @login_required
@@ -91,60 +79,106 @@ def render_vm_page(
     refused: DomainError | None = None,
 ) -> HttpResponse:
     """Render the page of a VM. After an error, the form named `form` shows the entered values and the errors."""
-    forms = _build_initial_forms(vm)
-    if refused is not None:
-        entered = {name: request.POST.get(name, "") for name in forms[form] if name != "version"}
-        errors = errors_by_field(refused)
-        show_error(request, refused, shown_beside=forms[form])
-        forms[form] |= {**entered, "is_open": True, "errors": errors}
     holder = fetch_holding_jobs([vm]).get(vm.lock_key)
-    allowed = build_permission_context(scope)
+    tab = TAB_OF_FORM.get(form) or request.GET.get("tab", "")
+    tab = tab if tab in TABS else "overview"
     context = {
-        **build_live_context(scope, vm, holder),
-        "forms": forms,
-        # The address to return to after a change of language: that of a refused form takes no GET.
-        "here": reverse("vm-detail-page", args=[vm.pk]),
-        "data_center_types": VirtualMachine.DataCenterType.choices,
-        "console": last_console(scope=scope, vm=vm) if allowed["may_control"] else None,
+        **_build_head_context(scope, vm, holder),
         "last_job": None if holder else _find_last_failure(scope, vm.pk),
-        **_build_volume_context(scope, vm),
-        **_build_snapshot_context(scope, vm),
-        **_build_log_context(scope, vm.pk),
+        "tab": tab,
+        "tabs": [
+            {"name": name, "label": label, "count": "", "is_current": "yes" if name == tab else ""}
+            for name, label in TABS.items()
+        ],
+        # The address to return to after a change of language: that of a refused form takes no GET.
+        "here": f"{reverse('vm-detail-page', args=[vm.pk])}?tab={tab}",
     }
-    if allowed["may_administer"]:
-        place = {
-            "information_system": str(vm.information_system_id),
-            "account": str(vm.account_id),
-            "region": vm.region,
-            "boot_volume": "true" if context["boots_from_volume"] else "",
-        }
-        choices = fetch_choices(scope, place, for_new=False)
-        here = (choices.account, choices.region) == (vm.account_id, vm.region)
-        least = 0 if context["boots_from_volume"] else vm.disk_gb
-        sizes = [
-            size for size in choices.sizes if size.name != vm.flavor_name and size.disk_gb >= least and here
-        ]
-        context |= {"sizes": sizes, "volume_types": choices.volume_types if here else []}
-    return render(request, "vms/detail.html", context, status=status_of(refused) if refused else 200)
+    if build_tab := TAB_CONTEXTS.get(tab):
+        context |= build_tab(request, scope, vm)
+    if not is_panel_request(request):
+        context |= _build_form_context(request, scope, vm, tab=tab, form=form, refused=refused)
+    response = render_page(
+        request,
+        "vms/detail.html",
+        context,
+        panels={"vm": "vms/detail_panel.html"},
+        status=status_of(refused) if refused else 200,
+    )
+    if origin := context.get("console_origin"):
+        # The console runs in a frame of this answer alone.
+        response._csp_update = {"frame-src": [origin]}  # type: ignore[attr-defined] # noqa: SLF001 - django-csp's own way.
+    return response
 
 
-def build_live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[str, Any]:
-    """Return the context of the fragment that follows a job."""
+def _build_head_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[str, Any]:
+    """Return the context of the VM's state, its buttons and the job that holds it."""
     jobs = {vm.lock_key: holder} if holder else {}
     fields: Any = VirtualMachineSerializer(vm, context={"scope": scope, "holding_jobs": jobs}).data
     job = Job.objects.for_display().filter(pk=holder.pk).first() if holder else None
-    names = [name for name in fields["allowed_actions"] if not ACTIONS[name].ends_resize]
+    if fields["current_job"]:
+        fields["current_job"]["progress_label"] = label_progress(fields["current_job"])
+    actions = [(name, ACTIONS[name]) for name in fields["allowed_actions"] if not ACTIONS[name].ends_resize]
+    rare = [(name, action.title) for name, action in actions if action.is_rare]
+    if any(name == "restart" for name, _action in actions):
+        rare.insert(0, (FORCE_RESTART, _("Force restart")))
     return {
         "scope": scope,
         "vm": fields,
         # A list, because `metadata.items` in a template is the entry named "items", if there is one.
         "metadata": sorted(vm.metadata.items()),
         "desired_state": vm.get_desired_state_display(),
-        "buttons": [(name, ACTIONS[name].title) for name in names],
+        "buttons": [(name, action.title) for name, action in actions if not action.is_rare],
+        "rare_buttons": rare,
         "job": JobSerializer(job).data if job else None,
         # A stuck job changes only when a person acts.
-        "follow": job is not None and job.status != JobStatus.STUCK,
+        "follow": "yes" if job is not None and job.status != JobStatus.STUCK else "",
         **build_permission_context(scope),
+    }
+
+
+def _build_form_context(
+    request: PageRequest,
+    scope: Scope,
+    vm: VirtualMachine,
+    *,
+    tab: str,
+    form: str,
+    refused: DomainError | None,
+) -> dict[str, Any]:
+    """Return the forms of the tab. After an error, the form named `form` has the entered values and the errors."""
+    forms = _build_initial_forms(vm)
+    if refused is not None:
+        entered = {name: request.POST.get(name, "") for name in forms[form] if name != "version"}
+        errors = errors_by_field(refused)
+        show_error(request, refused, shown_beside=forms[form])
+        forms[form] |= {**entered, "is_open": True, "errors": errors}
+    context: dict[str, Any] = {
+        "forms": forms,
+        "data_center_types": VirtualMachine.DataCenterType.choices,
+    }
+    if tab in {"settings", "volumes"} and scope.allows(Role.ADMIN, VirtualMachine):
+        context |= _build_choice_context(scope, vm)
+    return context
+
+
+def _build_choice_context(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    """Return the flavors that the VM can be resized to, and the volume types of its region."""
+    boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
+    place = {
+        "information_system": str(vm.information_system_id),
+        "account": str(vm.account_id),
+        "region": vm.region,
+        "boot_volume": "true" if boots_from_volume else "",
+    }
+    choices = fetch_choices(scope, place, for_new=False)
+    here = (choices.account, choices.region) == (vm.account_id, vm.region)
+    least = 0 if boots_from_volume else vm.disk_gb
+    return {
+        "boots_from_volume": boots_from_volume,
+        "sizes": [
+            size for size in choices.sizes if size.name != vm.flavor_name and size.disk_gb >= least and here
+        ],
+        "volume_types": choices.volume_types if here else [],
     }
 
 
@@ -173,12 +207,12 @@ def _build_initial_forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
         "attach": {"volume": ""},
         "new_volume": {"size_gb": "", "name": "", "type": ""},
         "snapshot": {"name": ""},
-        "remove": {"name": "", "volumes": "delete", "force": "", "version": vm.version},
+        "remove": {"name": "", "volumes": "keep", "force": "", "version": vm.version},
         "detach": {},
     }
 
 
-def _build_volume_context(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+def _build_volume_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     """Return the volumes of the VM, and the free volumes that it can attach."""
     visible = Volume.objects.within(scope)
     volumes = list(visible.filter(vm=vm).order_by("-is_boot", "created_at"))
@@ -192,14 +226,19 @@ def _build_volume_context(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     )
     return {
         "volumes": volumes,
-        "boots_from_volume": any(volume.is_boot for volume in volumes),
         "free_volumes": free.order_by("name")[:MAX_FREE_VOLUMES],
     }
 
 
-def _build_snapshot_context(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+def _build_snapshot_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     snapshots = list(VMSnapshot.objects.within(scope).filter(vm_id=vm.pk).select_related("created_by"))
-    return {"snapshots": set_holding_jobs(snapshots), "snapshots_change": any(map(is_held, snapshots))}
+    set_holding_jobs(snapshots)
+    context: dict[str, Any] = {"snapshots": snapshots}
+    return context | ({"follow": "yes"} if any(map(is_held, snapshots)) else {})
+
+
+def _build_activity_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    return _build_log_context(scope, vm.pk)
 
 
 def set_holding_jobs(snapshots: list[VMSnapshot]) -> list[VMSnapshot]:
@@ -242,5 +281,36 @@ def _render_deleted_vm(request: PageRequest, scope: Scope, pk: UUID) -> HttpResp
     if last is None:
         raise Http404
     job = _find_last_job(scope, pk)
-    context |= {"scope": scope, "name": last.vm_name, "job": JobSerializer(job).data if job else None}
+    data: Any = JobSerializer(job).data if job else None
+    context |= {"scope": scope, "name": last.vm_name, "job": data}
+    if data and scope.allows(Role.ADMIN, VirtualMachine):
+        context["retry_url"] = build_retry_url(data, last.vm_name)
     return render(request, "vms/gone.html", context)
+
+
+# The tabs of a VM's page, and what each of them needs besides the VM itself.
+TABS = {
+    "overview": _("Overview"),
+    "volumes": _("Volumes"),
+    "network": _("Network"),
+    "snapshots": _("Snapshots"),
+    "console": _("Console"),
+    "activity": _("Activity"),
+    "settings": _("Settings"),
+}
+TAB_CONTEXTS: dict[str, Callable[[PageRequest, Scope, VirtualMachine], dict[str, Any]]] = {
+    "volumes": _build_volume_context,
+    "snapshots": _build_snapshot_context,
+    "console": build_console_context,
+    "activity": _build_activity_context,
+}
+# The tab that shows a form, and so its errors.
+TAB_OF_FORM = {
+    "change": "settings",
+    "resize": "settings",
+    "remove": "settings",
+    "attach": "volumes",
+    "new_volume": "volumes",
+    "detach": "volumes",
+    "snapshot": "snapshots",
+}

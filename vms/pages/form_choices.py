@@ -35,6 +35,8 @@ class Choices:
     # Pairs of the form's value ("os:ubuntu|22.04", "image:<id>") and the label.
     systems_to_boot: Sequence[tuple[str, str]]
     snapshots: Sequence[tuple[str, str]]
+    # The form's value of each image, by its id.
+    boot_values: Mapping[str, str]
     networks: Sequence[CloudResource]
     default_network: str
     zones: Sequence[CloudResource]
@@ -66,6 +68,7 @@ def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = T
         snapshots=[
             (f"image:{image.cloud_id}", image.name) for image in options["images"] if _is_snapshot(image)
         ],
+        boot_values={image.cloud_id: _find_boot_value(image) for image in options["images"]},
         networks=options["networks"],
         default_network=options["default_network"],
         zones=options["zones"],
@@ -101,12 +104,19 @@ def _list_systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, st
     for image in images:  # The newest first.
         if _is_snapshot(image):
             continue
-        name, version = _find_os_name(image), os_version(image)
-        if name.casefold() in os_names(image) and version:
-            found.setdefault(f"os:{name}|{version}", f"{name} {version} ({image.name})")
+        value = _find_boot_value(image)
+        if value.startswith("os:"):
+            found.setdefault(value, f"{_find_os_name(image)} {os_version(image)} ({image.name})")
         else:
-            found[f"image:{image.cloud_id}"] = image.name
+            found[value] = image.name
     return sorted(found.items(), key=lambda choice: choice[1].casefold())
+
+
+def _find_boot_value(image: CloudResource) -> str:
+    name, version = _find_os_name(image), os_version(image)
+    if not _is_snapshot(image) and name.casefold() in os_names(image) and version:
+        return f"os:{name}|{version}"
+    return f"image:{image.cloud_id}"
 
 
 def _find_os_name(image: CloudResource) -> str:

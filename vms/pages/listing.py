@@ -4,39 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
 from api.domain_errors import DomainError
 from api.form_errors import show_error, validate_form
-from api.page_addresses import page_fragment, require_POST
+from api.page_addresses import require_POST
+from pages.lists import Filter, ListQuery, read_list_query
+from pages.panels import is_panel_request, render_messages, render_page
 from tenants.models import InformationSystem
-from tenants.quotas import RESOURCE_LABELS, Needs, measure_usage
+from tenants.quotas import METER_LABELS, Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
-from ..actions import ACTIONS
+from ..actions import ACTIONS, PROGRESS_LABELS
 from ..filters import SEARCH_FIELDS
 from ..models import SyncState, VirtualMachine, VMStatus
 from ..serializers import BulkActionSerializer, VirtualMachineSerializer
 from ..services import ControlResult, control_vm, control_vms, request_sync
 from ..services.status_sync import select_stale_states
 
-PAGE_SIZE = 25
+ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb"})
 MAX_SEARCH_WORDS = 10
 MAX_NAMED_VMS = 10
 NO_NEEDS = Needs()
+# The button for a hard restart, which in the API is the action "restart" with `hard`.
+FORCE_RESTART = "force_restart"
 
 
 @login_required
@@ -44,36 +47,28 @@ NO_NEEDS = Needs()
 def vm_page(request: PageRequest) -> HttpResponse:
     """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
-    filters = _read_filters(request)
-    vms = _filter_vms(VirtualMachine.objects.within(scope).for_display(), filters).order_by("name", "pk")
-    page = Paginator(vms, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(
-        request,
-        "vms/page.html",
-        {
-            "scope": scope,
-            "page": page,
-            "vms": _render_rows(list(page.object_list), scope),
-            "statuses": VMStatus.choices,
-            "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
-            "actions": [(name, action.title) for name, action in ACTIONS.items()],
-            "filters": filters,
-            "query": urlencode(filters),
+    query = _read_query(request, scope)
+    vms = _filter_vms(VirtualMachine.objects.within(scope).for_display(), query)
+    page = query.paginate(vms.order_by(*_order(query.ordering)))
+    rows = _render_rows(list(page.object_list), scope)
+    context = {
+        "scope": scope,
+        "page": page,
+        "vms": rows,
+        "query": query,
+        "ordering": query.ordering,
+        "is_busy": any(row["current_job"] for row in rows),
+        **build_permission_context(scope),
+    }
+    if not is_panel_request(request):
+        context |= {
+            "bulk_actions": [(name, action.title) for name, action in ACTIONS.items() if name != "start"],
             "usage": build_quota_lines(measure_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
             "stale_states": _select_stale_states(scope),
-            **build_permission_context(scope),
-        },
-    )
-
-
-@page_fragment
-@login_required
-@require_GET
-def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Render one row of the list, for the page to follow a VM that a job holds."""
-    return _render_row(request, page_scope(request), pk)
+        }
+    return render_page(request, "vms/page.html", context, panels={"vms": "vms/table.html"})
 
 
 @login_required
@@ -81,21 +76,19 @@ def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
 def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Request an action on a VM, from the list or from its own page. A refusal is shown with the message of the API."""
     scope = page_scope(request)
+    action = request.POST.get("action", "")
+    is_forced = action == FORCE_RESTART
     try:
         control_vm(
             scope=scope,
             vm_id=pk,
-            action=request.POST.get("action", ""),
-            hard=request.POST.get("hard") == "true",
+            action="restart" if is_forced else action,
+            hard=is_forced or request.POST.get("hard") == "true",
         )
     except DomainError as refused:
         show_error(request, refused)
-        if request.htmx:
-            response = HttpResponse()
-            response["HX-Refresh"] = "true"
-            return response
     if request.htmx:
-        return _render_row(request, scope, pk)
+        return render_messages(request)
     return redirect("vm-detail-page", pk) if request.POST.get("page") == "detail" else redirect("vm-page")
 
 
@@ -123,7 +116,7 @@ def control_vms_page(request: PageRequest) -> HttpResponse:
             )
     except DomainError as refused:
         show_error(request, refused)
-    return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
+    return redirect(f"{reverse('vm-page')}?{_read_query(request, page_scope(request)).encoded}")
 
 
 @login_required
@@ -137,7 +130,7 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
     else:
         named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"
         messages.success(request, _("Refreshing %(named)s.") % {"named": named})
-    return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
+    return redirect(f"{reverse('vm-page')}?{_read_query(request, page_scope(request)).encoded}")
 
 
 def build_permission_context(scope: Scope) -> dict[str, bool]:
@@ -155,40 +148,47 @@ def build_quota_lines(
     lines = []
     for name, figures in usage.items():
         used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
-        left = None if total is None else total - used - needed
-        lines.append({"what": RESOURCE_LABELS[name], "used": used, "total": total, "left": left})
+        after = used + needed
+        left = None if total is None else total - after
+        label, unit = METER_LABELS[name]
+        lines.append(
+            {"what": label, "unit": unit, "used": used, "after": after, "total": total, "left": left}
+        )
     return lines
 
 
-def _read_filters(request: PageRequest) -> dict[str, str]:
-    """Return the valid filters of the query."""
-    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
-    status, system = request.GET.get("status", ""), request.GET.get("information_system", "")
-    try:
-        system = str(UUID(system))
-    except ValueError:
-        system = ""
-    filters = {
-        "search": search,
-        "status": status if status in VMStatus.values else "",
-        "information_system": system,
-    }
-    return {name: value for name, value in filters.items() if value}
+def _read_query(request: PageRequest, scope: Scope) -> ListQuery:
+    """Read the filters of the list."""
+    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
+    filters = [
+        Filter("status", _("Status"), _("All statuses"), VMStatus.choices),
+        Filter(
+            "information_system",
+            _("Application"),
+            _("All applications"),
+            [
+                (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
+                for one in systems
+            ],
+        ),
+    ]
+    return read_list_query(request, filters, orderings=ORDERINGS, ordering="name")
 
 
-def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> QuerySet[VirtualMachine]:
+def _order(ordering: str) -> list[str]:
+    """Return the columns to sort by. The id decides between equals, so that no VM is on two pages."""
+    return [ordering, "pk"] if ordering.lstrip("-") == "name" else [ordering, "name", "pk"]
+
+
+def _filter_vms(vms: QuerySet[VirtualMachine], query: ListQuery) -> QuerySet[VirtualMachine]:
     """Return the VMs that the filters match, as the REST list does, so that the export has the VMs of the page."""
-    search_words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
+    search_words = search_smart_split(query.search)  # type: ignore[arg-type] # its stub is wrong.
     for word in list(search_words)[:MAX_SEARCH_WORDS]:
         found = Q()
         for column in SEARCH_FIELDS:
             found |= Q(**{f"{column}__icontains": word})
         vms = vms.filter(found)
-    if "status" in filters:
-        vms = vms.filter(status=filters["status"])
-    if "information_system" in filters:
-        vms = vms.filter(information_system=UUID(filters["information_system"]))
-    return vms
+    return vms.filter(**query.values)
 
 
 def _select_stale_states(scope: Scope) -> QuerySet[SyncState]:
@@ -236,16 +236,17 @@ def _report_results(
         messages.error(request, f"{reason} ({', '.join(names[:MAX_NAMED_VMS])}{more})")
 
 
+def label_progress(job: Mapping[str, Any]) -> str | Promise:
+    """Return what a VM's badge says while a job holds it."""
+    return PROGRESS_LABELS.get(job["kind"]) or str(job["description"])
+
+
 def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
     rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
     for row in rows:
+        if job := row["current_job"]:
+            job["progress_label"] = label_progress(job)
         row["buttons"] = [
             (name, ACTIONS[name].title) for name in row["allowed_actions"] if not ACTIONS[name].is_rare
         ]
     return list(rows)
-
-
-def _render_row(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
-    vm = get_object_or_404(VirtualMachine.objects.within(scope).for_display(), pk=pk)
-    (row,) = _render_rows([vm], scope)
-    return render(request, "vms/row.html", {"vm": row, **build_permission_context(scope)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cloudaccounts.models import CloudResource
@@ -53,6 +53,28 @@ def _find_smallest(sizes: Sequence[Size], requested: Size, disk_gb: int) -> Size
         ):
             return size
     return None
+
+
+def is_figure(text: str) -> bool:
+    """Return whether a text of a form is a whole number that a VM's size can have."""
+    return text.isascii() and text.isdigit() and len(text) <= 6
+
+
+def find_smallest(sizes: Sequence[Size], entered: Mapping[str, str]) -> Size | None:
+    """Return the smallest size with at least the figures of a form; None if a figure is missing or nothing fits."""
+    figures = [entered["cpu_cores"], entered["memory_gb"], entered["disk_gb"]]
+    if not all(map(is_figure, figures)):
+        return None
+    cores, memory, disk = map(int, figures)
+    least = 0 if entered["boot_volume"] else disk
+    return next(
+        (
+            size
+            for size in sizes
+            if size.cpu_cores >= cores and size.memory_gb >= memory and size.disk_gb >= least
+        ),
+        None,
+    )
 
 
 def _build_size(flavor: CloudResource) -> Size:

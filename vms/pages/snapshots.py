@@ -5,14 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.form_errors import show_error, validate_form
 from api.page_addresses import require_POST
+from pages.lists import read_list_query
+from pages.panels import render_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -23,7 +26,7 @@ from .detail import is_held, set_holding_jobs
 from .listing import build_permission_context
 from .vm_forms import vm_form_page
 
-PAGE_SIZE = 50
+ORDERINGS = frozenset({"name", "vm_name", "size_bytes", "created_at"})
 SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "created_by")
 
 
@@ -32,19 +35,26 @@ SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "
 def snapshot_page(request: PageRequest) -> HttpResponse:
     """Show the snapshots, newest first."""
     scope = page_scope(request)
-    snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
-    page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
+    query = read_list_query(request, orderings=ORDERINGS, ordering="-created_at")
+    snapshots = SNAPSHOTS.within(scope)
+    if query.search:
+        snapshots = snapshots.filter(Q(name__icontains=query.search) | Q(vm_name__icontains=query.search))
+    page = query.paginate(snapshots.order_by(query.ordering, "pk"))
     snapshots_of_page = set_holding_jobs(list(page.object_list))
     context = {
         "scope": scope,
         "page": page,
+        "query": query,
+        "ordering": query.ordering,
         "snapshots": snapshots_of_page,
-        "snapshots_change": any(
-            is_held(snapshot) or snapshot.image_id is None for snapshot in snapshots_of_page
-        ),
+        "snapshots_change": "yes"
+        if any(is_held(snapshot) or snapshot.image_id is None for snapshot in snapshots_of_page)
+        else "",
         **build_permission_context(scope),
     }
-    return render(request, "vms/snapshot_page.html", context)
+    return render_page(
+        request, "vms/snapshot_page.html", context, panels={"snapshots": "vms/snapshot_panel.html"}
+    )
 
 
 @login_required
@@ -58,7 +68,7 @@ def remove_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
     except DomainError as refused:
         show_error(request, refused)
     if request.POST.get("page") == "detail":
-        return redirect("vm-detail-page", snapshot.vm_id)
+        return redirect(f"{reverse('vm-detail-page', args=[snapshot.vm_id])}?tab=snapshots")
     return redirect("snapshot-page")
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem
 
+from ..status_labels import label_status
 from .volumes import CinderQuerySet
 
 # The name of the watcher of volume snapshots in the task manager (`sync/watchers.py`).
@@ -75,6 +76,11 @@ class VolumeSnapshot(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def status_label(self) -> str:
+        """Return the status in the language of the reader."""
+        return label_status(self.status)
 
     @property
     def lock_key(self) -> str:

@@ -17,6 +17,8 @@ from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem
 from tenants.scoping import TenantScopedQuerySet
 
+from ..status_labels import label_status
+
 # The name of the watcher of volumes in the task manager (`sync/watchers.py`).
 VOLUME_WATCHER = "volume"
 # The status of an object that Cinder no longer has; all other statuses are Cinder's.
@@ -111,6 +113,11 @@ class Volume(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def status_label(self) -> str:
+        """Return the status in the language of the reader."""
+        return label_status(self.status)
 
     @property
     def lock_key(self) -> str:

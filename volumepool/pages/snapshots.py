@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from api.domain_errors import DomainError
-from api.form_errors import filled_fields, show_error, validate_form
-from api.page_addresses import require_POST
+from api.form_errors import filled_fields, validate_form
+from pages.lists import Filter, read_list_query
+from pages.panels import render_page
 from tasks import engine
+from tenants.page_forms import Outcome, require_typed_name
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Role
+from tenants.scoping import Role, Scope
 
 from ..models import VolumeSnapshot
 from ..serializers import NewVolumesSerializer
 from ..services import VolumeCreationRequest, create_volumes, remove_snapshot
+from ..status_labels import STATUS_LABELS
+from .row_forms import RowForm, row_form_page
+from .volumes import build_place_filters, label_job
 
-PAGE_SIZE = 50
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account", "volume", "created_by")
+ORDERINGS = frozenset({"name", "size_gb", "status", "created_at"})
 
 
 @login_required
@@ -30,47 +32,70 @@ SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account
 def volume_snapshot_page(request: PageRequest) -> HttpResponse:
     """Show the snapshots, newest first."""
     scope = page_scope(request)
-    snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
-    page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
+    statuses = [(status, str(label)) for status, label in STATUS_LABELS.items()]
+    filters = [Filter("status", _("Status"), _("All statuses"), statuses), *build_place_filters(scope)]
+    query = read_list_query(request, filters, orderings=ORDERINGS, ordering="-created_at")
+    snapshots = SNAPSHOTS.within(scope).filter(**query.values)
+    if query.search:
+        snapshots = snapshots.filter(
+            Q(name__icontains=query.search) | Q(volume__name__icontains=query.search)
+        )
+    page = query.paginate(snapshots.order_by(query.ordering, "pk"))
     listed = list(page.object_list)
     holders = engine.lock_holders(snapshot.lock_key for snapshot in listed)
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(snapshot, holders.get(snapshot.lock_key)) for snapshot in listed],
-        "changes": bool(holders),
+        "rows": [
+            {
+                "snapshot": snapshot,
+                "job": holders.get(snapshot.lock_key),
+                "busy": label_job(holders.get(snapshot.lock_key)),
+            }
+            for snapshot in listed
+        ],
+        "query": query,
+        "ordering": query.ordering,
+        "is_busy": bool(holders),
         "may_administer": scope.allows(Role.ADMIN, VolumeSnapshot),
         "may_control": scope.allows(Role.OPERATOR, VolumeSnapshot),
     }
-    return render(request, "volumepool/snapshots.html", context)
+    return render_page(
+        request,
+        "volumepool/snapshots.html",
+        context,
+        panels={"snapshots": "volumepool/snapshot_table.html"},
+    )
 
 
-@login_required
-@require_POST
-def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
+@row_form_page(
+    RowForm(
+        "volumepool/copy_form.html",
+        SNAPSHOTS,
+        Role.ADMIN,
+        "volume-snapshot-page",
+        ("name", "size_gb"),
+        initial=lambda snapshot: {"name": snapshot.name, "size_gb": snapshot.size_gb},
+    )
+)
+def copy_snapshot_page(request: PageRequest, scope: Scope, row: VolumeSnapshot) -> Outcome:
     """Create a volume from a snapshot, for the snapshot's information system."""
-    scope = page_scope(request)
-    snapshot = get_object_or_404(VolumeSnapshot.objects.within(scope), pk=pk)
-    try:
-        data = {
-            **filled_fields(request.POST, "name", "size_gb"),
-            "information_system": str(snapshot.information_system_id),
-            "snapshot": str(pk),
-        }
-        params = validate_form(NewVolumesSerializer(data=data))
-        create_volumes(scope=scope, request=VolumeCreationRequest(**params))
-    except DomainError as refused:
-        show_error(request, refused)
-        return redirect("volume-snapshot-page")
-    return redirect("volume-page")
+    data = {
+        **filled_fields(request.POST, "name", "size_gb"),
+        "information_system": str(row.information_system_id),
+        "snapshot": str(row.pk),
+    }
+    params = validate_form(NewVolumesSerializer(data=data))
+    create_volumes(scope=scope, request=VolumeCreationRequest(**params))
+    values = {"name": params.get("name") or row.name, "snapshot": row.name}
+    return _("Creating volume %(name)s from snapshot %(snapshot)s.") % values, "volume-page"
 
 
-@login_required
-@require_POST
-def remove_volume_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Delete a snapshot. An error is shown with the message of the API."""
-    try:
-        remove_snapshot(scope=page_scope(request), snapshot_id=pk)
-    except DomainError as refused:
-        show_error(request, refused)
-    return redirect("volume-snapshot-page")
+@row_form_page(
+    RowForm("volumepool/remove_snapshot_form.html", SNAPSHOTS, Role.OPERATOR, "volume-snapshot-page")
+)
+def remove_volume_snapshot_page(request: PageRequest, scope: Scope, row: VolumeSnapshot) -> Outcome:
+    """Delete a snapshot, once its name was typed."""
+    require_typed_name(request, row.name)
+    remove_snapshot(scope=scope, snapshot_id=row.pk)
+    return _("Deleting snapshot %(name)s.") % {"name": row.name}, ""

@@ -1,147 +1,224 @@
-"""The page of the tenant's volumes, and the forms to create, change and delete volumes."""
+"""The page of the tenant's volumes, and the forms that change one of them."""
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import Count
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
-from api.domain_errors import DomainError, InvalidFieldsError
-from api.errors import status_of
-from api.form_errors import errors_by_field, filled_fields, show_error, validate_form
-from api.page_addresses import require_POST
+from api.form_errors import filled_fields, validate_form
+from cloudaccounts.models import CloudAccount
+from pages.lists import Filter, ListQuery, read_list_query
+from pages.panels import render_page
 from tasks import engine
 from tenants.models import InformationSystem
+from tenants.page_forms import Outcome, require_typed_name
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
-from ..models import Volume
-from ..serializers import ChangeVolumeSerializer, NewVolumesSerializer, VolumeActionSerializer
-from ..services import (
-    ClaimRequest,
-    VolumeCreationRequest,
-    claim_volumes,
-    create_volumes,
-    extend_volume,
-    list_volume_options,
-    remove_volume,
-    rename_volume,
-    take_snapshot,
-)
+from ..models import GONE, Volume
+from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer
+from ..services import extend_volume, remove_volume, rename_volume, take_snapshot
+from ..status_labels import STATUS_LABELS, label_status
 from ..volume_states import list_allowed_actions
+from .row_forms import RowForm, row_form_page
 
-PAGE_SIZE = 50
-# The fields of the form for new volumes, in the order of the page.
-FORM_FIELDS = ("information_system", "type", "size_gb", "count", "name")
+VOLUMES = Volume.objects.select_related("information_system", "account", "vm")
+ORDERINGS = frozenset({"name", "size_gb", "status", "created_at"})
+# The status that is shown while a job holds the volume, by the job's kind.
+STATUS_OF_JOB = {
+    "volumepool.create_volume": "creating",
+    "volumepool.provide_volumes": "creating",
+    "volumepool.extend_volume": "extending",
+    "volumepool.remove_volume": "deleting",
+    "volumepool.remove_snapshot": "deleting",
+    "volumepool.snapshot_volume": "creating",
+    "vms.attach_volume": "attaching",
+    "vms.detach_volume": "detaching",
+}
+UPDATING = gettext_lazy("Updating")
 
 
 @login_required
 @require_GET
 def volume_page(request: PageRequest) -> HttpResponse:
-    """Show the volumes, with a search by name and a filter by attachment."""
-    return render_volumes(request, page_scope(request))
-
-
-def render_volumes(request: PageRequest, scope: Scope, refused: DomainError | None = None) -> HttpResponse:
-    """Render the list of volumes; after an error of the form, with the entered values and the errors."""
-    volumes = Volume.objects.within(scope).select_related("information_system", "account", "vm")
-    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
-    attached = request.GET.get("attached", "")
-    if search:
-        volumes = volumes.filter(name__icontains=search)
-    if attached in {"true", "false"}:
-        volumes = volumes.filter(vm__isnull=attached == "false")
-    volumes = volumes.annotate(snapshot_count=Count("snapshots")).order_by("name", "pk")
-    page = Paginator(volumes, PAGE_SIZE).get_page(request.GET.get("page"))
-    listed = list(page.object_list)
-    holders = engine.lock_holders(volume.lock_key for volume in listed)
+    """Show the volumes. The search and the filters are those of REST."""
+    scope = page_scope(request)
+    query = read_list_query(request, _build_filters(scope), orderings=ORDERINGS, ordering="name")
+    existing = Count("snapshots", filter=~Q(snapshots__status=GONE))
+    volumes = _filter_volumes(VOLUMES.within(scope), query).annotate(snapshot_count=existing)
+    order = [query.ordering] if query.ordering.lstrip("-") == "name" else [query.ordering, "name"]
+    page = query.paginate(volumes.order_by(*order, "pk"))
+    volumes_of_page = list(page.object_list)
+    holders = engine.lock_holders(volume.lock_key for volume in volumes_of_page)
+    may_administer, may_control = scope.allows(Role.ADMIN, Volume), scope.allows(Role.OPERATOR, Volume)
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(volume, holders.get(volume.lock_key), list_allowed_actions(volume)) for volume in listed],
-        "changes": bool(holders),
-        "search": search,
-        "attached": attached,
-        "query": urlencode({"search": search, "attached": attached}),
-        "may_administer": scope.allows(Role.ADMIN, Volume),
-        "may_control": scope.allows(Role.OPERATOR, Volume),
+        "rows": [
+            {
+                "volume": volume,
+                "job": holders.get(volume.lock_key),
+                "busy": label_job(holders.get(volume.lock_key)),
+                "menu": _list_menu(volume, may_control=may_control, may_administer=may_administer),
+            }
+            for volume in volumes_of_page
+        ],
+        "query": query,
+        "ordering": query.ordering,
+        "is_busy": bool(holders),
+        "may_administer": may_administer,
+        "may_control": may_control,
     }
-    if context["may_administer"]:
-        context |= _build_form_context(request, scope, refused)
-    return render(request, "volumepool/page.html", context, status=status_of(refused) if refused else 200)
-
-
-def _build_form_context(request: PageRequest, scope: Scope, refused: DomainError | None) -> dict[str, Any]:
-    systems = (
-        InformationSystem.objects.within(scope).select_related("tenant").order_by("tenant__name", "name")
+    return render_page(
+        request, "volumepool/page.html", context, panels={"volumes": "volumepool/volume_table.html"}
     )
-    entered = {name: request.POST.get(name, "") for name in FORM_FIELDS} if refused else {"count": "1"}
-    return {
-        "systems": systems,
-        "types": list_volume_options(scope=scope),
-        "entered": entered,
-        "errors": errors_by_field(refused) if refused else {},
-        "is_open": refused is not None,
-    }
 
 
-@login_required
-@require_POST
-def new_volumes_page(request: PageRequest) -> HttpResponse:
-    """Create volumes of a type or of a size."""
-    scope = page_scope(request)
-    try:
-        scope.require(Role.ADMIN, Volume)
-        params = validate_form(NewVolumesSerializer(data=filled_fields(request.POST, *FORM_FIELDS)))
-        if "type" in params:
-            claim_volumes(scope=scope, request=ClaimRequest(**params))
-        else:
-            create_volumes(scope=scope, request=VolumeCreationRequest(**params))
-    except DomainError as refused:
-        show_error(request, refused, shown_beside=FORM_FIELDS)
-        return render_volumes(request, scope, refused)
-    return redirect("volume-page")
+def build_place_filters(scope: Scope) -> list[Filter]:
+    """Return the filters by application and by cloud account."""
+    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
+    accounts = CloudAccount.objects.within(scope) if scope.tenant is None else None
+    if accounts is None and scope.tenant is not None:
+        accounts = CloudAccount.objects.for_tenant(scope.tenant)
+    return [
+        Filter(
+            "information_system",
+            _("Application"),
+            _("All applications"),
+            [
+                (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
+                for one in systems
+            ],
+        ),
+        Filter(
+            "account",
+            _("Cloud account"),
+            _("All cloud accounts"),
+            [(str(one.pk), one.name) for one in (accounts or [])],
+        ),
+    ]
 
 
-@login_required
-@require_POST
-def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Rename or extend a volume, or create a snapshot of it. An error is shown with the message of the API."""
-    scope = page_scope(request)
-    action = request.POST.get("action", "")
-    try:
-        if action == "rename":
-            name = validate_form(ChangeVolumeSerializer(data=filled_fields(request.POST, "name")))["name"]
-            rename_volume(scope=scope, volume_id=pk, name=name)
-        else:
-            params = validate_form(
-                VolumeActionSerializer(data=filled_fields(request.POST, "action", "name", "size_gb"))
-            )
-            if action == "extend":
-                extend_volume(scope=scope, volume_id=pk, size_gb=params["size_gb"])
-            elif action == "snapshot":
-                take_snapshot(scope=scope, volume_id=pk, name=params["name"])
-            else:
-                raise InvalidFieldsError({"action": [_("Attach and detach volumes on the page of the VM.")]})
-    except DomainError as refused:
-        show_error(request, refused)
-    return redirect("volume-page")
+def label_job(job: Any) -> tuple[str, str] | None:
+    """Return the status and the label of a row that a job changes; None without a job."""
+    if job is None:
+        return None
+    status = STATUS_OF_JOB.get(job.kind)
+    return (status, label_status(status)) if status else ("building", str(UPDATING))
 
 
-@login_required
-@require_POST
-def remove_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Delete a volume and its data. An error is shown with the message of the API."""
-    try:
-        remove_volume(scope=page_scope(request), volume_id=pk)
-    except DomainError as refused:
-        show_error(request, refused)
-    return redirect("volume-page")
+def _build_filters(scope: Scope) -> list[Filter]:
+    statuses = [(status, str(label)) for status, label in STATUS_LABELS.items()]
+    attached = [("true", _("Attached")), ("false", _("Not attached"))]
+    return [
+        Filter("status", _("Status"), _("All statuses"), statuses),
+        Filter("attached", _("Attached to"), _("Attached or not"), attached),
+        *build_place_filters(scope),
+    ]
+
+
+def _filter_volumes(volumes: QuerySet[Volume], query: ListQuery) -> QuerySet[Volume]:
+    values = dict(query.values)
+    if (attached := values.pop("attached", "")) != "":
+        volumes = volumes.filter(vm__isnull=attached == "false")
+    if query.search:
+        volumes = volumes.filter(Q(name__icontains=query.search) | Q(volume_id__icontains=query.search))
+    return volumes.filter(**values)
+
+
+def _list_menu(volume: Volume, *, may_control: bool, may_administer: bool) -> list[tuple[str, Any, str]]:
+    """Return the actions that the status and the role allow: the page of the form, its label, and its icon."""
+    allowed = list_allowed_actions(volume)
+    menu: list[tuple[str, Any, str]] = []
+    if may_control and "rename" in allowed:
+        menu.append(("volume-rename", _("Rename…"), "pencil"))
+    if may_administer and "extend" in allowed:
+        menu.append(("volume-extend", _("Extend…"), "arrows-pointing-out"))
+    if may_control and "snapshot" in allowed:
+        menu.append(("volume-snapshot", _("Create snapshot…"), "camera"))
+    if may_administer and "remove" in allowed:
+        menu.append(("volume-remove", _("Delete volume…"), "trash"))
+    return menu
+
+
+@row_form_page(
+    RowForm(
+        "volumepool/rename_form.html",
+        VOLUMES,
+        Role.OPERATOR,
+        "volume-page",
+        ("name",),
+        initial=lambda volume: {"name": volume.name},
+    )
+)
+def rename_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
+    """Rename a volume, in the cloud too."""
+    params = validate_form(ChangeVolumeSerializer(data={"name": request.POST.get("name", "")}))
+    change = rename_volume(scope=scope, volume_id=row.pk, name=params["name"])
+    if change.job is None:
+        return _("Volume %(name)s has this name already.") % {"name": row.name}, ""
+    return _("Renaming volume %(name)s to %(new)s.") % {"name": row.name, "new": params["name"]}, ""
+
+
+@row_form_page(
+    RowForm(
+        "volumepool/extend_form.html",
+        VOLUMES,
+        Role.ADMIN,
+        "volume-page",
+        ("size_gb",),
+        initial=lambda volume: {"size_gb": volume.size_gb},
+    )
+)
+def extend_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
+    """Extend a volume."""
+    fields = {"action": "extend", **filled_fields(request.POST, "size_gb")}
+    params = validate_form(VolumeActionSerializer(data=fields))
+    change = extend_volume(scope=scope, volume_id=row.pk, size_gb=params["size_gb"])
+    values = {"name": row.name, "size": params["size_gb"]}
+    if change.job is None:
+        return _("Volume %(name)s has %(size)s GiB already.") % values, ""
+    return _("Extending volume %(name)s to %(size)s GiB.") % values, ""
+
+
+@row_form_page(RowForm("volumepool/snapshot_form.html", VOLUMES, Role.OPERATOR, "volume-page", ("name",)))
+def snapshot_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
+    """Create a snapshot of a volume."""
+    fields = {"action": "snapshot", **filled_fields(request.POST, "name")}
+    params = validate_form(VolumeActionSerializer(data=fields))
+    take_snapshot(scope=scope, volume_id=row.pk, name=params["name"])
+    values = {"snapshot": params["name"], "name": row.name}
+    return _("Creating snapshot %(snapshot)s of volume %(name)s.") % values, ""
+
+
+def _explain_blocked(volume: Volume) -> dict[str, Any]:
+    count = volume.snapshots.exclude(status=GONE).count()
+    blocked = ""
+    if volume.vm is not None:
+        blocked = _("Volume %(name)s is attached to VM %(vm)s. Detach the volume first.") % {
+            "name": volume.name,
+            "vm": volume.vm.name,
+        }
+    elif count:
+        blocked = ngettext(
+            "Volume %(name)s has %(count)s snapshot. Delete the snapshot first.",
+            "Volume %(name)s has %(count)s snapshots. Delete the snapshots first.",
+            count,
+        ) % {"name": volume.name, "count": count}
+    return {"blocked": blocked}
+
+
+@row_form_page(
+    RowForm("volumepool/remove_form.html", VOLUMES, Role.ADMIN, "volume-page", context=_explain_blocked)
+)
+def remove_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
+    """Delete a volume and its data, once its name was typed."""
+    require_typed_name(request, row.name)
+    remove_volume(scope=scope, volume_id=row.pk)
+    return _("Deleting volume %(name)s.") % {"name": row.name}, ""

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Count, Q, Sum, TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..models import Claim, VolumePool
 from ..queries import MEASURE_PEAKS
@@ -44,7 +45,7 @@ class PoolState(TextChoices):
     PAUSED = "paused", _("paused")  # the cloud has refused; the backfill tries again later
     NONE_KEPT = "none_kept", _("no spares kept")  # desired is 0
     FILLING = "filling", _("refilling")  # fewer than desired can be claimed
-    FULL = "full", _("full")  # as many as desired can be claimed
+    FULL = "full", pgettext_lazy("pool", "full")  # as many as desired can be claimed
 
 
 def derive_state(pool: VolumePool, available: int) -> PoolState:

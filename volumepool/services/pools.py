@@ -8,12 +8,15 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from api.domain_errors import ConflictError, NotFoundError
+from api.preconditions import check_if_match
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.placements import Errors, list_known_regions
 from tasks.dispatch import dispatch_task
 
-from ..models import VolumePool
+from ..models import Claim, PoolStock, SpareVolume, VolumePool
 
 # The columns that an entry of VOLUME_POOLS may set, besides its account.
 SEED_COLUMNS = frozenset(
@@ -66,6 +69,61 @@ def validate_pool(pool: VolumePool) -> Errors:
             values = {"image": image.name, "least": image.attributes["min_disk_gb"]}
             problems["size_gb"] = [message % values]
     return problems
+
+
+def create_pool(*, pool: VolumePool) -> VolumePool:
+    """Create a pool that was validated, and request its reconciliation."""
+    with transaction.atomic():
+        pool.save(force_insert=True)
+        request_reconciliation(pool)
+    return pool
+
+
+def change_pool(*, pool: VolumePool, if_match: str | None) -> VolumePool:
+    """Save the changes of a pool that was validated, and request its reconciliation.
+
+    Raises `NotFoundError`, and 412 `precondition_failed` when `if_match` is of an older version. Safe beside other
+    changes: the row is locked while the version is compared.
+    """
+    with transaction.atomic():
+        pool.version = _lock_pool(pool.pk, if_match).version + 1
+        # What the backfill and the reconciliation write is left as it is.
+        columns = [field.name for field in VolumePool._meta.concrete_fields if field.editable]  # noqa: SLF001
+        pool.save(update_fields=[*(name for name in columns if name != "id"), "version", "updated_at"])
+        request_reconciliation(pool)
+    return pool
+
+
+def remove_pool(*, pool_id: int, if_match: str | None) -> None:
+    """Delete a pool with its history. Raises `NotFoundError`, 412, and 409 `in_use` while spares belong to the pool.
+
+    Safe beside a backfill, which inserts spares under a lock on the pool's row.
+    """
+    with transaction.atomic():
+        pool = _lock_pool(pool_id, if_match)
+        if count := SpareVolume.objects.filter(pool=pool).count():
+            raise ConflictError("in_use", explain_spares(count))
+        Claim.objects.filter(pool=pool).delete()
+        PoolStock.objects.filter(pool=pool).delete()
+        pool.delete()
+
+
+def explain_spares(count: int) -> str:
+    """Return why a pool with spares can't be deleted."""
+    message = ngettext(
+        "%(count)s spare still belongs to the pool. Set Desired to 0 and wait until the spare is deleted.",
+        "%(count)s spares still belong to the pool. Set Desired to 0 and wait until the spares are deleted.",
+        count,
+    )
+    return message % {"count": count}
+
+
+def _lock_pool(pool_id: int, if_match: str | None) -> VolumePool:
+    pool: VolumePool | None = VolumePool.objects.select_for_update(of=("self",)).filter(pk=pool_id).first()
+    if pool is None:
+        raise NotFoundError
+    check_if_match(if_match, pool.version)
+    return pool
 
 
 def request_reconciliation(pool: VolumePool) -> None:

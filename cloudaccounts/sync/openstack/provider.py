@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from openstack_client import Cloud, CloudError, InvalidCloudRequestError, RecordPage
+from openstack_client import Cloud, CloudAuthenticationError, CloudError, InvalidCloudRequestError, RecordPage
 from security.encryption import UnreadableSecretError
 
 from ...connect import open_cloud
@@ -33,6 +33,7 @@ class OpenStackProvider(Provider):
     code: ClassVar[str] = "openstack"
     label: ClassVar[str | Promise] = "OpenStack"
     errors: ClassVar[tuple[type[Exception], ...]] = (CloudError, UnreadableSecretError)
+    sign_in_errors: ClassVar[tuple[type[Exception], ...]] = (CloudAuthenticationError,)
 
     def list_regions(self, account: CloudAccount) -> list[str]:
         """List the regions that the account names, or all of the catalog."""

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import urllib.request
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +18,8 @@ from cloudaccounts.sync.resources import sync_resource
 from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from tenants.models import InformationSystem, Membership, Tenant, User
 from tenants.scoping import Role, Scope
-from vms.models import VirtualMachine
+from vms.models import UsageSample, VirtualMachine
+from vms.services.usage import record_usage
 from vms.sync.adopted_servers import adopt_servers
 from volumepool.services.pools import seed_pools
 
@@ -33,6 +35,10 @@ SYSTEMS = {
     ("globex", "Archive"): [("archive", 20, "SHUTOFF")],
 }
 
+
+QUOTAS = {"quota_vms": 200, "quota_cpu_cores": 400, "quota_memory_gb": 512, "quota_disk_gb": 4096}
+# The length of the made-up history of what tenants use, so that the charts show something on the first day.
+HISTORY_HOURS = 14 * 24
 
 # Pools of the simulated cloud only, because pools of a real cloud cost money.
 POOLS: dict[str, dict[str, Any]] = {
@@ -80,6 +86,7 @@ class Command(BaseCommand):
         if not settings.OS_CLOUD:
             place = {"account": account.name, "region": region}
             seed_pools({name: {**place, **pool} for name, pool in POOLS.items()})
+            self.create_usage_history()
         self.stdout.write(
             f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems"
         )
@@ -89,7 +96,9 @@ class Command(BaseCommand):
         self.create_user("admin", password, is_staff=True, is_superuser=True)
         systems = {}
         for slug, members in MEMBERS.items():
-            tenant, _created = Tenant.objects.get_or_create(slug=slug, defaults={"name": slug.capitalize()})
+            tenant, _created = Tenant.objects.get_or_create(
+                slug=slug, defaults={"name": slug.capitalize(), **QUOTAS}
+            )
             for username, role in members.items():
                 user = self.create_user(username, password)
                 Membership.objects.get_or_create(user=user, tenant=tenant, defaults={"role": role})
@@ -98,6 +107,33 @@ class Command(BaseCommand):
                 tenant=Tenant.objects.get(slug=slug), name=name
             )
         return systems
+
+    def create_usage_history(self) -> None:
+        """Create samples of past hours that lead up to the present use, with fewer VMs running at night."""
+        if UsageSample.objects.exists():
+            return
+        record_usage()
+        history = []
+        for now in list(UsageSample.objects.all()):
+            for hours in range(1, HISTORY_HOURS):
+                at = now.at - timedelta(hours=hours)
+                grown = 1 - 0.35 * hours / HISTORY_HOURS
+                vms = round(now.vms * grown)
+                running = round(now.running * grown * (1 if 6 <= at.hour < 20 else 0.8))
+                history.append(
+                    UsageSample(
+                        tenant_id=now.tenant_id,
+                        at=at,
+                        vms=vms,
+                        cpu_cores=round(now.cpu_cores * grown),
+                        memory_gb=round(now.memory_gb * grown),
+                        disk_gb=round(now.disk_gb * grown),
+                        running=running,
+                        stopped=max(0, vms - running),
+                        error=0,
+                    )
+                )
+        UsageSample.objects.bulk_create(history, ignore_conflicts=True)
 
     def create_service(self, system: InformationSystem) -> None:
         """Create a service with its first version on four hosts and newer versions, if the installation has the demo program.

@@ -1,7 +1,6 @@
-// Reloads the job's part of the page after each event of the job's stream.
-// Without a stream, the page polls every few seconds (see job.html).
+// Refreshes the page of a task after each event of the task's stream. Without a stream, the page polls.
 const events = new EventSource(document.currentScript.dataset.events);
-const changed = () => document.body.dispatchEvent(new Event("job-changed"));
+const changed = () => document.dispatchEvent(new Event("panel:refresh"));
 events.addEventListener("job", changed);
 events.addEventListener("line", changed);
 events.addEventListener("end", () => {

@@ -1,0 +1,171 @@
+"""The words of clouds in the reader's language: statuses and attributes of resources. Unknown ones stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.template.defaultfilters import filesizeformat
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+# Statuses in upper case are those of Nova and Neutron, in lower case those of Glance and Cinder.
+_SERVER_STATUSES: dict[str, str | Promise] = {
+    "ACTIVE": gettext_lazy("Running"),
+    "SHUTOFF": gettext_lazy("Shut off"),
+    "PAUSED": gettext_lazy("Paused"),
+    "SUSPENDED": gettext_lazy("Suspended"),
+    "SHELVED": gettext_lazy("Shelved"),
+    "SHELVED_OFFLOADED": gettext_lazy("Shelved, offloaded"),
+    "REBOOT": gettext_lazy("Restarting"),
+    "HARD_REBOOT": gettext_lazy("Force restarting"),
+    "RESIZE": gettext_lazy("Resizing"),
+    "VERIFY_RESIZE": gettext_lazy("Resize to confirm"),
+    "REVERT_RESIZE": gettext_lazy("Reverting resize"),
+    "MIGRATING": gettext_lazy("Migrating"),
+    "REBUILD": gettext_lazy("Rebuilding"),
+    "RESCUE": gettext_lazy("Rescue mode"),
+    "PASSWORD": gettext_lazy("Changing password"),
+    "SOFT_DELETED": gettext_lazy("Soft-deleted"),
+}
+_STATUSES: dict[str, str | Promise] = {
+    "ACTIVE": gettext_lazy("Up"),
+    "BUILD": gettext_lazy("Building"),
+    "DOWN": gettext_lazy("Down"),
+    "ERROR": gettext_lazy("Error"),
+    "DELETED": gettext_lazy("Deleted"),
+    "UNKNOWN": gettext_lazy("Unknown"),
+    "N/A": gettext_lazy("Unknown"),
+    "active": gettext_lazy("Available"),
+    "available": gettext_lazy("Available"),
+    "unavailable": gettext_lazy("Unavailable"),
+    "in-use": gettext_lazy("In use"),
+    "attaching": gettext_lazy("Attaching"),
+    "detaching": gettext_lazy("Detaching"),
+    "creating": gettext_lazy("Creating"),
+    "deleting": gettext_lazy("Deleting"),
+    "extending": gettext_lazy("Extending"),
+    "retyping": gettext_lazy("Changing type"),
+    "reserved": gettext_lazy("Reserved for attachment"),
+    "maintenance": gettext_lazy("Maintenance"),
+    "downloading": gettext_lazy("Downloading"),
+    "uploading": gettext_lazy("Uploading"),
+    "backing-up": gettext_lazy("Backing up"),
+    "restoring-backup": gettext_lazy("Restoring backup"),
+    "awaiting-transfer": gettext_lazy("Awaiting transfer"),
+    "error": gettext_lazy("Error"),
+    "error_deleting": gettext_lazy("Deletion failed"),
+    "error_extending": gettext_lazy("Extension failed"),
+    "error_restoring": gettext_lazy("Restore failed"),
+    "queued": gettext_lazy("Queued"),
+    "saving": gettext_lazy("Saving"),
+    "importing": gettext_lazy("Importing"),
+    "pending_delete": gettext_lazy("Deletion pending"),
+    "killed": gettext_lazy("Upload failed"),
+    "deactivated": gettext_lazy("Deactivated"),
+    "disabled": gettext_lazy("Disabled"),
+    "deleted": gettext_lazy("Deleted"),
+    "unlimited": gettext_lazy("Unlimited"),
+    "full": gettext_lazy("Used up"),
+    "free": gettext_lazy("Quota left"),
+}
+_ATTRIBUTES: dict[str, str | Promise] = {
+    "addresses": gettext_lazy("Network addresses"),
+    "cidr": gettext_lazy("Address range"),
+    "cidrs": gettext_lazy("Address ranges"),
+    "created_at": gettext_lazy("Created"),
+    "description": gettext_lazy("Description"),
+    "device_owner": gettext_lazy("Device owner"),
+    "disk_gb": gettext_lazy("Disk"),
+    "fault": gettext_lazy("Fault"),
+    "fingerprint": gettext_lazy("Fingerprint"),
+    "fixed_address": gettext_lazy("Fixed IP address"),
+    "fixed_ips": gettext_lazy("Fixed IP addresses"),
+    "flavor": gettext_lazy("Flavor"),
+    "gateway_ip": gettext_lazy("Gateway"),
+    "in_use": gettext_lazy("In use"),
+    "ip_version": gettext_lazy("IP version"),
+    "is_admin_state_up": gettext_lazy("Administratively up"),
+    "is_bootable": gettext_lazy("Bootable"),
+    "is_dhcp_enabled": gettext_lazy("DHCP"),
+    "is_external": gettext_lazy("External network"),
+    "is_public": gettext_lazy("Public"),
+    "is_shared": gettext_lazy("Shared"),
+    "is_snapshot": gettext_lazy("Snapshot of a VM"),
+    "is_volume_backed": gettext_lazy("Boots from a volume"),
+    "limit": gettext_lazy("Limit"),
+    "mac_address": gettext_lazy("MAC address"),
+    "memory_mb": gettext_lazy("Memory"),
+    "metadata": gettext_lazy("Metadata"),
+    "min_disk_gb": gettext_lazy("Minimum disk"),
+    "min_memory_mb": gettext_lazy("Minimum memory"),
+    "os_distro": gettext_lazy("Distribution"),
+    "os_type": gettext_lazy("OS type"),
+    "os_version": gettext_lazy("OS version"),
+    "reserved": gettext_lazy("Reserved amount"),
+    "rules": gettext_lazy("Number of rules"),
+    "security_groups": gettext_lazy("Security groups"),
+    "service": gettext_lazy("Cloud service"),
+    "size_bytes": gettext_lazy("File size"),
+    "size_gb": gettext_lazy("Capacity"),
+    "tags": gettext_lazy("Tags"),
+    "task": gettext_lazy("Task in the cloud"),
+    "type": gettext_lazy("Type"),
+    "vcpus": gettext_lazy("vCPUs"),
+    "visibility": gettext_lazy("Visibility"),
+    "volume_type": gettext_lazy("Volume type"),
+    "zone": gettext_lazy("Availability zone"),
+}
+_FIELDS: dict[str, str | Promise] = {
+    "name": gettext_lazy("Name"),
+    "status": gettext_lazy("Status"),
+    "addresses": gettext_lazy("IP addresses"),
+    "links": gettext_lazy("Related resources"),
+}
+_ATTRIBUTE_PREFIX = "attributes."
+
+
+def label_status(status: str, type_code: str = "") -> str:
+    """Return the label of a status of a resource of some type; the cloud's own word if it is not known."""
+    known = _SERVER_STATUSES.get(status) if type_code == "server" else None
+    known = known or _STATUSES.get(status) or _SERVER_STATUSES.get(status)
+    return str(known) if known else status
+
+
+def list_status_labels(statuses: list[str], type_code: str = "") -> list[tuple[str, str]]:
+    """Return statuses with their labels, as choices; those of the same label also have the cloud's own word."""
+    labels = [(status, label_status(status, type_code)) for status in statuses]
+    counts: dict[str, int] = {}
+    for _status, label in labels:
+        counts[label] = counts.get(label, 0) + 1
+    return [
+        (status, label if counts[label] == 1 or label == status else f"{label} ({status})")
+        for status, label in labels
+    ]
+
+
+def label_attribute(name: str) -> str:
+    """Return the label of an attribute; its name if it is not known."""
+    return str(_ATTRIBUTES.get(name, name))
+
+
+def label_field(name: str) -> str:
+    """Return the label of a field of a change: a column, or an attribute."""
+    if name.startswith(_ATTRIBUTE_PREFIX):
+        return label_attribute(name.removeprefix(_ATTRIBUTE_PREFIX))
+    return str(_FIELDS.get(name, name))
+
+
+def add_unit(name: str, value: Any) -> str | None:
+    """Return a figure with its unit, for attributes that are sizes; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if name.endswith("_gb"):
+        return f"{value} GiB"
+    if name.endswith("_mb"):
+        return f"{value / 1024:g} GiB" if value >= 1024 else f"{value} MiB"
+    if name.endswith("_bytes"):
+        return filesizeformat(value)
+    if name == "limit" and value < 0:
+        return _("Unlimited")
+    return None

@@ -1,0 +1,70 @@
+"""The messages of results in the reader's language.
+
+A worker stores the message of a host in the language of whoever has started the deployment. What has a code is shown by its
+code, and a sentence of our own is recognized in each language of the portal. What a host has said stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
+
+from ..executors.contract import Code
+from ..models import DeploymentItem
+
+# The sentences that the commands of this room store without a code.
+SENTENCES = (
+    _("Not started."),
+    _("Canceled before it started."),
+    _("Stopped: failure limit reached."),
+    _("Failure limit reached; this batch was not started."),
+    _("The instance no longer exists."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a host has not got the version: the kind of failure, and what more is known. Both are empty for a success."""
+
+    label: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.label and f"{self.label}.", self.detail) if part)
+
+
+def explain_result(item: DeploymentItem) -> Explanation:
+    """Return the explanation of an item's result in the active language."""
+    detail = translate_sentence(item.message.strip())
+    if item.code == Code.OK or item.result == DeploymentItem.Result.SUCCEEDED:
+        return Explanation()
+    if item.code not in Code.values:
+        return Explanation(detail=detail)
+    code = Code(item.code)
+    for label in _list_translations(code.label):
+        if item.message.startswith(label):
+            # The message begins with the label, in whatever language.
+            detail = item.message.removeprefix(label).lstrip(".。 ").strip()
+    label = str(code.label)
+    if code is Code.CANCELLED or (code is Code.FAILED and detail):
+        # "Failed" is what the badge says.
+        label = "" if detail else label
+    return Explanation(label, detail)
+
+
+def translate_sentence(text: str) -> str:
+    """Return a stored sentence of our own in the active language; any other text as it is."""
+    return next((str(sentence) for sentence in SENTENCES if text in _list_translations(sentence)), text)
+
+
+def _list_translations(text: str | Promise) -> list[str]:
+    """Return a text in all languages of the portal, the longest first: a shorter one may be the beginning of another."""
+    translations = set()
+    for language, _name in settings.LANGUAGES:
+        with override(language):
+            translations.add(str(text))
+    return sorted(translations, key=len, reverse=True)

@@ -1,0 +1,83 @@
+// Links with data-dialog open the form of their address in the page's dialog. Without this script they open as pages.
+//
+// A form that was carried out redirects to a page, whose messages are shown here; one that was refused comes back with its
+// errors and is shown in the dialog again.
+
+const formDialog = document.getElementById("form-dialog");
+let openedBy = null;
+
+function showForm(html) {
+  formDialog.innerHTML = html;
+  if (!formDialog.open) formDialog.showModal();
+  (formDialog.querySelector("[aria-invalid=true], [autofocus]") ?? formDialog.querySelector("input:not([type=hidden]), select, textarea, button"))?.focus();
+}
+
+function showMessages(html) {
+  const place = document.getElementById("messages");
+  place.innerHTML = html;
+  place.scrollIntoView({ block: "nearest" });
+}
+
+const kept = sessionStorage.getItem("messages");
+if (kept) {
+  sessionStorage.removeItem("messages");
+  showMessages(kept);
+}
+
+async function ask(address, options = {}) {
+  const headers = { "HX-Request": "true", "HX-Current-URL": location.href, "X-Dialog": "true" };
+  const response = await fetch(address, { cache: "no-store", ...options, headers });
+  if (response.headers.has("HX-Redirect")) return location.assign(response.headers.get("HX-Redirect"));
+  const text = await response.text();
+  if (response.redirected) {
+    const messages = new DOMParser().parseFromString(text, "text/html").getElementById("messages")?.innerHTML ?? "";
+    if (new URL(response.url).pathname !== location.pathname || !document.querySelector("[data-panel]")) {
+      // The page that was fetched has shown the messages, so the server does not send them again.
+      sessionStorage.setItem("messages", messages);
+      return location.assign(response.url);
+    }
+    formDialog?.close();
+    showMessages(messages);
+    document.dispatchEvent(new CustomEvent("panel:refresh"));
+  } else if (response.headers.has("HX-Retarget")) {
+    formDialog?.close();
+    showMessages(text);
+  } else showForm(text);
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#form-dialog [data-close]")) {
+    event.preventDefault();
+    formDialog.close();
+    return;
+  }
+  const link = event.target.closest("a[data-dialog]");
+  if (!link || !formDialog || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  const menu = link.closest("details.menu");
+  openedBy = menu?.querySelector("summary") ?? link;
+  if (menu) menu.open = false;
+  ask(link.href);
+});
+
+if (formDialog) {
+  formDialog.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    // Or the frame's guard against sending twice would keep a form that is shown again from being sent.
+    event.stopPropagation();
+    const button = event.submitter;
+    if (button?.ariaDisabled === "true") return;
+    if (button) button.ariaDisabled = "true";
+    try {
+      await ask(event.target.action, { method: "POST", body: new FormData(event.target, button) });
+    } finally {
+      if (button) button.ariaDisabled = null;
+    }
+  });
+  formDialog.addEventListener("close", () => {
+    formDialog.replaceChildren();
+    // A row may have been replaced or deleted while its form was open.
+    (openedBy?.isConnected ? openedBy : document.querySelector("main a.primary, main h1, #main"))?.focus();
+    document.dispatchEvent(new CustomEvent("panel:refresh"));
+  });
+}

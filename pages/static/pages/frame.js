@@ -1,0 +1,255 @@
+// The behavior of forms and requests on every page. It is a file, because the Content-Security-Policy allows no inline scripts.
+
+// A form is sent once, even if its button is pressed repeatedly. The form key ensures this on the server, too.
+const sent = new WeakSet();
+const buttons = (form) => [...form.elements].filter((element) => element.type === "submit");
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  // What is carried out without leaving the page can be sent again, as for the next row of a table.
+  if (form.method !== "post" || form.matches("[data-act]") || event.defaultPrevented) return;
+  if (sent.has(form)) {
+    event.preventDefault();
+    return;
+  }
+  sent.add(form);
+  // After the submission, because the pressed button is a field of the form, and disabled fields are not sent.
+  setTimeout(() => {
+    for (const button of buttons(form)) {
+      if (!button.disabled) {
+        button.disabled = true;
+        button.dataset.wasSent = "";
+      }
+    }
+  });
+});
+
+// After a navigation back, browsers show the page in the state in which it was left.
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("[data-was-sent]")) {
+    button.disabled = false;
+    delete button.dataset.wasSent;
+    sent.delete(button.form);
+  }
+});
+
+// What needs a script shows itself, and what stands in for it hides.
+document.documentElement.classList.add("scripted");
+
+// A choice with data-submit sends its form at once.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+// On narrow screens, the navigation opens over the page; Escape, a press beside it or its button closes it.
+const opener = document.getElementById("open-sidebar");
+const showSidebar = (isOpen) => {
+  document.body.classList.toggle("sidebar-is-open", isOpen);
+  opener.setAttribute("aria-expanded", String(isOpen));
+  if (isOpen) document.querySelector("#sidebar a").focus();
+  else opener.focus();
+};
+if (opener) {
+  const isOpen = () => document.body.classList.contains("sidebar-is-open");
+  opener.addEventListener("click", () => showSidebar(!isOpen()));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isOpen()) showSidebar(false);
+  });
+  document.addEventListener("click", (event) => {
+    if (isOpen() && !event.target.closest("#sidebar, #open-sidebar")) showSidebar(false);
+  });
+}
+
+// Groups of the navigation stay as they were left.
+for (const group of document.querySelectorAll("details[data-remember]")) {
+  if (localStorage.getItem(group.dataset.remember) === "closed") group.open = false;
+  group.addEventListener("toggle", () => localStorage.setItem(group.dataset.remember, group.open ? "open" : "closed"));
+}
+
+// A menu closes by a press beside it, by Escape, and when another one opens.
+const closeMenus = (except) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
+};
+document.addEventListener("click", (event) => {
+  closeMenus(event.target.closest("details.menu"));
+});
+// A question that a menu has opened is a part of it, so the menu closes after it.
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches("dialog[popover]") && event.newState === "closed") closeMenus();
+}, true);
+// The frame of a table would cut off the menu of a row, so it is placed over the page while it is open.
+document.addEventListener("toggle", (event) => {
+  if (!event.target.matches(".scrolled details.menu")) return;
+  const list = event.target.querySelector(".menu-list");
+  // An open list is left alone when its panel refreshes.
+  list.toggleAttribute("data-keep", event.target.open);
+  if (!event.target.open) return list.removeAttribute("style");
+  const button = event.target.getBoundingClientRect();
+  list.style.position = "fixed";
+  const below = button.bottom + 2, above = button.top - list.offsetHeight - 2;
+  list.style.top = `${below + list.offsetHeight > innerHeight && above > 0 ? above : below}px`;
+  list.style.left = `${Math.max(8, button.right - list.offsetWidth)}px`;
+  list.style.right = "auto";
+}, true);
+document.addEventListener("scroll", () => {
+  if (document.querySelector(".menu-list[data-keep]:not(:has(:popover-open))")) closeMenus();
+}, { capture: true, passive: true });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    const menu = document.activeElement?.closest("details.menu[open]");
+    closeMenus();
+    menu?.querySelector("summary").focus();
+  }
+  const isTyping = event.target.matches("input, select, textarea, [contenteditable]");
+  if ((event.key === "/" && !isTyping) || (event.key === "k" && (event.metaKey || event.ctrlKey))) {
+    const search = document.getElementById("global-search");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+  }
+});
+
+// Filters apply as they change: a selection at once, a text when it has not changed for a while.
+let typing = null;
+const apply = (form) => {
+  for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
+  form.submit();
+};
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-apply]");
+  if (form && event.target.name && event.target.matches("select, [type=checkbox], [type=radio], [type=date]")) apply(form);
+});
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-apply]")) return;
+  event.preventDefault();
+  apply(event.target);
+});
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-apply]");
+  if (!form || event.target.type !== "search") return;
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    sessionStorage.setItem("focus", event.target.name);
+    apply(form);
+  }, 600);
+});
+const wasTyping = sessionStorage.getItem("focus");
+if (wasTyping) {
+  sessionStorage.removeItem("focus");
+  const field = document.querySelector(`form[data-apply] [name="${CSS.escape(wasTyping)}"]`);
+  field?.focus();
+  field?.setSelectionRange?.(field.value.length, field.value.length);
+}
+
+// Times show how long ago they are, and their full form while the pointer rests on them.
+const relative = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto", style: "short" });
+const UNITS = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1]];
+function showRelativeTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
+    const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
+    time.textContent = relative.format(Math.trunc(seconds / length), unit);
+  }
+}
+showRelativeTimes(document);
+setInterval(() => showRelativeTimes(document), 20_000);
+document.addEventListener("panel:refreshed", (event) => showRelativeTimes(event.detail));
+
+// Texts are copied, and their lines wrapped or not.
+async function copy(button, text) {
+  await navigator.clipboard.writeText(text);
+  button.classList.add("done");
+  setTimeout(() => button.classList.remove("done"), 1500);
+}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-text]");
+  if (button) copy(button, button.dataset.copyText ?? document.getElementById(button.dataset.copy).textContent);
+});
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-wrap]")) return;
+  event.target.closest(".log-view").querySelector("pre").classList.toggle("unwrapped", !event.target.checked);
+});
+
+// What destroys data asks for the name of what it destroys.
+document.addEventListener("input", (event) => {
+  const expected = event.target.dataset.equals;
+  if (expected === undefined) return;
+  event.target.setCustomValidity(event.target.value.trim() === expected ? "" : event.target.dataset.message ?? expected);
+});
+
+// The columns of a table with data-columns are shown or hidden; the choice stays in the user's browser.
+for (const chooser of document.querySelectorAll("details[data-columns-of]")) {
+  const name = chooser.dataset.columnsOf;
+  const findTable = () => document.querySelector(`table[data-columns="${name}"]`);
+  const hidden = new Set(JSON.parse(localStorage.getItem(`columns-${name}`) ?? "[]"));
+  const applyColumns = () => {
+    const table = findTable();
+    if (!table) return;
+    for (const label of hidden) {
+      const number = [...table.tHead.rows[0].cells].findIndex((cell) => cell.innerText.trim() === label);
+      if (number >= 0) table.classList.add(`hide-${number + 1}`);
+    }
+  };
+  for (const cell of findTable()?.tHead.rows[0].cells ?? []) {
+    const label = cell.innerText.trim();
+    if (!label || cell.matches(".choose") || cell.querySelector(".unseen")) continue;
+    const entry = document.createElement("label");
+    entry.className = "check";
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: !hidden.has(label) });
+    box.addEventListener("change", () => {
+      if (box.checked) hidden.delete(label);
+      else hidden.add(label);
+      localStorage.setItem(`columns-${name}`, JSON.stringify([...hidden]));
+      const table = findTable();
+      table.className = "";
+      applyColumns();
+    });
+    entry.append(box, label);
+    chooser.querySelector(".menu-list").append(entry);
+  }
+  chooser.hidden = !findTable();
+  applyColumns();
+  document.addEventListener("panel:refreshed", applyColumns);
+}
+
+// The rows of a list are selected one by one, or all of the page at once; the bar of actions counts them.
+const bar = document.getElementById("bulk");
+if (bar) {
+  const boxes = () => [...document.querySelectorAll('[form="bulk"][name="ids"]')];
+  const countSelected = () => {
+    const all = document.getElementById("choose-all");
+    const number = boxes().filter((box) => box.checked).length;
+    for (const place of document.querySelectorAll("[data-selected]")) place.textContent = number;
+    if (!all) return;
+    all.hidden = false;
+    all.checked = number > 0 && number === boxes().length;
+    all.indeterminate = number > 0 && !all.checked;
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "choose-all") for (const box of boxes()) box.checked = event.target.checked;
+    if (event.target.id === "choose-all" || event.target.name === "ids") countSelected();
+  });
+  document.addEventListener("panel:refreshed", countSelected);
+  // A browser that goes back to the page keeps the boxes as they were.
+  window.addEventListener("pageshow", countSelected);
+}
+
+// A log that is followed shows its end, unless its reader has scrolled up; its lines stay wrapped or not, as chosen.
+const readAbove = new WeakSet();
+document.addEventListener("scroll", ({ target: log }) => {
+  if (!log.closest?.("[data-follow]")) return;
+  if (log.scrollHeight - log.scrollTop - log.clientHeight < 8) readAbove.delete(log);
+  else readAbove.add(log);
+}, true);
+function followLogs() {
+  for (const box of document.querySelectorAll("[data-wrap]")) {
+    box.closest(".log-view").querySelector("pre").classList.toggle("unwrapped", !box.checked);
+  }
+  for (const log of document.querySelectorAll("[data-follow] pre")) {
+    if (!readAbove.has(log)) log.scrollTop = log.scrollHeight;
+  }
+}
+followLogs();
+for (const name of ["panel:refreshed", "htmx:afterSettle"]) document.addEventListener(name, followLogs);

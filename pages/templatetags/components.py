@@ -1,0 +1,192 @@
+"""Template tags for the small components, of which a table has hundreds.
+
+The larger components are templates in `pages/templates/cotton/`. These are functions, because a page renders them for
+each cell, and a template for each cell would take longer than the query.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from pages.badges import find_cloud_label, find_tone
+
+register = template.Library()
+
+NOTHING = mark_safe('<span class="nothing">—</span>')
+GIB_PER_TIB = 1024
+
+
+@register.simple_tag
+def badge(status: str | None, label: object = "", kind: str = "", title: str = "") -> SafeString:
+    """Return the badge of a status: a dot, or a spinner while something is going on, and the label in sentence case.
+
+    `kind` is "task" for tasks and their steps. `title` is shown while the pointer rests on the badge, as for a fault or for
+    the cloud's own word.
+    """
+    text = capfirst(str(label or status or _("unknown")))
+    tone = find_tone(str(status or ""), kind)
+    # The status is a class too, for tests and for the user's own style sheets.
+    return format_html(
+        '<span class="badge {} {}"{}>{}</span>',
+        tone,
+        str(status or "").replace(" ", "-"),
+        format_html(' title="{}"', title) if title else "",
+        text,
+    )
+
+
+@register.simple_tag
+def cloud_badge(status: str | None) -> SafeString:
+    """Return the badge of a status of OpenStack, in the reader's language; the cloud's own word is shown by the pointer."""
+    return badge(status, find_cloud_label(status or ""), title=status or "") if status else NOTHING
+
+
+@register.simple_tag
+def invalid(field_id: str, errors: object, hint: object = "") -> SafeString:
+    """Return the attributes of a field of a form that tie it to its errors and its hint (`<c-field>`)."""
+    described = " ".join(
+        filter(None, [f"{field_id}-error" if errors else "", f"{field_id}-hint" if hint else ""])
+    )
+    return format_html(
+        "{}{}",
+        mark_safe(' aria-invalid="true"') if errors else "",
+        format_html(' aria-describedby="{}"', described) if described else "",
+    )
+
+
+@register.simple_tag
+def timestamp(value: datetime | None, missing: str = "") -> SafeString:
+    """Return a time in the active time zone, with the zone's name. The page's script adds how long ago it was.
+
+    `missing` is shown instead of a dash when there is no time, as "never".
+    """
+    if value is None or value == "":
+        return format_html('<span class="nothing">{}</span>', missing) if missing else NOTHING
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        value.astimezone(timezone.get_default_timezone()).isoformat(timespec="seconds"),
+        local.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        local.strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+@register.simple_tag
+def meter(used: float, total: float | None, label: str, unit: str = "") -> SafeString:
+    """Return a bar of what is used of a total, in words and as a drawing. `total` is None without a limit."""
+    words = (
+        format_amount(used, unit)
+        if total is None
+        else f"{format_amount(used, unit)} / {format_amount(total, unit)}"
+    )
+    if total is None:
+        return format_html(
+            '<div class="meter"><span>{}</span> <strong>{}</strong> <small>{}</small></div>',
+            label,
+            words,
+            _("Unlimited"),
+        )
+    share = min(100, round(100 * used / total)) if total else 100
+    tone = "bad" if used >= total else "warning" if share >= 80 else "good"
+    return format_html(
+        '<div class="meter"><span>{}</span> <strong>{}</strong>'
+        '<svg class="{}" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
+        '<rect class="track" width="100" height="4"/><rect width="{}" height="4"/></svg></div>',
+        label,
+        words,
+        tone,
+        share,
+    )
+
+
+@register.filter
+def amount(value: float, unit: str = "") -> str:
+    """Return a number with its unit, as the meters do."""
+    return format_amount(value, unit)
+
+
+def format_amount(value: float, unit: str) -> str:
+    """Return a number with separators of thousands and its unit; from 1,024 GiB on in TiB."""
+    if unit == "GiB" and value >= GIB_PER_TIB:
+        value, unit = value / GIB_PER_TIB, "TiB"
+    decimals = 0 if value == int(value) else 1
+    # Django's own function cuts decimals off.
+    return f"{number_format(round(value, decimals), decimals, force_grouping=True)} {unit}".strip()
+
+
+@register.filter
+def bytes_size(value: float | None) -> str:
+    """Return a size in bytes in its best unit."""
+    return "—" if value is None else filesizeformat(value)
+
+
+@register.simple_tag
+def duration(seconds: float | None) -> str:
+    """Return a length of time in its two largest units: "2 min 5 s"."""
+    if seconds is None:
+        return "—"
+    if seconds < 10:
+        return _("%(count)s s") % {"count": number_format(round(seconds, 1), 1)}
+    whole = round(seconds)
+    units = [(_("d"), 86_400), (_("h"), 3600), (_("min"), 60), (_("s"), 1)]
+    texts: list[str] = []
+    for name, length in units:
+        count, whole = divmod(whole, length)
+        if count or texts:
+            texts.append(f"{count} {name}")
+    return " ".join(text for text in texts[:2] if not text.startswith("0 "))
+
+
+@register.simple_tag
+def elapsed(start: datetime | str | None, end: datetime | str | None) -> str:
+    """Return the length of time between two times, which may be texts of the API."""
+    if not start or not end:
+        return "—"
+    times = [datetime.fromisoformat(value) if isinstance(value, str) else value for value in (start, end)]
+    return duration(max(0.0, (times[1] - times[0]).total_seconds()))
+
+
+@register.simple_tag(takes_context=True)
+def column(context: dict[str, Any], name: str, label: str, css_class: str = "") -> SafeString:
+    """Return the head of a column by which the table can be sorted. The view passes the current order as `ordering`.
+
+    A press on the column that the table is sorted by turns the order round.
+    """
+    ordering = str(context.get("ordering", ""))
+    is_current = ordering.lstrip("-") == name
+    target = f"-{name}" if ordering == name else name
+    request: HttpRequest = context["request"]
+    query = request.GET.copy()
+    query["ordering"] = target
+    query.pop("page", None)
+    direction = ("descending" if ordering.startswith("-") else "ascending") if is_current else ""
+    return format_html(
+        '<th scope="col" class="{}"{}><a class="sort" href="?{}">{}</a></th>',
+        css_class,
+        format_html(' aria-sort="{}"', direction) if direction else "",
+        query.urlencode(),
+        label,
+    )
+
+
+@register.simple_tag
+def described(field_id: str, errors: object = None, hint: object = "") -> SafeString:
+    """Return the attributes by which a control names its hint and its errors (`<c-field>`) to screen readers."""
+    names = [f"{field_id}-hint"] if hint else []
+    if errors:
+        names.append(f"{field_id}-error")
+    text = format_html(' aria-describedby="{}"', " ".join(names)) if names else mark_safe("")
+    return text + mark_safe(' aria-invalid="true"') if errors else text

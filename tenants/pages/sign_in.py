@@ -1,0 +1,63 @@
+"""Signing in, and the selection of the tenant that pages show."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from api.page_addresses import find_nearest_page, require_POST
+
+from ..models import User
+from ..scoped_pages import SESSION_KEY
+
+
+class SignInView(LoginView):
+    """Show the sign-in page."""
+
+    template_name = "tenants/login.html"
+
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
+        """Return the address in `next` if it shows a page, else that of the nearest page above it."""
+        address = super().get_redirect_url() if request is None else super().get_redirect_url(request)
+        return find_nearest_page(address) if address else ""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Open the session, and show pages in the language that the user has selected in their profile."""
+        response = super().form_valid(form)
+        set_language_cookie(response, cast("User", form.get_user()).language)
+        return response
+
+
+def set_language_cookie(response: HttpResponse, language: str) -> None:
+    """Make the browser ask for pages in a language; with "", leave it as it is."""
+    if language not in dict(settings.LANGUAGES):
+        return
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        language,
+        max_age=settings.LANGUAGE_COOKIE_AGE,
+        path=settings.LANGUAGE_COOKIE_PATH,
+        domain=settings.LANGUAGE_COOKIE_DOMAIN,
+        secure=settings.LANGUAGE_COOKIE_SECURE,
+        httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
+        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+    )
+
+
+@login_required
+@require_POST
+def select_tenant_page(request: HttpRequest) -> HttpResponse:
+    """Store the tenant that pages show in the session, and return to the page in `next`.
+
+    `page_scope` ignores a tenant that the user does not belong to.
+    """
+    request.session[SESSION_KEY] = request.POST.get("tenant", "")[:50]
+    address = request.POST.get("next", "")
+    # "//host" and "/\host" begin like paths of this site, but lead to another one.
+    is_own = url_has_allowed_host_and_scheme(address, None)
+    return HttpResponseRedirect(find_nearest_page(address) if is_own else "/")

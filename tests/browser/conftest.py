@@ -1,0 +1,118 @@
+"""A running portal with demo data, and a headless Chromium that signs in to it. `make browser` runs these tests.
+
+They look at the product as a user does: the whole of it runs, as `make up` starts it, in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# Screenshots are kept here for looking at; no test compares them.
+SCREENSHOTS = REPOSITORY / ".browser"
+CHROMIUM = os.environ.get("CHROMIUM", "")
+
+if not CHROMIUM:
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start the portal with its demo data on free ports, and yield its address."""
+    ports = {
+        name: str(free_port()) for name in ("PORTAL_PORT", "SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT")
+    }
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    kept.pop("DJANGO_SETTINGS_MODULE", None)
+    environment = {**kept, **ports, "PORTAL_DATA": str(tmp_path_factory.mktemp("portal"))}
+
+    def run(*arguments: str) -> None:
+        command = [sys.executable, "-m", "devserver", *arguments]
+        subprocess.run(
+            command, cwd=REPOSITORY, env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL
+        )
+
+    run("up", "--detach")
+    try:
+        yield f"http://127.0.0.1:{ports['PORTAL_PORT']}"
+    finally:
+        run("down")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start one Chromium for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+SignIn = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="session")
+def states() -> dict[str, Any]:
+    """The cookies of each user who has signed in once, because sign-ins are limited."""
+    return {}
+
+
+@pytest.fixture
+def sign_in(browser: Browser, portal: str, states: dict[str, Any]) -> Iterator[SignIn]:
+    """Return a function that opens a page for a user, in a language, a width and a color scheme.
+
+    A test fails when the page writes an error or a warning to the console, as for what the security policy has blocked.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(
+        user: str = "alice", *, language: str = "en", width: int = 1440, scheme: str = "light"
+    ) -> Page:
+        options: dict[str, Any] = {
+            "base_url": portal,
+            "viewport": {"width": width, "height": 1000},
+            "color_scheme": scheme,
+            "locale": "zh-CN" if language == "zh" else "en-US",
+            "storage_state": states.get(user),
+        }
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(f"{page.url}: {message.text}")
+                if message.type in {"error", "warning"} and "status of 4" not in message.text
+                else None
+            ),
+        )
+        if user and user not in states:
+            page.goto("/login/")
+            page.fill("[name=username]", user)
+            page.fill("[name=password]", "demo")
+            page.click("main button")
+            page.wait_for_url("**/overview/")
+            states[user] = context.storage_state()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
