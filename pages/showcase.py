@@ -12,8 +12,9 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from .badges import CLOUD_LABELS, TONES
+from .badges import TONES
 from .charts import Series, draw_bars, draw_donut, draw_lines, draw_sparkline
+from .cloud_statuses import IMAGE_STATUSES, VOLUME_STATUSES
 from .lists import Filter, read_list_query
 
 
@@ -29,7 +30,7 @@ def component_page(request: HttpRequest) -> HttpResponse:
     )
     context: dict[str, Any] = {
         "tones": {tone: statuses.split() for tone, statuses in TONES.items()},
-        "cloud_statuses": sorted(CLOUD_LABELS),
+        "cloud_statuses": sorted({**VOLUME_STATUSES, **IMAGE_STATUSES}),
         "query": query,
         "ordering": query.ordering,
         "page": Paginator(range(120), 25).get_page(request.GET.get("page")),

@@ -9,6 +9,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from pages.cloud_statuses import IMAGE_STATUSES, VOLUME_STATUSES
+
 # Statuses in upper case are those of Nova and Neutron, in lower case those of Glance and Cinder.
 _SERVER_STATUSES: dict[str, str | Promise] = {
     "ACTIVE": gettext_lazy("Running"),
@@ -29,6 +31,8 @@ _SERVER_STATUSES: dict[str, str | Promise] = {
     "SOFT_DELETED": gettext_lazy("Soft-deleted"),
 }
 _STATUSES: dict[str, str | Promise] = {
+    **VOLUME_STATUSES,
+    **IMAGE_STATUSES,
     "ACTIVE": gettext_lazy("Up"),
     "BUILD": gettext_lazy("Building"),
     "DOWN": gettext_lazy("Down"),
@@ -36,35 +40,8 @@ _STATUSES: dict[str, str | Promise] = {
     "DELETED": gettext_lazy("Deleted"),
     "UNKNOWN": gettext_lazy("Unknown"),
     "N/A": gettext_lazy("Unknown"),
-    "active": gettext_lazy("Available"),
-    "available": gettext_lazy("Available"),
     "unavailable": gettext_lazy("Unavailable"),
-    "in-use": gettext_lazy("In use"),
-    "attaching": gettext_lazy("Attaching"),
-    "detaching": gettext_lazy("Detaching"),
-    "creating": gettext_lazy("Creating"),
-    "deleting": gettext_lazy("Deleting"),
-    "extending": gettext_lazy("Extending"),
-    "retyping": gettext_lazy("Changing type"),
-    "reserved": gettext_lazy("Reserved for attachment"),
-    "maintenance": gettext_lazy("Maintenance"),
-    "downloading": gettext_lazy("Downloading"),
-    "uploading": gettext_lazy("Uploading"),
-    "backing-up": gettext_lazy("Backing up"),
-    "restoring-backup": gettext_lazy("Restoring backup"),
-    "awaiting-transfer": gettext_lazy("Awaiting transfer"),
-    "error": gettext_lazy("Error"),
-    "error_deleting": gettext_lazy("Deletion failed"),
-    "error_extending": gettext_lazy("Extension failed"),
-    "error_restoring": gettext_lazy("Restore failed"),
-    "queued": gettext_lazy("Queued"),
-    "saving": gettext_lazy("Saving"),
-    "importing": gettext_lazy("Importing"),
-    "pending_delete": gettext_lazy("Deletion pending"),
-    "killed": gettext_lazy("Upload failed"),
-    "deactivated": gettext_lazy("Deactivated"),
     "disabled": gettext_lazy("Disabled"),
-    "deleted": gettext_lazy("Deleted"),
     "unlimited": gettext_lazy("Unlimited"),
     "full": gettext_lazy("Used up"),
     "free": gettext_lazy("Quota left"),

@@ -19,7 +19,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from pages.badges import find_cloud_label, find_tone
+from pages.badges import find_tone
+from pages.cloud_statuses import label_cloud_status
 
 register = template.Library()
 
@@ -49,7 +50,7 @@ def badge(status: str | None, label: object = "", kind: str = "", title: str = "
 @register.simple_tag
 def cloud_badge(status: str | None) -> SafeString:
     """Return the badge of a status of OpenStack, in the reader's language; the cloud's own word is shown by the pointer."""
-    return badge(status, find_cloud_label(status or ""), title=status or "") if status else NOTHING
+    return badge(status, label_cloud_status(status or ""), title=status or "") if status else NOTHING
 
 
 @register.simple_tag

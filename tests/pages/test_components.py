@@ -9,7 +9,8 @@ from django.template import Context, Template
 from django.test import RequestFactory
 from django.utils import timezone, translation
 
-from pages.badges import CLOUD_LABELS, find_tone
+from pages.badges import find_tone
+from pages.cloud_statuses import IMAGE_STATUSES, VOLUME_STATUSES
 from pages.templatetags.components import (
     badge,
     cloud_badge,
@@ -47,7 +48,9 @@ def test_a_status_of_the_cloud_is_translated_and_its_own_word_shown():
     assert 'title="in-use"' in html
     assert ">Weird<" in cloud_badge("weird")
     with translation.override("zh-hans"):
-        untranslated = [status for status, label in CLOUD_LABELS.items() if str(label).isascii()]
+        untranslated = [
+            status for status, label in {**VOLUME_STATUSES, **IMAGE_STATUSES}.items() if str(label).isascii()
+        ]
     assert untranslated == []
 
 

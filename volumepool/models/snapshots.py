@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
+from pages.cloud_statuses import label_cloud_status
 from tenants.models import InformationSystem
 
-from ..status_labels import label_status
 from .volumes import CinderQuerySet
 
 # The name of the watcher of volume snapshots in the task manager (`sync/watchers.py`).
@@ -80,7 +80,7 @@ class VolumeSnapshot(models.Model):
     @property
     def status_label(self) -> str:
         """Return the status in the language of the reader."""
-        return label_status(self.status)
+        return label_cloud_status(self.status)
 
     @property
     def lock_key(self) -> str:

@@ -14,10 +14,9 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
+from pages.cloud_statuses import label_cloud_status
 from tenants.models import InformationSystem
 from tenants.scoping import TenantScopedQuerySet
-
-from ..status_labels import label_status
 
 # The name of the watcher of volumes in the task manager (`sync/watchers.py`).
 VOLUME_WATCHER = "volume"
@@ -117,7 +116,7 @@ class Volume(models.Model):
     @property
     def status_label(self) -> str:
         """Return the status in the language of the reader."""
-        return label_status(self.status)
+        return label_cloud_status(self.status)
 
     @property
     def lock_key(self) -> str:

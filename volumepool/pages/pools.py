@@ -23,6 +23,7 @@ from rest_framework.permissions import SAFE_METHODS
 from api.page_addresses import require_POST
 from cloudaccounts.models import CloudAccount
 from pages.charts import Chart, Series, draw_bars, draw_lines
+from pages.cloud_statuses import label_cloud_status
 from pages.lists import Filter, read_list_query
 from pages.panels import render_messages, render_page
 from tasks.dispatch import dispatch_task
@@ -35,7 +36,6 @@ from ..models import OrphanVolume, SpareVolume, VolumePool
 from ..services.figures import PoolFigures, PoolState, compute_figures, derive_state
 from ..services.pools import request_backfill
 from ..services.stock import History, build_history
-from ..status_labels import label_status
 
 POOLS = VolumePool.objects.select_related("account")
 ORDERINGS = frozenset({"type", "size_gb", "desired"})
@@ -169,7 +169,7 @@ def _build_context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
         "spares": spares.order_by("status", "available_at", "pk")[:SPARES_SHOWN],
         "spare_count": spares.count(),
         "orphans": [
-            (orphan, label_status(orphan.status))
+            (orphan, label_cloud_status(orphan.status))
             for orphan in orphans.order_by("-last_seen_at", "pk")[:ORPHANS_SHOWN]
         ],
         "orphan_count": orphans.count(),

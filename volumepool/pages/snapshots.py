@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from api.form_errors import filled_fields, validate_form
+from pages.cloud_statuses import VOLUME_STATUSES
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from tasks import engine
@@ -19,7 +20,6 @@ from tenants.scoping import Role, Scope
 from ..models import VolumeSnapshot
 from ..serializers import NewVolumesSerializer
 from ..services import VolumeCreationRequest, create_volumes, remove_snapshot
-from ..status_labels import STATUS_LABELS
 from .row_forms import RowForm, row_form_page
 from .volumes import build_place_filters, label_job
 
@@ -32,7 +32,7 @@ ORDERINGS = frozenset({"name", "size_gb", "status", "created_at"})
 def volume_snapshot_page(request: PageRequest) -> HttpResponse:
     """Show the snapshots, newest first."""
     scope = page_scope(request)
-    statuses = [(status, str(label)) for status, label in STATUS_LABELS.items()]
+    statuses = [(status, str(label)) for status, label in VOLUME_STATUSES.items()]
     filters = [Filter("status", _("Status"), _("All statuses"), statuses), *build_place_filters(scope)]
     query = read_list_query(request, filters, orderings=ORDERINGS, ordering="-created_at")
     snapshots = SNAPSHOTS.within(scope).filter(**query.values)

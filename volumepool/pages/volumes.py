@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from api.form_errors import filled_fields, validate_form
 from cloudaccounts.models import CloudAccount
+from pages.cloud_statuses import VOLUME_STATUSES, label_cloud_status
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import render_page
 from tasks import engine
@@ -24,7 +25,6 @@ from tenants.scoping import Role, Scope
 from ..models import GONE, Volume
 from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer
 from ..services import extend_volume, remove_volume, rename_volume, take_snapshot
-from ..status_labels import STATUS_LABELS, label_status
 from ..volume_states import list_allowed_actions
 from .row_forms import RowForm, row_form_page
 
@@ -110,11 +110,11 @@ def label_job(job: Any) -> tuple[str, str] | None:
     if job is None:
         return None
     status = STATUS_OF_JOB.get(job.kind)
-    return (status, label_status(status)) if status else ("building", str(UPDATING))
+    return (status, label_cloud_status(status)) if status else ("building", str(UPDATING))
 
 
 def _build_filters(scope: Scope) -> list[Filter]:
-    statuses = [(status, str(label)) for status, label in STATUS_LABELS.items()]
+    statuses = [(status, str(label)) for status, label in VOLUME_STATUSES.items()]
     attached = [("true", _("Attached")), ("false", _("Not attached"))]
     return [
         Filter("status", _("Status"), _("All statuses"), statuses),

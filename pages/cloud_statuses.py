@@ -1,11 +1,13 @@
-"""The statuses of Cinder in the language of the reader. A status that is not listed is shown as Cinder names it."""
+"""The statuses of OpenStack's objects in the language of the reader. A status that is not listed is shown as the cloud names it."""
 
 from __future__ import annotations
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-STATUS_LABELS = {
+# Of volumes, their snapshots and backups (Cinder). "gone" is the portal's own, for what the cloud no longer has.
+VOLUME_STATUSES: dict[str, str | Promise] = {
     "creating": _("Creating"),
     "available": _("Available"),
     "in-use": _("In use"),
@@ -31,8 +33,21 @@ STATUS_LABELS = {
     "error_managing": _("Adoption failed"),
     "gone": _("Deleted in cloud"),
 }
+# Of images (Glance), and so of snapshots of VMs.
+IMAGE_STATUSES: dict[str, str | Promise] = {
+    "active": _("Available"),
+    "queued": _("Queued"),
+    "saving": _("Saving"),
+    "importing": _("Importing"),
+    "uploading": _("Uploading"),
+    "killed": _("Upload failed"),
+    "deactivated": _("Deactivated"),
+    "pending_delete": _("Deletion pending"),
+    "deleted": _("Deleted"),
+}
+_LABELS = {**VOLUME_STATUSES, **IMAGE_STATUSES}
 
 
-def label_status(status: str) -> str:
-    """Return the label of a status of a volume or a snapshot."""
-    return str(STATUS_LABELS.get(status, status))
+def label_cloud_status(status: str) -> str:
+    """Return the label of a status of a volume, a snapshot or an image; the status itself if it has none."""
+    return str(_LABELS.get(status, status))
