@@ -11,7 +11,6 @@ from typing import Any
 
 from django import template
 from django.http import HttpRequest
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -51,19 +50,6 @@ def badge(status: str | None, label: object = "", kind: str = "", title: str = "
 def cloud_badge(status: str | None) -> SafeString:
     """Return the badge of a status of OpenStack, in the reader's language; the cloud's own word is shown by the pointer."""
     return badge(status, label_cloud_status(status or ""), title=status or "") if status else NOTHING
-
-
-@register.simple_tag
-def invalid(field_id: str, errors: object, hint: object = "") -> SafeString:
-    """Return the attributes of a field of a form that tie it to its errors and its hint (`<c-field>`)."""
-    described = " ".join(
-        filter(None, [f"{field_id}-error" if errors else "", f"{field_id}-hint" if hint else ""])
-    )
-    return format_html(
-        "{}{}",
-        mark_safe(' aria-invalid="true"') if errors else "",
-        format_html(' aria-describedby="{}"', described) if described else "",
-    )
 
 
 @register.simple_tag
@@ -126,12 +112,6 @@ def format_amount(value: float, unit: str) -> str:
     decimals = 0 if value == int(value) else 1
     # Django's own function cuts decimals off.
     return f"{number_format(round(value, decimals), decimals, force_grouping=True)} {unit}".strip()
-
-
-@register.filter
-def bytes_size(value: float | None) -> str:
-    """Return a size in bytes in its best unit."""
-    return "—" if value is None else filesizeformat(value)
 
 
 @register.simple_tag

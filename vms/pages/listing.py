@@ -144,16 +144,13 @@ def build_permission_context(scope: Scope) -> dict[str, bool]:
 def build_quota_lines(
     usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NO_NEEDS
 ) -> list[dict[str, Any]]:
-    """Return the use of each quota, and what is left after `needs`; no limit is None."""
+    """Return the use of each quota, now and with `needs`; without a limit, the total is None."""
     lines = []
     for name, figures in usage.items():
         used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
         after = used + needed
-        left = None if total is None else total - after
         label, unit = METER_LABELS[name]
-        lines.append(
-            {"what": label, "unit": unit, "used": used, "after": after, "total": total, "left": left}
-        )
+        lines.append({"what": label, "unit": unit, "used": used, "after": after, "total": total})
     return lines
 
 
