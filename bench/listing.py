@@ -30,6 +30,13 @@ SYSTEMS = 20
 ACCOUNTS = 4
 TIMES = 30
 PATH = "/api/v1/vms/"
+# Web pages, by what they show.
+PAGES = {
+    "page of the list": "/vms/",
+    "page of a search": "/vms/?search=vm-00",
+    "overview": "/overview/",
+    "search over everything": "/search/?q=000000000777",
+}
 STATUSES = ("running",) * 6 + ("stopped",) * 3 + ("error",)
 
 
@@ -46,6 +53,7 @@ def measure_listing(stack: Stack) -> list[Line]:
     Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
     _token, secret = ApiToken.objects.create(user=user, name="bench", expiry=None)
     _create_rows(tenant.pk, 0, FEW)
+    by_token, by_session = {"Authorization": f"Token {secret}"}, {"Cookie": _sign_in(user)}
     queries = _build_queries()
     counted = {
         name: count_statements(partial(_request_in_process, user, query)).work for name, query in queries
@@ -59,9 +67,21 @@ def measure_listing(stack: Stack) -> list[Line]:
     for name, query in queries:
         now = count_statements(partial(_request_in_process, user, query)).work
         assert now == counted[name], (name, counted[name], now)
-        lines += _compare(name, f"{PATH}?{query}", (few, many), secret)
+        lines += _compare(name, f"{PATH}?{query}", (few, many), by_token)
+    for name, path in PAGES.items():
+        lines += _compare(name, path, (few, many), by_session)
     lines.append(Note("statements of a page", _format_range(counted), max(counted.values())))
     return lines
+
+
+def _sign_in(user: User) -> str:
+    """Sign in a user, and return the cookie of the session. Both databases have it when one is a copy of the other."""
+    from django.conf import settings
+    from django.test import Client as TestClient
+
+    client = TestClient()
+    client.force_login(user)
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
 def _build_queries() -> list[tuple[str, str]]:
@@ -97,10 +117,10 @@ def _build_queries() -> list[tuple[str, str]]:
     return [(name, urlencode(query, doseq=True)) for name, query in parameters.items()]
 
 
-def _compare(name: str, path: str, bases: tuple[str, str], secret: str) -> list[Line]:
+def _compare(name: str, path: str, bases: tuple[str, str], headers: dict[str, str]) -> list[Line]:
     """Request a page from both servers in turns."""
     taken: tuple[list[float], list[float]] = ([], [])
-    clients = [Client(base, secret) for base in bases]
+    clients = [Client(base, headers) for base in bases]
     for _ in range(5):
         for client in clients:
             client.request_page(path)
@@ -125,19 +145,20 @@ def _compare(name: str, path: str, bases: tuple[str, str], secret: str) -> list[
 class Client:
     """A client of one server, with a new connection for each request: the server closes idle ones."""
 
-    def __init__(self, base: str, secret: str) -> None:
+    def __init__(self, base: str, headers: dict[str, str]) -> None:
         address = urlsplit(base)
         self.connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
-        self.headers = {"Authorization": f"Token {secret}"}
+        self.headers = headers
 
-    def request_page(self, path: str) -> Any:
-        """Return the parsed JSON of a page."""
+    def request_page(self, path: str) -> None:
+        """Request a page of the API or of the web, and read all of it; JSON is parsed, as a program does."""
         self.connection.request("GET", path, headers=self.headers)
         answer = self.connection.getresponse()
-        body = json.loads(answer.read())
+        body = answer.read()
         self.connection.close()
-        assert answer.status == 200, body
-        return body
+        assert answer.status == 200, body[:500]
+        if "json" in answer.headers["Content-Type"]:
+            json.loads(body)
 
 
 def _request_in_process(user: User, query: str) -> None:

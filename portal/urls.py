@@ -23,7 +23,6 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="overview"), name="home"),
     path("overview/", overview_page, name="overview"),
     path("search/", search_page, name="search"),
-    path("language/", include("django.conf.urls.i18n")),
     *(path("", include(f"{room}.page_urls")) for room in rooms),
     path("admin/", admin.site.urls),
     path("api/schema/", DocumentView.as_view(), name="schema"),

@@ -6,6 +6,7 @@ from django.urls import path
 from . import pages
 
 urlpatterns = [
+    path("language/setlang/", pages.set_language_page, name="set_language"),
     path("login/", pages.SignInView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.select_tenant_page, name="select-tenant"),

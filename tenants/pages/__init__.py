@@ -12,7 +12,7 @@ from .memberships import (
 )
 from .profile import password_page, preferences_page
 from .quota import quota_page
-from .sign_in import SignInView, select_tenant_page
+from .sign_in import SignInView, select_tenant_page, set_language_page
 from .systems import edit_system_page, new_system_page, remove_system_page, system_page
 from .tokens import new_token_page, revoke_token_page, token_page
 
@@ -34,6 +34,7 @@ __all__ = [
     "remove_system_page",
     "revoke_token_page",
     "select_tenant_page",
+    "set_language_page",
     "system_page",
     "token_page",
     "withdraw_invitation_page",

@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.i18n import set_language
 
 from api.page_addresses import find_nearest_page, require_POST
 
@@ -61,3 +62,13 @@ def select_tenant_page(request: HttpRequest) -> HttpResponse:
     # "//host" and "/\host" begin like paths of this site, but lead to another one.
     is_own = url_has_allowed_host_and_scheme(address, None)
     return HttpResponseRedirect(find_nearest_page(address) if is_own else "/")
+
+
+@require_POST
+def set_language_page(request: HttpRequest) -> HttpResponse:
+    """Set the language of the pages, from the menu of the user or of the sign-in page; for a user, also for later sign-ins."""
+    response = set_language(request)
+    code = request.POST.get("language", "")
+    if request.user.is_authenticated and code in dict(settings.LANGUAGES):
+        User.objects.filter(pk=request.user.pk).update(language=code)
+    return response

@@ -311,3 +311,20 @@ def test_the_switch_of_a_list_leads_back_to_it(user, browser):
     html = text(browser.get("/volumes/"))
 
     assert '<input type="hidden" name="next" value="/volumes/">' in html
+
+
+def test_the_language_menu_is_remembered_for_the_next_sign_in_too(as_role):
+    client = as_role(Role.VIEWER)
+
+    answer = client.post("/language/setlang/", {"language": "zh-hans", "next": "/vms/"})
+    assert answer["Location"] == "/vms/"
+    assert 'lang="zh-hans"' in client.get("/vms/").content.decode()
+    user = User.objects.get(pk=client.session["_auth_user_id"])
+    assert user.language == "zh-hans"
+    client.post("/language/setlang/", {"language": "klingon"})
+    user.refresh_from_db()
+    assert user.language == "zh-hans"
+
+    elsewhere = Client()
+    elsewhere.post("/login/", {"username": user.username, "password": "demo"})
+    assert 'lang="zh-hans"' in elsewhere.get("/vms/").content.decode()
