@@ -41,9 +41,14 @@ def minutes(number: float) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The step is finished and is never run again."""
+    """The step is finished and is never run again.
+
+    `skipped` says that there was nothing to do, in this attempt and in the ones before: such a step has no effect, so it is
+    not undone.
+    """
 
     message: str = ""
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

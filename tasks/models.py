@@ -250,7 +250,11 @@ class StepStatus(models.TextChoices):
     FAILED = "failed", _("failed")
     UNDOING = "undoing", _("undoing")
     UNDONE = "undone", _("undone")
-    SKIPPED = "skipped", _("skipped")  # the job ended before it began
+    SKIPPED = "skipped", _("skipped")  # there was nothing to do, or the job ended before it began
+
+
+# The steps that a job has behind it.
+FINISHED_STEPS = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
 
 
 class Step(models.Model):

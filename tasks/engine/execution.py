@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from .. import crash_points, fairness
 from ..command import Command, Done, Failed, Result, Spawn, Wait, Watch, command_class
 from ..leases import Lease, LeaseLostError
-from ..models import AsyncTask, Job, JobStatus, Step, StepStatus
+from ..models import FINISHED_STEPS, AsyncTask, Job, JobStatus, Step, StepStatus
 from ..polling import observe_object, poll_once_more
 from .children import evaluate_children, spawn_children, wait_for_children
 from .claims import (
@@ -131,7 +131,7 @@ def _advance_claimed(job: Job, lease: Lease, steps: list[Step]) -> None:
 def run_step(claim: Claim) -> bool:
     """Run the next step of a job that is not being undone; return whether there is more to do at once."""
     job, command = claim.job, claim.command
-    step = next((step for step in claim.steps if step.status != StepStatus.SUCCEEDED), None)
+    step = next((step for step in claim.steps if step.status not in FINISHED_STEPS), None)
     if step is None:
         return end_job(claim, JobStatus.SUCCEEDED)
     begun = job.attempt > 1 or step.status != StepStatus.PENDING
@@ -254,7 +254,8 @@ def _record_result(claim: Claim, step: Step, result: Result, *, is_failed_try: b
         result = Done(result.message)
     step.message = result.message
     if isinstance(result, Done):
-        step.status, step.progress, step.ended_at, step.tries = StepStatus.SUCCEEDED, 100, timezone.now(), 0
+        step.status = StepStatus.SKIPPED if result.skipped else StepStatus.SUCCEEDED
+        step.progress, step.ended_at, step.tries = 100, timezone.now(), 0
         if step.position == len(claim.steps) - 1:
             return end_job(claim, JobStatus.SUCCEEDED, last_step=step)
         claim.record(step)

@@ -62,7 +62,9 @@ def test_after_signing_in_one_is_on_a_page(path, method):
         assert not re.search(r"/(lines|events|ask|console)/$", wanted)
 
 
-@pytest.mark.parametrize("path", sorted(set(page_addresses()) - {"/login/", "/logout/", "/language/setlang/", "/"}))
+@pytest.mark.parametrize(
+    "path", sorted(set(page_addresses()) - {"/login/", "/logout/", "/language/setlang/", "/"})
+)
 def test_a_script_without_a_session_leads_the_whole_page_to_the_sign_in(path):
     here = "http://testserver/vms/?status=running&page=2"
     for method in ("get", "post"):

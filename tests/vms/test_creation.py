@@ -323,3 +323,15 @@ def test_a_vm_runs_until_its_end_at_least_today(admin, system):
     assert answer.status_code == 200
     yesterday = str(today - timedelta(days=1))
     assert list(errors_of(admin.new_vm(system, runtime_end=yesterday))) == ["runtime_end"]
+
+
+def test_a_step_with_nothing_to_do_is_skipped_and_not_undone(admin, system, cloud):
+    created = admin.ended(admin.new_vm(system))
+    cloud.call("POST", "failing_builds", {"times": 1})
+    failed = admin.ended(admin.new_vm(system, name="fails-1"))
+
+    for job, ending in ((created, "succeeded"), (failed, "failed")):
+        assert job["status"] == ending
+        first = job["steps"][0]
+        assert (first["name"], first["status"]) == ("create_boot_volume", "skipped")
+    assert created["progress"] == 100

@@ -95,7 +95,7 @@ class CreateVmCommand(ServerCommand):
     def create_boot_volume(self) -> Result:
         """Create the boot volume, if the VM boots from one, or claim the spare that is a copy of the image already."""
         if self.boot_volume_id is None:
-            return Done(_("Skipped: the VM boots from its image."))
+            return Done(_("The VM boots from its image."), skipped=True)
         snapshot_id = self.volume_snapshot_id or ""
         image_id = "" if snapshot_id else self.image_id
         if self.spare_id is not None:
