@@ -66,6 +66,7 @@ def python_files() -> list[Path]:
         "tenants",
         "tasks",
         "openstack_client",
+        "pages",
         "security",
         "api",
         "devserver",
