@@ -69,7 +69,9 @@ class Worker:
             began = {"succeeded", "failed", "undoing"}
             undone = [name for name, status in reversed(statuses) if status in began and name in undoable]
             return job.kind, f"undo {undone[0]}" if undone else "undo"
-        return job.kind, next((name for name, status in statuses if status != "succeeded"), "")
+        return job.kind, next(
+            (name for name, status in statuses if status not in {"succeeded", "skipped"}), ""
+        )
 
     def call(self, action: Callable[..., Any], *args: Any, job_id: Any = None) -> None:
         """Call a function that may raise `Killed`, and end the leases of the dead worker."""

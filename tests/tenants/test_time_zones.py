@@ -15,7 +15,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from api.time_zones import OffsetNamedZone, find_time_zone, list_time_zone_names, today_in, validate_time_zone
-from pages.charts import _list_time_marks
+from pages.chart_axes import list_time_marks
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import (
@@ -238,7 +238,7 @@ def test_the_days_of_a_chart_begin_where_one_is():
     times = [since + timedelta(hours=number) for number in range(7 * 24 + 1)]
 
     with timezone.override(ZoneInfo("Europe/Berlin")):
-        marks = [text for _share, text in _list_time_marks(times)]
+        marks = [text for _share, text in list_time_marks(times)]
 
     # The clocks are put back on the 25th: that day has 25 hours, and the next begins at midnight all the same.
     assert marks == ["10-21", "10-22", "10-23", "10-24", "10-25", "10-26", "10-27"]
