@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -32,6 +33,7 @@ from vms.pages.listing import build_quota_lines
 from vms.services.usage import list_usage
 
 CHART_DAYS = 14
+MAX_POINTS = 84
 RECENT_HOURS = 24
 ENDING_DAYS = 14
 MAX_ROWS = 8
@@ -100,6 +102,8 @@ def _draw_usage(scope: Scope) -> list[Chart]:
     if scope.tenant is None:
         return []
     samples = list_usage(scope, CHART_DAYS)
+    # Every hour would make the page several times as large, and nobody could point at one.
+    samples = samples[:: -max(1, ceil(len(samples) / MAX_POINTS))][::-1]
     times = [sample.at for sample in samples]
     subtitle = ngettext("last day", "last %(days)s days", CHART_DAYS) % {"days": CHART_DAYS}
 

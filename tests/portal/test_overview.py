@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from portal.overview import MAX_POINTS
 from tasks.models import Job, JobStatus
 from tenants.scoping import Role
 from tests.factories import (
@@ -139,3 +140,22 @@ def test_odd_terms_do_no_harm(as_role, vm, term):
 
     assert answer.status_code == 200
     assert "<script>" not in text(answer)
+
+
+def test_a_long_history_is_drawn_with_few_points_and_ends_with_the_present(as_role, vm, tenant):
+    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    UsageSample.objects.bulk_create(
+        UsageSample(
+            tenant=tenant,
+            at=now - timedelta(hours=hours),
+            cpu_cores=1000 + hours,
+            **dict.fromkeys(["vms", "memory_gb", "disk_gb", "running", "stopped", "error"], 1),
+        )
+        for hours in range(14 * 24)
+    )
+
+    answer = as_role(Role.VIEWER).get("/overview/")
+
+    (chart,) = [chart for chart in answer.context["charts"] if chart.title == "vCPUs"]
+    assert 60 <= len(chart.rows) <= MAX_POINTS
+    assert chart.rows[-1][1] == "1,000"
