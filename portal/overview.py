@@ -190,7 +190,7 @@ def _find_concerns(scope: Scope) -> Iterable[Concern | None]:
             "%(count)s VMs reach their end date within two weeks",
             ending,
         ),
-        f"{reverse('vm-page')}?ordering=name",
+        f"{reverse('vm-page')}?ordering=runtime_end",
         "warning",
     )
     invited = Invitation.objects.of_invited(scope.user).count()

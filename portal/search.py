@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -82,9 +83,14 @@ def _search_objects(scope: Scope, text: str) -> list[Section]:
     sections = []
     for label, icon, search, list_name in SEARCHES:
         if hits := search(scope, text):
-            all_url = f"{reverse(list_name)}?search={text}" if list_name and len(hits) == MAX_HITS else ""
+            all_url = _list_matches(list_name, text) if list_name and len(hits) == MAX_HITS else ""
             sections.append(Section(label, icon, hits, all_url))
     return sections
+
+
+def _list_matches(list_name: str, text: str) -> str:
+    """Return the address of a list that is searched for a text."""
+    return f"{reverse(list_name)}?{urlencode({'search': text})}"
 
 
 def _search_vms(scope: Scope, text: str) -> list[Hit]:
@@ -111,7 +117,7 @@ def _search_volumes(scope: Scope, text: str) -> list[Hit]:
     return [
         Hit(
             volume.name,
-            f"{reverse('volume-page')}?search={volume.name}",
+            _list_matches("volume-page", volume.name),
             " · ".join(filter(None, [f"{volume.size_gb} GiB", volume.vm.name if volume.vm else ""])),
         )
         for volume in found.order_by("name", "pk")[:MAX_HITS]

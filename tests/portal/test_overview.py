@@ -50,7 +50,7 @@ def test_what_needs_attention_is_named_and_leads_to_its_list(as_role, vm, tenant
         ("1 task failed in the last 24 hours", "/tasks/?status=failed"),
         ("1 task needs a decision", "/tasks/?status=stuck"),
         ("1 VM is in error", "/vms/?status=error"),
-        ("1 VM reaches its end date within two weeks", "/vms/"),
+        ("1 VM reaches its end date within two weeks", "/vms/?ordering=runtime_end"),
     ]:
         assert sentence in html
         assert address in html
@@ -121,6 +121,15 @@ def test_the_search_finds_ones_own_and_pages(as_role, vm, volume, snapshot):
     assert 'href="/volumes/snapshots/"' in text(client.get("/search/?q=snapshots")).partition("<main")[2]
     assert "Nothing found" in text(client.get("/search/?q=nowhere"))
     assert "at least two characters" in text(client.get("/search/?q=a"))
+
+
+def test_the_search_links_to_the_list_with_the_whole_text(as_role, volume):
+    volume.name = name = "a&status=x #1 é"
+    volume.save()
+
+    html = text(as_role(Role.VIEWER).get("/search/", {"q": name}))
+
+    assert 'href="/volumes/?search=a%26status%3Dx+%231+%C3%A9"' in html
 
 
 @pytest.mark.parametrize("term", ["shop", "data-1", "10.0.0", "ubuntu", "one"])

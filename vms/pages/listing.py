@@ -34,7 +34,7 @@ from ..serializers import BulkActionSerializer, VirtualMachineSerializer
 from ..services import ControlResult, control_vm, control_vms, request_sync
 from ..services.status_sync import select_stale_states
 
-ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb"})
+ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb", "runtime_end"})
 MAX_SEARCH_WORDS = 10
 MAX_NAMED_VMS = 10
 NO_NEEDS = Needs()
