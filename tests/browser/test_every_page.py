@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from .conftest import SCREENSHOTS
@@ -128,11 +125,3 @@ def test_a_contact_sheet_shows_every_page(browser, language):
     page.close()
 
     assert (SCREENSHOTS / f"contact-sheet-{language}.png").stat().st_size > 100_000
-
-
-def test_no_page_names_another_host():
-    """Everything that a page needs comes from the portal itself."""
-    repository = Path(__file__).resolve().parents[2]
-    for template in repository.glob("*/templates/**/*.html"):
-        found = re.findall(r'(?:src|href)="(https?:)?//', template.read_text())
-        assert not found, template

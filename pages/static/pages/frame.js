@@ -252,4 +252,4 @@ function followLogs() {
   }
 }
 followLogs();
-for (const name of ["panel:refreshed", "htmx:afterSettle"]) document.addEventListener(name, followLogs);
+document.addEventListener("panel:refreshed", followLogs);
