@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
 from cloudaccounts.models import CloudResource
+from tasks import engine
 from tests.factories import (
     CloudAccountFactory,
     InformationSystemFactory,
     MembershipFactory,
+    SpareVolumeFactory,
     TenantFactory,
     UserFactory,
     VirtualMachineFactory,
+    VolumePoolFactory,
 )
 from vms.models import VMSnapshot, VMStatus
-from volumepool.models import Volume
+from volumepool.commands import CreateSpareCommand
+from volumepool.models import Claim, PoolStock, SpareVolume, Volume
 
 FLAVORS = [("tiny", 1, 512, 1), ("small", 2, 4096, 40), ("small-too", 2, 4096, 40), ("large", 4, 8192, 80)]
 
@@ -118,3 +126,30 @@ def staff():
     client = Client()
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
     return client
+
+
+@pytest.fixture
+def pool(account):
+    """A pool with a spare, something to be drawn, and claims that found it empty."""
+    pool = VolumePoolFactory(account=account, type="debian", desired=3, volume_type="ssd")
+    SpareVolumeFactory(pool=pool, name="spare-debian-aaaaaaaa", volume_type="ssd")
+    now = timezone.now()
+    for ago in (300, 295, 290, 10, 5):
+        PoolStock.objects.create(
+            pool=pool, at=now - timedelta(minutes=ago), desired=3, available=1, creating=2
+        )
+    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=3, made=1, seconds_saved=360)
+    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=0, made=1)
+    return pool
+
+
+@pytest.fixture
+def submit_spare_job():
+    """A function that has a spare volume made for a pool, and returns its job."""
+
+    def submit(pool, name):
+        spare = SpareVolume.objects.create(pool=pool, name=name, size_gb=1, region=pool.region)
+        with transaction.atomic():
+            return engine.submit(CreateSpareCommand(str(spare.pk), pool.pk)).job
+
+    return submit

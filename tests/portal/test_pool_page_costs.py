@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
-from tasks import engine
 from tests.factories import (
     SpareVolumeFactory,
     UserFactory,
-    VolumePoolFactory,
 )
-from volumepool.commands import CreateSpareCommand
-from volumepool.models import Claim, OrphanVolume, PoolStock, SpareVolume
+from volumepool.models import Claim, OrphanVolume, PoolStock
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def pool(account):
-    """A pool with a spare, something to be drawn, and claims that found it empty."""
-    pool = VolumePoolFactory(account=account, type="debian", desired=3, volume_type="ssd")
-    SpareVolumeFactory(pool=pool, name="spare-debian-aaaaaaaa", volume_type="ssd")
-    now = timezone.now()
-    for ago in (300, 295, 290, 10, 5):
-        PoolStock.objects.create(
-            pool=pool, at=now - timedelta(minutes=ago), desired=3, available=1, creating=2
-        )
-    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=3, made=1, seconds_saved=360)
-    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=0, made=1)
-    return pool
-
-
 def text(answer):
     return answer.content.decode()
-
-
-def a_job(pool, name):
-    spare = SpareVolume.objects.create(pool=pool, name=name, size_gb=1, region=pool.region)
-    with transaction.atomic():
-        return engine.submit(CreateSpareCommand(str(spare.pk), pool.pk)).job
 
 
 # --- The admin, and what it costs --------------------------------------------------------------------------
@@ -59,7 +32,7 @@ def test_the_admin_leads_to_the_charts(client, pool):
 
 
 @pytest.mark.parametrize("page", ["/pools/", "/pools/{}/"])
-def test_many_cost_no_more_queries_than_few(staff, pool, page):
+def test_many_cost_no_more_queries_than_few(staff, pool, submit_spare_job, page):
     page = page.format(pool.pk)
 
     def grow(count):
@@ -71,7 +44,7 @@ def test_many_cost_no_more_queries_than_few(staff, pool, page):
             OrphanVolume.objects.create(
                 account=pool.account, region=pool.region, volume_id=f"{other.pk}-{number}"
             )
-            a_job(pool, f"spare-debian-{other.pk:08x}")
+            submit_spare_job(pool, f"spare-debian-{other.pk:08x}")
 
     def cost():
         with CaptureQueriesContext(connection) as queries:

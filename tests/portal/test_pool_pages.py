@@ -7,12 +7,10 @@ from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
-from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
 from portal.celery import app
-from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import (
@@ -22,26 +20,10 @@ from tests.factories import (
     UserFactory,
     VolumePoolFactory,
 )
-from volumepool.commands import CreateSpareCommand
-from volumepool.models import Claim, OrphanVolume, PoolStock, SpareVolume, VolumePool
+from volumepool.models import OrphanVolume, SpareVolume, VolumePool
 from volumepool.services.stock import build_history
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def pool(account):
-    """A pool with a spare, something to be drawn, and claims that found it empty."""
-    pool = VolumePoolFactory(account=account, type="debian", desired=3, volume_type="ssd")
-    SpareVolumeFactory(pool=pool, name="spare-debian-aaaaaaaa", volume_type="ssd")
-    now = timezone.now()
-    for ago in (300, 295, 290, 10, 5):
-        PoolStock.objects.create(
-            pool=pool, at=now - timedelta(minutes=ago), desired=3, available=1, creating=2
-        )
-    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=3, made=1, seconds_saved=360)
-    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=0, made=1)
-    return pool
 
 
 def text(answer):
@@ -235,17 +217,14 @@ def test_the_page_says_what_its_snapshot_lacks(staff, pool):
     assert "The snapshot of the spares has not been found yet" not in html
 
 
-def a_job(pool, name):
-    spare = SpareVolume.objects.create(pool=pool, name=name, size_gb=1, region=pool.region)
-    with transaction.atomic():
-        return engine.submit(CreateSpareCommand(str(spare.pk), pool.pk)).job
-
-
-def test_the_jobs_of_a_pool_are_shown_and_no_others(staff, pool):
-    mine, lost = a_job(pool, "spare-debian-00000001"), a_job(pool, "spare-debian-00000002")
-    longer = a_job(VolumePoolFactory(type="debian-12"), "spare-debian-12-00000003")
-    theirs = a_job(VolumePoolFactory(type="debian"), "spare-debian-00000004")
-    old = a_job(pool, "spare-debian-00000005")
+def test_the_jobs_of_a_pool_are_shown_and_no_others(staff, pool, submit_spare_job):
+    mine, lost = (
+        submit_spare_job(pool, "spare-debian-00000001"),
+        submit_spare_job(pool, "spare-debian-00000002"),
+    )
+    longer = submit_spare_job(VolumePoolFactory(type="debian-12"), "spare-debian-12-00000003")
+    theirs = submit_spare_job(VolumePoolFactory(type="debian"), "spare-debian-00000004")
+    old = submit_spare_job(pool, "spare-debian-00000005")
     Job.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=2))
     SpareVolume.objects.filter(name="spare-debian-00000002").delete()
 
