@@ -5,7 +5,7 @@ The fields have the names of the REST serializers, which validate them, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,12 +99,25 @@ class FormPage:
         return [one.name for section in self.sections for one in section.fields]
 
 
-def read_form(post: QueryDict, names: Iterable[str]) -> dict[str, str]:
-    """Return the sent texts of a form, with line breaks as one character."""
-    entered = {name: post.get(name, "").replace("\r\n", "\n") for name in names}
-    if any("\x00" in text for text in entered.values()):
-        raise BadRequest
-    return entered
+def run_form(
+    request: PageRequest,
+    scope: Scope,
+    page: FormPage,
+    carry_out: Callable[[dict[str, str]], HttpResponse],
+    *,
+    template: str = "deploys/form.html",
+) -> HttpResponse:
+    """Show a form, or carry out a POST of it with what was entered.
+
+    A form that is refused is shown again, with what was entered and the reasons beside the fields.
+    """
+    if request.method != "POST":
+        return _render_form(request, scope, page, template)
+    entered = _read_form(request.POST, page.names)
+    try:
+        return carry_out(entered)
+    except DomainError as refused:
+        return _render_form(request, scope, page, template, entered=entered, refused=refused)
 
 
 def validate(
@@ -117,15 +130,22 @@ def validate(
     return dict(serializer.validated_data)
 
 
-def render_form(
+def _read_form(post: QueryDict, names: Iterable[str]) -> dict[str, str]:
+    """Return the sent texts of a form, with line breaks as one character."""
+    entered = {name: post.get(name, "").replace("\r\n", "\n") for name in names}
+    if any("\x00" in text for text in entered.values()):
+        raise BadRequest
+    return entered
+
+
+def _render_form(
     request: PageRequest,
     scope: Scope,
     page: FormPage,
+    template: str,
     *,
     entered: Mapping[str, str] | None = None,
-    chosen: Mapping[str, frozenset[str]] | None = None,
     refused: DomainError | None = None,
-    template: str = "deploys/form.html",
 ) -> HttpResponse:
     """Render a form with its initial values, or with what was entered and why it was refused.
 
@@ -146,7 +166,7 @@ def render_form(
                 replace(
                     filled,
                     errors=texts or errors.get(one.name, ()),
-                    values=(chosen or {}).get(one.name, frozenset()),
+                    values=frozenset(request.POST.getlist(one.name) if one.kind == "choices" else ()),
                 )
             )
         sections.append(replace(section, fields=fields))

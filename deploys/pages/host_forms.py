@@ -26,7 +26,7 @@ from vms.models import VirtualMachine
 from ..models import Host
 from ..serializers import HostSerializer
 from ..services import hosts
-from .forms import FormField, FormPage, FormSection, read_form, render_form, validate
+from .forms import FormField, FormPage, FormSection, run_form, validate
 
 VMS_SUGGESTED = 200
 # Left out of the data when they are empty: those of the VM then, or the model's default.
@@ -40,7 +40,7 @@ def new_host_page(request: PageRequest) -> HttpResponse:
     """Show the form of a new host; on POST, register it, or show every error."""
     scope = page_scope(request)
     scope.require(Role.ADMIN, Host)
-    if scope.tenant is None:
+    if (tenant := scope.tenant) is None:
         messages.error(request, _("Select a tenant first: a host belongs to one."))
         return redirect("host-page")
     page = FormPage(
@@ -49,18 +49,16 @@ def new_host_page(request: PageRequest) -> HttpResponse:
         back=reverse("host-page"),
         crumbs=[(reverse("host-page"), _("Hosts"))],
         intro=_("Services are deployed to hosts over SSH, with the deploy key of the tenant."),
-        sections=_build_sections(scope.tenant, is_new=True),
+        sections=_build_sections(tenant, is_new=True),
         values={"ssh_port": "22", "user": "deploy", "vm": request.GET.get("vm", "")[:200]},
     )
-    if request.method != "POST":
-        return render_form(request, scope, page)
-    entered = read_form(request.POST, page.names)
-    try:
-        host = hosts.create_host(scope=scope, fields=_validate(entered, scope.tenant, None))
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, refused=refused)
-    messages.success(request, _("Host %(name)s was registered.") % {"name": host.hostname})
-    return redirect("host-detail-page", host.pk)
+
+    def create(entered: dict[str, str]) -> HttpResponse:
+        host = hosts.create_host(scope=scope, fields=_validate(entered, tenant, None))
+        messages.success(request, _("Host %(name)s was registered.") % {"name": host.hostname})
+        return redirect("host-detail-page", host.pk)
+
+    return run_form(request, scope, page, create)
 
 
 @login_required
@@ -87,20 +85,18 @@ def edit_host_page(request: PageRequest, pk: UUID) -> HttpResponse:
         },
         version=etag_of(host.version),
     )
-    if request.method != "POST":
-        return render_form(request, scope, page)
-    entered = read_form(request.POST, page.names)
-    try:
+
+    def change(entered: dict[str, str]) -> HttpResponse:
         hosts.change_host(
             scope=scope,
             host_id=pk,
             fields=_validate(entered, host.tenant, host),
             if_match=request.POST.get("version") or None,
         )
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, refused=refused)
-    messages.success(request, _("Changes saved."))
-    return redirect("host-detail-page", pk)
+        messages.success(request, _("Changes saved."))
+        return redirect(back)
+
+    return run_form(request, scope, page, change)
 
 
 @login_required

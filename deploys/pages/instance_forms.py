@@ -27,7 +27,7 @@ from tenants.scoping import Role, Scope
 from ..models import Host, MicroService, MicroServiceVersion
 from ..serializers import ChangeInstanceSerializer, NewInstanceSerializer
 from ..services import catalogue, instances
-from .forms import FormField, FormPage, FormSection, read_form, render_form, validate
+from .forms import FormField, FormPage, FormSection, run_form, validate
 
 HOSTS_OFFERED, VERSIONS_OFFERED = 500, 100
 # Any id: the hosts are validated by themselves.
@@ -42,19 +42,16 @@ def new_instances_page(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     service = catalogue.visible_service(scope, pk, Role.ADMIN)
     page = _build_new_page(service)
-    if request.method != "POST":
-        return render_form(request, scope, page)
-    entered = read_form(request.POST, page.names)
-    chosen = frozenset(request.POST.getlist("hosts"))
-    try:
-        count = _add_to_hosts(scope, service, entered, chosen)
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, chosen={"hosts": chosen}, refused=refused)
-    text = ngettext(
-        "The service was added to %(count)s host.", "The service was added to %(count)s hosts.", count
-    )
-    messages.success(request, text % {"count": count})
-    return redirect("service-detail-page", pk)
+
+    def add(entered: dict[str, str]) -> HttpResponse:
+        count = _add_to_hosts(scope, service, entered, frozenset(request.POST.getlist("hosts")))
+        text = ngettext(
+            "The service was added to %(count)s host.", "The service was added to %(count)s hosts.", count
+        )
+        messages.success(request, text % {"count": count})
+        return redirect("service-detail-page", pk)
+
+    return run_form(request, scope, page, add)
 
 
 @login_required
@@ -85,11 +82,8 @@ def edit_instance_page(request: PageRequest, pk: UUID, instance_pk: UUID) -> Htt
             "host": instance.host.hostname,
         },
     )
-    template = "deploys/instance_form.html"
-    if request.method != "POST":
-        return render_form(request, scope, page, template=template)
-    entered = read_form(request.POST, page.names)
-    try:
+
+    def change(entered: dict[str, str]) -> HttpResponse:
         fields = validate(ChangeInstanceSerializer(instance, data=entered, partial=True))
         instances.change_instance(
             scope=scope,
@@ -98,10 +92,10 @@ def edit_instance_page(request: PageRequest, pk: UUID, instance_pk: UUID) -> Htt
             fields=fields,
             if_match=request.POST.get("version") or None,
         )
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, refused=refused, template=template)
-    messages.success(request, _("Changes saved."))
-    return redirect("service-detail-page", pk)
+        messages.success(request, _("Changes saved."))
+        return redirect(back)
+
+    return run_form(request, scope, page, change, template="deploys/instance_form.html")
 
 
 @login_required

@@ -22,7 +22,7 @@ from ..models import DeployKey
 from ..serializers import NewKeySerializer
 from ..services import keys
 from ..services.hosts import require_tenant
-from .forms import FormField, FormPage, FormSection, read_form, render_form
+from .forms import FormField, FormPage, FormSection, run_form
 
 GENERATED, OWN = "generated", "own"
 
@@ -60,17 +60,15 @@ def new_deploy_key_page(request: PageRequest) -> HttpResponse:
         return redirect("deploy-key-page")
     current = keys.read_key_status(scope)
     page = _build_page(current)
-    if request.method != "POST":
-        return render_form(request, scope, page)
-    entered = read_form(request.POST, page.names)
-    try:
+
+    def store(entered: dict[str, str]) -> HttpResponse:
         _store_key(scope, entered, current)
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, refused=refused)
-    messages.success(
-        request, _("The deploy key was stored. Add its public key to the authorized_keys of the hosts.")
-    )
-    return redirect("deploy-key-page")
+        messages.success(
+            request, _("The deploy key was stored. Add its public key to the authorized_keys of the hosts.")
+        )
+        return redirect("deploy-key-page")
+
+    return run_form(request, scope, page, store)
 
 
 @login_required

@@ -27,7 +27,7 @@ from ..executors import find_executor_class, list_executor_names
 from ..models import MicroService
 from ..serializers import ServiceSerializer
 from ..services import catalogue
-from .forms import FormField, FormPage, FormSection, read_form, render_form, validate
+from .forms import FormField, FormPage, FormSection, run_form, validate
 
 SYSTEMS_OFFERED = 500
 # Numbers that a form may leave empty: the model's default then, or no value.
@@ -51,15 +51,13 @@ def new_service_page(request: PageRequest) -> HttpResponse:
         sections=_build_sections(scope),
         values={**INITIAL_VALUES, "executor": next(iter(list_executor_names()), "")},
     )
-    if request.method != "POST":
-        return render_form(request, scope, page)
-    entered = read_form(request.POST, page.names)
-    try:
+
+    def create(entered: dict[str, str]) -> HttpResponse:
         service = catalogue.create_service(scope=scope, fields=_validate(entered, None))
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, refused=refused)
-    messages.success(request, _("Service %(name)s was created.") % {"name": service.name})
-    return redirect("service-detail-page", service.pk)
+        messages.success(request, _("Service %(name)s was created.") % {"name": service.name})
+        return redirect("service-detail-page", service.pk)
+
+    return run_form(request, scope, page, create)
 
 
 @login_required
@@ -79,20 +77,18 @@ def edit_service_page(request: PageRequest, pk: UUID) -> HttpResponse:
         values=_read_values(service),
         version=etag_of(service.version),
     )
-    if request.method != "POST":
-        return render_form(request, scope, page)
-    entered = read_form(request.POST, page.names)
-    try:
+
+    def change(entered: dict[str, str]) -> HttpResponse:
         catalogue.change_service(
             scope=scope,
             service_id=pk,
             fields=_validate(entered, service),
             if_match=request.POST.get("version") or None,
         )
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, refused=refused)
-    messages.success(request, _("Changes saved."))
-    return redirect("service-settings-page", pk)
+        messages.success(request, _("Changes saved."))
+        return redirect(back)
+
+    return run_form(request, scope, page, change)
 
 
 @login_required

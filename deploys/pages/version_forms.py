@@ -24,7 +24,7 @@ from tenants.scoping import Role, Scope
 from ..models import MicroService, MicroServiceVersion
 from ..serializers import ChangeVersionSerializer, VersionSerializer
 from ..services import catalogue
-from .forms import FormField, FormPage, FormSection, read_form, render_form, validate
+from .forms import FormField, FormPage, FormSection, run_form, validate
 
 Status = MicroServiceVersion.BuildStatus
 
@@ -51,22 +51,18 @@ def new_version_page(request: PageRequest, pk: UUID) -> HttpResponse:
         fields=[label, *_build_fields(Status.choices)],
         values={"build_status": Status.SUCCESS.value},
     )
-    if request.method != "POST":
-        return render_form(request, scope, page)
-    entered = read_form(request.POST, page.names)
-    try:
+
+    def register(entered: dict[str, str]) -> HttpResponse:
         fields = validate(VersionSerializer(data=entered, context={"scope": scope}))
         version, is_new = catalogue.register_version(scope=scope, service_id=pk, fields=fields)
-    except DomainError as refused:
-        return render_form(request, scope, page, entered=entered, refused=refused)
-    if is_new:
-        messages.success(request, _("Version %(label)s was registered.") % {"label": version.label})
-    else:
-        messages.info(
-            request,
-            _("Version %(label)s was registered before, with the same content.") % {"label": version.label},
-        )
-    return redirect("service-versions-page", pk)
+        if is_new:
+            messages.success(request, _("Version %(label)s was registered.") % {"label": version.label})
+        else:
+            text = _("Version %(label)s was registered before, with the same content.")
+            messages.info(request, text % {"label": version.label})
+        return redirect("service-versions-page", pk)
+
+    return run_form(request, scope, page, register)
 
 
 @login_required
@@ -78,18 +74,14 @@ def edit_version_page(request: PageRequest, pk: UUID, version_pk: UUID) -> HttpR
     service = catalogue.visible_service(scope, pk, Role.OPERATOR)
     version = catalogue.visible_version(scope, pk, version_pk, Role.OPERATOR)
     page = _build_edit_page(scope, service, version)
-    if request.method != "POST":
-        return render_form(request, scope, page, template="deploys/version_form.html")
-    entered = read_form(request.POST, page.names)
-    try:
+
+    def change(entered: dict[str, str]) -> HttpResponse:
         fields = validate(ChangeVersionSerializer(version, data=entered, partial=True))
         catalogue.change_version(scope=scope, service_id=pk, version_id=version_pk, fields=fields)
-    except DomainError as refused:
-        return render_form(
-            request, scope, page, entered=entered, refused=refused, template="deploys/version_form.html"
-        )
-    messages.success(request, _("Changes saved."))
-    return redirect("service-versions-page", pk)
+        messages.success(request, _("Changes saved."))
+        return redirect("service-versions-page", pk)
+
+    return run_form(request, scope, page, change, template="deploys/version_form.html")
 
 
 @login_required
