@@ -74,7 +74,7 @@ def overview_page(request: PageRequest) -> HttpResponse:
         if scope.tenant and scope.allows(Role.VIEWER)
         else [],
     }
-    context["is_busy"] = "yes" if context["running"] else ""
+    context["is_busy"] = bool(context["running"])
     if not is_panel_request(request):
         context["charts"] = _draw_usage(scope)
     return render_page(

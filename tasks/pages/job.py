@@ -40,7 +40,7 @@ def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "job": JobSerializer(job).data,
         "tenant": job.tenant if scope.tenant is None else None,
         "has_ended": job.has_ended,
-        "is_busy": "" if job.has_ended or job.status == JobStatus.STUCK else "yes",
+        "is_busy": not job.has_ended and job.status != JobStatus.STUCK,
         "lines": list(job.lines.order_by("-pk")[:LINES_SHOWN])[::-1],
         "may_cancel": scope.allows(Role.OPERATOR, Job),
         "decisions": allowed_decisions(job) if may_decide else [],

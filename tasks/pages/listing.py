@@ -66,7 +66,7 @@ def task_page(request: PageRequest) -> HttpResponse:
         "query": query,
         "ordering": query.ordering,
         "jobs": JobSerializer(rows, many=True).data,
-        "is_busy": "yes" if any(not job.has_ended and job.status != JobStatus.STUCK for job in rows) else "",
+        "is_busy": any(not job.has_ended and job.status != JobStatus.STUCK for job in rows),
         "may_cancel": scope.allows(Role.OPERATOR, Job),
     }
     return render_page(request, "tasks/list.html", context, panels={"tasks": "tasks/list_panel.html"})

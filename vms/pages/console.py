@@ -62,7 +62,7 @@ def build_console_context(request: PageRequest, scope: Scope, vm: VirtualMachine
         return context | {
             "console_job": JobSerializer(job).data,
             "console_is_late": age > LATE_SECONDS,
-            "follow": "yes",
+            "is_busy": True,
         }
     if job.status != JobStatus.SUCCEEDED:
         context["console_refusal"] = job.outcome_message

@@ -86,10 +86,7 @@ def render_vm_page(
         **_build_head_context(scope, vm, holder),
         "last_job": None if holder else _find_last_failure(scope, vm.pk),
         "tab": tab,
-        "tabs": [
-            {"name": name, "label": label, "count": "", "is_current": "yes" if name == tab else ""}
-            for name, label in TABS.items()
-        ],
+        "tabs": [{"name": name, "label": label, "is_current": name == tab} for name, label in TABS.items()],
         # The address to return to after a change of language: that of a refused form takes no GET.
         "here": f"{reverse('vm-detail-page', args=[vm.pk])}?tab={tab}",
     }
@@ -131,7 +128,7 @@ def _build_head_context(scope: Scope, vm: VirtualMachine, holder: Job | None) ->
         "rare_buttons": rare,
         "job": JobSerializer(job).data if job else None,
         # A stuck job changes only when a person acts.
-        "follow": "yes" if job is not None and job.status != JobStatus.STUCK else "",
+        "is_busy": job is not None and job.status != JobStatus.STUCK,
         **build_permission_context(scope),
     }
 
@@ -234,7 +231,7 @@ def _build_snapshot_context(request: PageRequest, scope: Scope, vm: VirtualMachi
     snapshots = list(VMSnapshot.objects.within(scope).filter(vm_id=vm.pk).select_related("created_by"))
     set_holding_jobs(snapshots)
     context: dict[str, Any] = {"snapshots": snapshots}
-    return context | ({"follow": "yes"} if any(map(is_held, snapshots)) else {})
+    return context | ({"is_busy": True} if any(map(is_held, snapshots)) else {})
 
 
 def _build_activity_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:

@@ -47,9 +47,7 @@ def snapshot_page(request: PageRequest) -> HttpResponse:
         "query": query,
         "ordering": query.ordering,
         "snapshots": snapshots_of_page,
-        "snapshots_change": "yes"
-        if any(is_held(snapshot) or snapshot.image_id is None for snapshot in snapshots_of_page)
-        else "",
+        "is_busy": any(is_held(snapshot) or snapshot.image_id is None for snapshot in snapshots_of_page),
         **build_permission_context(scope),
     }
     return render_page(
