@@ -153,10 +153,27 @@ def draw_sparkline(values: Sequence[Value], title: str) -> SafeString:
 
 # --- Inside ------------------------------------------------------------------------------------------------
 
-Painter = Callable[
-    [Sequence[datetime], Sequence[Series], Callable[[float], float], Callable[[float], float], str],
-    SafeString,
-]
+
+@dataclass(frozen=True, slots=True)
+class _Plot:
+    """What is drawn over time, and its scale: `top` is the value at the upper edge, `slots` the steps between the edges."""
+
+    times: Sequence[datetime]
+    series: Sequence[Series]
+    unit: str
+    top: float
+    slots: int
+
+    def x(self, number: float) -> float:
+        """Return where a time stands, by its number."""
+        return round(LEFT + number / max(self.slots, 1) * (RIGHT - LEFT), 1)
+
+    def y(self, value: float) -> float:
+        """Return how high a value stands."""
+        return round(BOTTOM - value / self.top * (BOTTOM - TOP), 1)
+
+
+Painter = Callable[[_Plot], SafeString]
 
 
 def _draw_over_time(
@@ -180,18 +197,12 @@ def _draw_over_time(
     step = choose_step(highest)
     top = max(step, ceil(highest / step) * step)
     slots = len(times) if paint is _draw_bar_rects else max(len(times) - 1, 1)
-
-    def place(number: float) -> float:
-        return round(LEFT + number / max(slots, 1) * (RIGHT - LEFT), 1)
-
-    def height(value: float) -> float:
-        return round(BOTTOM - value / top * (BOTTOM - TOP), 1)
-
+    plot = _Plot(times, series, unit, top, slots)
     marks = [number * step for number in range(round(top / step) + 1)]
     grid = format_html_join(
         "",
         '<path class="axis" d="M{} {}H{}"/><text class="count" x="{}" y="{}">{}</text>',
-        [(LEFT, height(mark), RIGHT, LEFT - 6, height(mark) + 4, _number(mark)) for mark in marks],
+        [(LEFT, plot.y(mark), RIGHT, LEFT - 6, plot.y(mark) + 4, _number(mark)) for mark in marks],
     )
     time_marks = format_html_join(
         "",
@@ -202,7 +213,7 @@ def _draw_over_time(
         format_html(
             '<path class="limit" d="M{} {}H{}"><title>{}: {}</title></path>',
             LEFT,
-            height(limit),
+            plot.y(limit),
             RIGHT,
             _("Limit"),
             _with_unit(limit, unit),
@@ -217,7 +228,7 @@ def _draw_over_time(
         f"{title} {subtitle}".strip(),
         grid,
         time_marks,
-        paint(times, series, place, height, unit),
+        paint(plot),
         limit_line,
     )
     return Chart(
@@ -246,84 +257,64 @@ def _draw_over_time(
     )
 
 
-def _draw_line_paths(
-    times: Sequence[datetime],
-    series: Sequence[Series],
-    place: Callable[[float], float],
-    height: Callable[[float], float],
-    unit: str,
-) -> SafeString:
+def _draw_line_paths(plot: _Plot) -> SafeString:
     paths = []
-    for number, one in enumerate(series, 1):
+    for number, one in enumerate(plot.series, 1):
         for is_known, run in groupby(enumerate(one.values), lambda pair: pair[1] is not None):
             if is_known:
-                points = [f"{place(index)} {height(value or 0)}" for index, value in run]
+                points = [f"{plot.x(index)} {plot.y(value or 0)}" for index, value in run]
                 # A value that stands alone is drawn as a dot: a line of one point is not visible.
                 path = f"M{points[0]}h.1" if len(points) == 1 else "M" + "L".join(points)
                 paths.append((_color(number, one.tone), path))
     lines = format_html_join("", '<path class="line {}" d="{}"/>', paths)
-    return lines + _draw_tooltips(times, series, place, unit)
+    return lines + _draw_tooltips(plot)
 
 
-def _draw_areas(
-    times: Sequence[datetime],
-    series: Sequence[Series],
-    place: Callable[[float], float],
-    height: Callable[[float], float],
-    unit: str,
-) -> SafeString:
-    below = [0.0] * len(times)
+def _draw_areas(plot: _Plot) -> SafeString:
+    below = [0.0] * len(plot.times)
     paths = []
-    for number, one in enumerate(series, 1):
+    for number, one in enumerate(plot.series, 1):
         above = [base + (value or 0) for base, value in zip(below, one.values, strict=True)]
-        upper = "L".join(f"{place(index)} {height(value)}" for index, value in enumerate(above))
+        upper = "L".join(f"{plot.x(index)} {plot.y(value)}" for index, value in enumerate(above))
         lower = "L".join(
-            f"{place(index)} {height(value)}" for index, value in reversed(list(enumerate(below)))
+            f"{plot.x(index)} {plot.y(value)}" for index, value in reversed(list(enumerate(below)))
         )
-        if times:
+        if plot.times:
             paths.append((_color(number, one.tone), f"M{upper}L{lower}Z"))
         below = above
     areas = format_html_join("", '<path class="area {}" d="{}"/>', paths)
-    return areas + _draw_tooltips(times, series, place, unit)
+    return areas + _draw_tooltips(plot)
 
 
-def _draw_tooltips(
-    times: Sequence[datetime], series: Sequence[Series], place: Callable[[float], float], unit: str
-) -> SafeString:
+def _draw_tooltips(plot: _Plot) -> SafeString:
     """Draw an unseen column for each time, which shows the values of all series while the pointer rests on it."""
-    half = (RIGHT - LEFT) / max(len(times) - 1, 1) / 2
+    half = (RIGHT - LEFT) / max(len(plot.times) - 1, 1) / 2
     columns = []
-    for number, at in enumerate(times):
-        left, right = max(LEFT, place(number) - half), min(RIGHT, place(number) + half)
+    for number in range(len(plot.times)):
+        left, right = max(LEFT, plot.x(number) - half), min(RIGHT, plot.x(number) + half)
         size = (round(left, 1), TOP, round(right - left, 1), BOTTOM - TOP)
-        columns.append((*size, _tooltip(at, series, number, unit)))
+        columns.append((*size, _tooltip(plot, number)))
     return format_html_join(
         "", '<rect class="hover" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>', columns
     )
 
 
-def _draw_bar_rects(
-    times: Sequence[datetime],
-    series: Sequence[Series],
-    place: Callable[[float], float],
-    height: Callable[[float], float],
-    unit: str,
-) -> SafeString:
+def _draw_bar_rects(plot: _Plot) -> SafeString:
     bars: list[SafeString] = []
-    for index, at in enumerate(times):
+    for index in range(len(plot.times)):
         base = 0.0
         rects = []
-        for number, one in enumerate(series, 1):
+        for number, one in enumerate(plot.series, 1):
             value = one.values[index] or 0
             if value:
                 # One of a thousand is still visible.
-                tall = max(1.5, height(base) - height(base + value))
+                tall = max(1.5, plot.y(base) - plot.y(base + value))
                 rects.append(
                     (
                         _color(number, one.tone),
-                        place(index) + 1,
-                        height(base) - tall,
-                        max(1.5, place(index + 1) - place(index) - 2),
+                        plot.x(index) + 1,
+                        plot.y(base) - tall,
+                        max(1.5, plot.x(index + 1) - plot.x(index) - 2),
                         tall,
                     )
                 )
@@ -335,7 +326,7 @@ def _draw_bar_rects(
                     format_html_join(
                         "", '<rect class="bar {}" x="{}" y="{}" width="{}" height="{}"/>', rects
                     ),
-                    _tooltip(at, series, index, unit),
+                    _tooltip(plot, index),
                 )
             )
     return format_html_join("", "{}", ((bar,) for bar in bars))
@@ -353,13 +344,13 @@ def _draw_arc(start: float, end: float) -> str:
     return f"M{x1} {y1}A46 46 0 {int(end - start > 0.5)} 1 {x2} {y2}"
 
 
-def _tooltip(at: datetime, series: Sequence[Series], number: int, unit: str) -> str:
+def _tooltip(plot: _Plot, number: int) -> str:
     values = (
-        f"{one.label}: {_with_unit(one.values[number], unit)}"
-        for one in series
+        f"{one.label}: {_with_unit(one.values[number], plot.unit)}"
+        for one in plot.series
         if one.values[number] is not None
     )
-    return "\n".join([_time_text(at), *values])
+    return "\n".join([_time_text(plot.times[number]), *values])
 
 
 def _color(number: int, tone: str) -> str:
