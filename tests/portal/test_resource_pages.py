@@ -386,11 +386,8 @@ def test_a_panel_of_the_inventory_is_sent_once_and_has_its_filters(as_role, serv
     CloudResourceFactory(account=server.account, type="port", name="b-port", region="Far", status="DOWN")
     client, asked = as_role(Role.VIEWER), {"X-Panel": "resources"}
 
-    for query, found in [
-        ("", ["b-port", "web-1"]),
-        ("?region=Far", ["b-port"]),
-        ("?status=ACTIVE", ["web-1"]),
-    ]:
+    expected = {"": ["b-port", "web-1"], "?region=Far": ["b-port"], "?status=ACTIVE": ["web-1"]}
+    for query, found in expected.items():
         answer = client.get(f"/resources/{query}", headers=asked)
         assert names(text(answer)) == found
         assert "<select" not in text(answer)

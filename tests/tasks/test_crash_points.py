@@ -33,9 +33,7 @@ def harness(settings):
 
 
 # What the outside answers does not depend on who dies: it is said often enough for every repetition.
-WAITS = [Answer("wait")]
-REFUSES = [Answer("failed")] * 9
-IS_WRONG = [Answer("bug")] * 9
+WAITS, REFUSES, IS_WRONG = [Answer("wait")], [Answer("failed")] * 9, [Answer("bug")] * 9
 KILLS = [Answer("done", ("die",))] * 9
 
 
