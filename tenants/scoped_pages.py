@@ -41,3 +41,12 @@ def page_scope(request: HttpRequest) -> Scope:
             activate_time_zone(user, scope.tenant)
             return scope
     raise PermissionDenied(refusal.detail)
+
+
+def find_scope(request: HttpRequest) -> Scope | None:
+    """Return the scope of a page that a user without a tenant may open, too; None for such a user."""
+    try:
+        return page_scope(request)
+    except PermissionDenied:
+        activate_time_zone(request.user, None)
+        return None

@@ -19,7 +19,7 @@ from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import require_POST
 from api.preconditions import etag_of
-from tenants.models import InformationSystem
+from tenants.application_choices import list_application_choices
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -29,7 +29,7 @@ from ..serializers import ServiceSerializer
 from ..services import catalogue
 from .forms import FormField, FormPage, FormSection, run_form, validate
 
-SYSTEMS_OFFERED = 500
+APPLICATIONS_OFFERED = 500
 # Numbers that a form may leave empty: the model's default then, or no value.
 OPTIONAL_NUMBERS = frozenset({"health_status", "health_seconds"})
 INITIAL_VALUES = {"health_status": "200", "health_seconds": "60", "executor_settings": "{}"}
@@ -117,14 +117,9 @@ def list_executor_choices() -> list[tuple[str, Any]]:
 
 
 def _build_sections(scope: Scope, service: MicroService | None = None) -> list[FormSection]:
-    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name", "pk")
-    if service is not None:
-        # A service stays with its tenant.
-        systems = systems.filter(tenant=service.information_system.tenant_id)
-    choices = [
-        (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
-        for one in systems[:SYSTEMS_OFFERED]
-    ]
+    # A service stays with its tenant.
+    tenant = service.information_system.tenant if service is not None else None
+    choices = list_application_choices(scope, tenant=tenant, limit=APPLICATIONS_OFFERED)
     return [
         FormSection(
             _("Basics"),

@@ -10,21 +10,19 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
 from django.http import HttpResponse
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from pages.lists import Filter, read_list_query
+from pages.lists import read_list_query
 from pages.panels import render_page
-from tenants.models import InformationSystem
+from tenants.application_choices import build_application_filter
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Role, Scope
+from tenants.scoping import Role
 
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
 from .deployment_status import annotate_counts, summarize_deployment
 
 SERVICES = MicroService.objects.select_related("information_system__tenant")
-SYSTEMS_OFFERED = 500
 ORDERINGS = frozenset({"name", "language"})
 _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 
@@ -35,7 +33,7 @@ _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 def service_page(request: PageRequest) -> HttpResponse:
     """Show the services with their running versions, latest build and last deployment."""
     scope = page_scope(request)
-    query = read_list_query(request, [_build_system_filter(scope)], orderings=ORDERINGS, ordering="name")
+    query = read_list_query(request, [build_application_filter(scope)], orderings=ORDERINGS, ordering="name")
     services = SERVICES.within(scope)
     if query.search:
         services = services.filter(
@@ -60,15 +58,6 @@ def service_page(request: PageRequest) -> HttpResponse:
     return render_page(
         request, "deploys/services.html", context, panels={"services": "deploys/services_table.html"}
     )
-
-
-def _build_system_filter(scope: Scope) -> Filter:
-    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name", "pk")
-    choices = [
-        (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
-        for one in systems[:SYSTEMS_OFFERED]
-    ]
-    return Filter("information_system", _("Application"), _("All applications"), choices)
 
 
 def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:

@@ -26,10 +26,9 @@ from pages.panels import render_messages, render_page
 from .. import invitations, services
 from ..models import Invitation, Membership, Tenant, User
 from ..page_forms import Outcome, run_form
-from ..scoped_pages import PageRequest
+from ..scoped_pages import PageRequest, find_scope
 from ..scoping import Role
 from ..serializers import ChangeMembershipSerializer, NewMembershipSerializer
-from .profile import find_scope
 
 LIST_PAGE = "membership-page"
 ORDERINGS = frozenset({"user__username", "created_at"})

@@ -11,8 +11,7 @@ from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.password_validation import password_validators_help_texts
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -26,26 +25,16 @@ from api.domain_errors import DomainError
 from api.errors import status_of
 from api.form_errors import validate_form
 from api.form_keys import mark_refused
-from api.time_zones import activate_time_zone, find_time_zone, list_time_zone_names
+from api.time_zones import find_time_zone, list_time_zone_names
 
 from ..models import User
 from ..page_forms import split_errors
-from ..scoped_pages import PageRequest, page_scope
-from ..scoping import Scope
+from ..scoped_pages import PageRequest, find_scope
 from .sign_in import set_language_cookie
 
 log = structlog.get_logger(__name__)
 FIELDS = ("language", "time_zone", "theme")
 MAX_LENGTH = 100
-
-
-def find_scope(request: HttpRequest) -> Scope | None:
-    """Return the scope of a page that a user without a tenant may open, too; None for such a user."""
-    try:
-        return page_scope(request)
-    except PermissionDenied:
-        activate_time_zone(request.user, None)
-        return None
 
 
 @login_required

@@ -30,8 +30,7 @@ from pages.panels import render_page
 
 from ..models import User
 from ..page_forms import Outcome, run_form, split_errors
-from ..scoped_pages import PageRequest
-from .profile import find_scope
+from ..scoped_pages import PageRequest, find_scope
 
 ORDERINGS = frozenset({"name", "created", "expiry"})
 KEY_LENGTH = 32

@@ -22,7 +22,7 @@ from api.form_errors import show_error, validate_form
 from api.page_addresses import require_POST
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_messages, render_page
-from tenants.models import InformationSystem
+from tenants.application_choices import build_application_filter
 from tenants.quotas import METER_LABELS, Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -156,18 +156,9 @@ def build_quota_lines(
 
 def _read_query(request: PageRequest, scope: Scope) -> ListQuery:
     """Read the filters of the list."""
-    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
     filters = [
         Filter("status", _("Status"), _("All statuses"), VMStatus.choices),
-        Filter(
-            "information_system",
-            _("Application"),
-            _("All applications"),
-            [
-                (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
-                for one in systems
-            ],
-        ),
+        build_application_filter(scope),
     ]
     return read_list_query(request, filters, orderings=ORDERINGS, ordering="name")
 

@@ -17,7 +17,7 @@ from pages.cloud_statuses import VOLUME_STATUSES, label_cloud_status
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import render_page
 from tasks import engine
-from tenants.models import InformationSystem
+from tenants.application_choices import build_application_filter
 from tenants.page_forms import Outcome, require_typed_name
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -82,20 +82,11 @@ def volume_page(request: PageRequest) -> HttpResponse:
 
 def build_place_filters(scope: Scope) -> list[Filter]:
     """Return the filters by application and by cloud account."""
-    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
     accounts = CloudAccount.objects.within(scope) if scope.tenant is None else None
     if accounts is None and scope.tenant is not None:
         accounts = CloudAccount.objects.for_tenant(scope.tenant)
     return [
-        Filter(
-            "information_system",
-            _("Application"),
-            _("All applications"),
-            [
-                (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
-                for one in systems
-            ],
-        ),
+        build_application_filter(scope),
         Filter(
             "account",
             _("Cloud account"),
