@@ -44,13 +44,15 @@ def open_bare_session(url: str) -> tuple[requests.Session, dict[str, str]]:
 
 def create_account(url: str, name: str) -> CloudAccount:
     """Create an account of the portal for project demo of a simulator."""
-    from cloudaccounts.models import CloudAccount
+    from cloudaccounts.models import CatalogueGrant, CloudAccount
 
     account = CloudAccount(
         name=name, auth_url=f"{url}/identity/v3", credential_kind="password", access_id="demo", project="demo"
     )
     account.set_secret("demo")
     account.save()
+    for kind in ("flavor", "image", "network", "volume_type", "zone"):
+        CatalogueGrant.objects.create(account=account, kind=kind, match="*")
     return account
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django_filters import rest_framework as filters
 
-from .models import CloudAccount, CloudResource, ResourceType, SyncLog
+from .models import CatalogueGrant, CatalogueKind, CloudAccount, CloudResource, ResourceType, SyncLog
 
 # The columns that a search of resources covers, in the API and on the page.
 SEARCH_FIELDS = ("name", "cloud_id", "addresses")
@@ -53,6 +53,19 @@ class CloudResourceFilter(filters.FilterSet):
     def filter_expired(self, queryset: Any, name: str, value: bool) -> Any:
         """Return the resources that have expired, or those that have not."""
         return queryset.exclude(expired_at=None) if value else queryset.filter(expired_at=None)
+
+
+class CatalogueGrantFilter(filters.FilterSet):
+    """Filters of `catalogue-grants/`."""
+
+    account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
+    tenant = filters.UUIDFilter(field_name="tenant_id")
+    kind = filters.ChoiceFilter(choices=CatalogueKind.choices)
+    by_upgrade = filters.BooleanFilter()
+
+    class Meta:
+        model = CatalogueGrant
+        fields: list[str] = []
 
 
 class SyncLogFilter(filters.FilterSet):

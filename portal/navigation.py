@@ -104,6 +104,13 @@ GROUPS = (
                 has_one_of("volumepool.view_volumepool", "volumepool.change_volumepool"),
             ),
             Link(
+                gettext_lazy("Catalog"),
+                "catalogue-page",
+                "book-open",
+                ("/catalogue/",),
+                has_one_of("cloudaccounts.view_cataloguegrant", "cloudaccounts.change_cataloguegrant"),
+            ),
+            Link(
                 gettext_lazy("Task queue"),
                 "queue-page",
                 "inbox-stack",

@@ -8,7 +8,7 @@ import factory
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.models import CatalogueGrant, CatalogueKind, CloudAccount, CloudResource
 from deploys.models import (
     Deployment,
     DeploymentItem,
@@ -78,10 +78,20 @@ class InformationSystemFactory(DjangoModelFactory[InformationSystem]):
 
 
 class CloudAccountFactory(DjangoModelFactory[CloudAccount]):
-    """A shared account whose address no cloud has, until a test gives it the simulator's."""
+    """A shared account whose address no cloud has, until a test gives it the simulator's.
+
+    Every tenant is granted everything in it, unless `grants=False`.
+    """
 
     class Meta:
         model = CloudAccount
+        skip_postgeneration_save = True
+
+    @factory.post_generation
+    def grants(account, create, extracted, **_kwargs):  # noqa: N805 - as factory_boy calls it.
+        """Every tenant may use what a shared account has."""
+        if create and extracted is not False and account.tenant_id is None:
+            grant_everything(account)
 
     name = factory.Sequence(lambda n: f"Account {n}")
     auth_url = "http://127.0.0.1:9/v3"
@@ -289,6 +299,15 @@ class DeploymentItemFactory(DjangoModelFactory[DeploymentItem]):
     result = DeploymentItem.Result.SUCCEEDED
     code = "ok"
     log = "It was done.\n"
+
+
+def grant_everything(account: CloudAccount) -> None:
+    """Grant all that an account has to every tenant."""
+    CatalogueGrant.objects.bulk_create(
+        CatalogueGrant(account=account, kind=kind, match="*", name_pattern="^.*$")
+        for kind in CatalogueKind.values
+        if kind != CatalogueKind.SERVER_GROUP_POLICY
+    )
 
 
 def create_catalogue(account: CloudAccount) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import requests
 
 from cloudaccounts.models import CloudAccount
+from tests.factories import grant_everything
 
 
 class SimulatedCloud:
@@ -81,4 +82,6 @@ class SimulatedCloud:
         )
         account.set_secret("demo")
         account.save()
+        if account.tenant_id is None:
+            grant_everything(account)
         return account

@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Errors, Placement
+from cloudaccounts.services.catalogue import list_granted
 from tenants.models import InformationSystem
 from volumepool.models import VolumePool
 from volumepool.services import find_boot_pool
 
-from .models import VMSnapshot
+from .models import VirtualMachine, VMSnapshot
 
 
 @dataclass(slots=True)
@@ -43,13 +45,16 @@ class Catalogue:
 
     def __init__(self, place: Placement, system: InformationSystem) -> None:
         self.place, self.system = place, system
-        # A resource that the last listing did not show may still exist, but no VM should be created from it.
-        present = CloudResource.objects.present().filter(
-            missing_count=0,
-            account=place.account,
-            region=place.region,
-            type__in=["flavor", "image", "network", "zone", "volume_type"],
+        # A tenant's own snapshots need no grant.
+        snapshots = VMSnapshot.objects.filter(
+            information_system__tenant=system.tenant_id, account=place.account, image_id__isnull=False
         )
+        present = list_granted(
+            system.tenant,
+            place.account,
+            region=place.region,
+            own=Q(type="image", cloud_id__in=snapshots.values("image_id")),
+        ).filter(type__in=["flavor", "image", "network", "zone", "volume_type"])
         self._by_type: dict[str, list[CloudResource]] = {}
         for resource in present.order_by("name", "cloud_id"):
             self._by_type.setdefault(resource.type, []).append(resource)
@@ -317,3 +322,18 @@ def _memory_gb(flavor: CloudResource) -> int:
 
 def _disk(flavor: CloudResource) -> int:
     return int(flavor.attributes.get("disk_gb", 0))
+
+
+def list_withdrawn_names(vm: VirtualMachine) -> frozenset[str]:
+    """Return the names of a VM's flavor and networks that its tenant is no longer granted: the VM keeps them.
+
+    Names that the account does not have any more are left out.
+    """
+    tenant = vm.information_system.tenant
+    if vm.account.tenant_id == tenant.pk:
+        return frozenset()
+    networks = {str(address.get("network")) for address in vm.addresses if isinstance(address, dict)}
+    used = Q(type="flavor", name=vm.flavor_name) | Q(type="network", name__in=networks)
+    present = CloudResource.objects.present().filter(used, account=vm.account, region=vm.region)
+    granted = list_granted(tenant, vm.account, region=vm.region).values("pk")
+    return frozenset(present.exclude(pk__in=granted).values_list("name", flat=True))

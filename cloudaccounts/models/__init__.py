@@ -1,6 +1,7 @@
 """Cloud accounts, their resources, and the logs of their syncs."""
 
 from .accounts import CloudAccount, CloudAccountQuerySet, validate_region_list
+from .catalogue_grants import SERVER_GROUP_POLICIES, CatalogueGrant, CatalogueKind
 from .resource_types import ResourceType
 from .resources import (
     AccountScopedQuerySet,
@@ -12,7 +13,10 @@ from .resources import (
 from .sync_logs import SyncLog, SyncLogLine, SyncLogQuerySet
 
 __all__ = [
+    "SERVER_GROUP_POLICIES",
     "AccountScopedQuerySet",
+    "CatalogueGrant",
+    "CatalogueKind",
     "CloudAccount",
     "CloudAccountQuerySet",
     "CloudResource",

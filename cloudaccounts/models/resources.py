@@ -13,7 +13,7 @@ from tenants.models import Tenant, User
 from tenants.scoping import TenantScopedQuerySet
 
 from .accounts import CloudAccount
-from .resource_types import ResourceType
+from .catalogue_grants import CatalogueGrant, CatalogueGrantQuerySet, with_catalogue_kind
 
 
 class AccountScopedQuerySet(TenantScopedQuerySet):
@@ -37,30 +37,42 @@ class AccountScopedQuerySet(TenantScopedQuerySet):
 class CloudResourceQuerySet(TenantScopedQuerySet):
     """Resources of accounts.
 
-    A shared account holds the servers and volumes of all tenants side by side. A tenant sees only its catalogue: the
-    resources from which VMs are created, except snapshots, which are images of somebody's VM.
+    A shared account holds the servers and volumes of all tenants side by side, and networks that belong to some of them. A
+    tenant sees of it what it was granted (`CatalogueGrant`), and no snapshots, which are images of somebody's VM.
     """
 
     tenant_path: ClassVar[str] = "account__tenant"
 
     def for_tenant(self, tenant: Tenant) -> Self:
-        """Return the resources of the tenant's own accounts, and the catalog of the shared ones."""
-        return self.filter(models.Q(account__tenant=tenant) | self._shared())
+        """Return the resources of the tenant's own accounts, and those of shared ones that it was granted."""
+        return self._owned_or_granted(
+            Tenant.objects.filter(pk=tenant.pk), CatalogueGrant.objects.for_tenant(tenant)
+        )
 
     def visible_to(self, user: User) -> Self:
-        """Return the resources of the accounts of the user's tenants, and the catalog of the shared ones; all of them for staff who may view them."""
+        """Return the resources that the user's tenants have or were granted; all of them for staff who may view them."""
         return self.all() if self.is_open_to(user) else self.of_member(user)
 
     def of_member(self, user: User) -> Self:
-        """Return the resources of the accounts of the user's tenants, and the catalog of the shared ones."""
-        own = Tenant.objects.of_member(user).values("pk")
-        return self.filter(models.Q(account__tenant__in=own) | self._shared())
+        """Return the resources of the accounts of the user's tenants, and those of shared ones that a tenant was granted."""
+        own = Tenant.objects.of_member(user)
+        return self._owned_or_granted(own, CatalogueGrant.objects.for_any_of(own))
 
-    def _shared(self) -> models.Q:
-        catalogue = ResourceType.objects.filter(catalogue=True).values("code")
-        return models.Q(account__tenant=None, type__in=catalogue) & ~models.Q(
-            type="image", attributes__contains={"is_snapshot": True}
-        )
+    def _owned_or_granted(self, tenants: models.QuerySet[Tenant], grants: CatalogueGrantQuerySet) -> Self:
+        granted = models.Q(models.Exists(grants.of_resource()), account__tenant=None)
+        shown = granted & ~models.Q(type="image", attributes__contains={"is_snapshot": True})
+        rows: Self = with_catalogue_kind(self)
+        return rows.filter(models.Q(account__tenant__in=tenants.values("pk")) | shown)
+
+    def granted_to(self, tenant: Tenant, *, own: models.Q) -> Self:
+        """Return the resources that new VMs and volumes of a tenant may use: what it has, was granted, and `own`.
+
+        Snapshots of VMs are included; whoever chooses an image from them checks whose they are.
+        """
+        granted = models.Exists(CatalogueGrant.objects.for_tenant(tenant).of_resource())
+        shared = models.Q(account__tenant=None) & (models.Q(granted) | own if own else models.Q(granted))
+        rows: Self = with_catalogue_kind(self)
+        return rows.filter(models.Q(account__tenant=tenant) | shared)
 
     def present(self) -> Self:
         """Return the resources that have not expired."""

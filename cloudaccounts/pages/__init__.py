@@ -10,6 +10,7 @@ from .account_actions import (
 from .account_detail import account_detail_page, account_regions_page, account_types_page
 from .account_form import edit_account_page, new_account_page
 from .accounts import account_page
+from .catalogue import catalogue_page, grant_common_kinds_page, new_grant_page, remove_grant_page
 from .resource_detail import resource_changes_page, resource_detail_page, resource_topology_page
 from .resources import resource_by_cloud_id_page, resource_page
 from .sync_logs import sync_log_detail_page, sync_log_page, sync_log_text
@@ -20,9 +21,13 @@ __all__ = [
     "account_page",
     "account_regions_page",
     "account_types_page",
+    "catalogue_page",
     "edit_account_page",
+    "grant_common_kinds_page",
     "new_account_page",
+    "new_grant_page",
     "remove_account_page",
+    "remove_grant_page",
     "resource_by_cloud_id_page",
     "resource_changes_page",
     "resource_detail_page",

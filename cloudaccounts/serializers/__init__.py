@@ -6,6 +6,7 @@ from .accounts import (
     CloudAccountSerializer,
     ResourceTypeSerializer,
 )
+from .catalogue import CatalogueGrantSerializer, CreateGrantSerializer
 from .resources import (
     CloudResourceSerializer,
     ResourceChangeSerializer,
@@ -22,9 +23,11 @@ from .sync_logs import (
 __all__ = [
     "AccountAcceptedSerializer",
     "AccountSyncSerializer",
+    "CatalogueGrantSerializer",
     "CloudAccountDetailSerializer",
     "CloudAccountSerializer",
     "CloudResourceSerializer",
+    "CreateGrantSerializer",
     "ResourceChangeSerializer",
     "ResourceTypeSerializer",
     "SyncLogLineSerializer",

@@ -7,6 +7,7 @@ from .accounts import (
     AccountVerifyView,
     ResourceTypeListView,
 )
+from .catalogue import GrantDetailView, GrantListView
 from .resources import (
     ResourceChangesView,
     ResourceDetailView,
@@ -21,6 +22,8 @@ __all__ = [
     "AccountListView",
     "AccountSyncView",
     "AccountVerifyView",
+    "GrantDetailView",
+    "GrantListView",
     "ResourceChangesView",
     "ResourceDetailView",
     "ResourceExportView",

@@ -17,7 +17,7 @@ from django_celery_beat.models import (
 )
 
 from api.models import ApiToken
-from cloudaccounts.models import CloudAccount, CloudResource, ResourceType, SyncLog
+from cloudaccounts.models import CatalogueGrant, CloudAccount, CloudResource, ResourceType, SyncLog
 from deploys.models import (
     DeployKey,
     Deployment,
@@ -144,6 +144,9 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     CloudResource: CloudResourceFactory,
     ResourceType: lambda: ResourceType.objects.create(
         provider="test", code=f"type {next(_numbers)}", name="Type"
+    ),
+    CatalogueGrant: lambda: CatalogueGrant.objects.create(
+        account=CloudAccountFactory(grants=False), kind="zone", match="*"
     ),
     SyncLog: lambda: SyncLog.objects.create(account=CloudAccountFactory(), type="flavor"),
     VolumePool: lambda: SpareVolumeFactory().pool,

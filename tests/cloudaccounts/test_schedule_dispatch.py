@@ -165,7 +165,7 @@ def test_sweep_restores_schedules_of_a_deleted_interval():
 
 
 def test_sweep_repairs_changes_by_sql():
-    account, gone = CloudAccountFactory(), CloudAccountFactory()
+    account, gone = CloudAccountFactory(), CloudAccountFactory(grants=False)
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE cloudaccounts_cloudaccount SET sync_interval_minutes = 42 WHERE id = %s", [account.pk]

@@ -13,12 +13,14 @@ from .deploy_cases import DEPLOY_CASES
 from .objects import (
     add_other_administrator,
     add_viewer,
+    build_grant_request,
     build_reason,
     build_vm_request,
     build_volume_request,
     create_account,
     create_attached_volume,
     create_errored_job,
+    create_grant,
     create_job,
     create_pool,
     create_resource,
@@ -257,6 +259,20 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("POST", "/api/v1/jobs/{id}/retry/"): Case(
         202, staff=True, ids=create_errored_job, body=build_reason, bad_body={"reason": "x" * 1001}
+    ),
+    ("GET", "/api/v1/catalogue-grants/"): Case(200, None, staff=True),
+    ("POST", "/api/v1/catalogue-grants/"): Case(
+        201,
+        None,
+        staff=True,
+        body=build_grant_request,
+        bad_body={"tenant": None, "account": 0, "kind": "moon"},
+    ),
+    ("GET", "/api/v1/catalogue-grants/{id}/"): Case(
+        200, None, staff=True, belongs_to_tenant=False, ids=create_grant
+    ),
+    ("DELETE", "/api/v1/catalogue-grants/{id}/"): Case(
+        204, None, staff=True, belongs_to_tenant=False, ids=create_grant
     ),
     ("GET", "/api/v1/queue/schedules/"): Case(200, None, staff=True),
     ("PATCH", "/api/v1/queue/schedules/{id}/"): Case(

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from api.models import ApiToken
-from cloudaccounts.models import SyncLog
+from cloudaccounts.models import CatalogueGrant, SyncLog
 from tasks import engine
 from tasks.models import EntityLock, Job
 from tenants.models import Membership
@@ -99,6 +99,22 @@ def create_account(member: Membership) -> Ids:
 
 def create_resource(member: Membership) -> Ids:
     return {"id": CloudResourceFactory(account__tenant=member.tenant).pk}
+
+
+def create_grant(member: Membership) -> Ids:
+    account = CloudAccountFactory(grants=False)
+    return {"id": CatalogueGrant.objects.create(account=account, kind="flavor", match="*").pk}
+
+
+def build_grant_request(member: Membership) -> dict[str, Any]:
+    resource = CloudResourceFactory(account=CloudAccountFactory(grants=False))
+    account = resource.account_id
+    return {
+        "tenant": str(member.tenant.pk),
+        "account": account,
+        "kind": "flavor",
+        "object": resource.cloud_id,
+    }
 
 
 def create_sync_log(member: Membership) -> Ids:

@@ -15,7 +15,14 @@ from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from api.models import ApiToken
-from cloudaccounts.models import ResourceChange, ResourceLink, ResourceType, SyncLog, SyncLogLine
+from cloudaccounts.models import (
+    CatalogueGrant,
+    ResourceChange,
+    ResourceLink,
+    ResourceType,
+    SyncLog,
+    SyncLogLine,
+)
 from deploys.models import DeployKey
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tenants.scoping import Role
@@ -119,6 +126,7 @@ class World:
             "/api/v1/volume-pools/{id}/spares/": self.pool.pk,
             "/api/v1/volumes/snapshots/{id}/": self.snapshot.pk,
             "/api/v1/volumes/{id}/": self.vms[0].volumes.first().pk,
+            "/api/v1/catalogue-grants/{id}/": CatalogueGrant.objects.latest("pk").pk,
             "/api/v1/cloud-accounts/{id}/": self.account.pk,
             "/api/v1/cloud-resources/{id}/": self.port.pk,
             "/api/v1/cloud-resources/{id}/changes/": self.port.pk,

@@ -90,6 +90,17 @@ def run_program(database_url, folder, *program):
 def test_jobs_of_the_previous_release_go_on(database_url, cloud, tmp_path):
     run_program(database_url, tmp_path, "manage.py", "migrate", "--no-input", "-v", "0")
 
+    # What every tenant could use is granted to all of them, and each network to the tenant whose VMs use it.
+    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT kind, tenant_id IS NULL, count(*) FROM cloudaccounts_cataloguegrant WHERE by_upgrade GROUP BY 1, 2"
+        )
+        granted = {(kind, to_all): count for kind, to_all, count in cursor.fetchall()}
+    connection.close()
+    accounts = granted["flavor", True]
+    common = {(kind, True): accounts for kind in ("flavor", "image", "volume_type", "zone")}
+    assert granted == {**common, ("network", False): 1}
+
     outcomes = json.loads(
         run_program(database_url, tmp_path, "-m", "tests.upgrade.finish_jobs", cloud.auth_url)
     )

@@ -15,6 +15,7 @@ import pytest
 from cloudaccounts.connect import fill_from_clouds_yaml, open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudNotFoundError
+from tests.factories import grant_everything
 from vms.models import VirtualMachine, VMSnapshot
 from volumepool.models import Volume
 
@@ -30,6 +31,7 @@ def account(cloud, transactional_db):
     account = CloudAccount(name=REAL)
     account.regions = [fill_from_clouds_yaml(account, REAL) or "RegionOne"]
     account.save()
+    grant_everything(account)
     return account
 
 

@@ -20,6 +20,7 @@ from django.db import connection
 from cloudaccounts.connect import fill_from_clouds_yaml, open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudConflictError, CloudError, CloudNotFoundError
+from tests.factories import grant_everything
 from tests.vms.conftest import admin, system
 from tests.working import work
 from volumepool.models import SpareVolume, Volume, VolumePool
@@ -42,6 +43,7 @@ def account(cloud, transactional_db):
     account = CloudAccount(name=REAL)
     account.regions = [fill_from_clouds_yaml(account, REAL) or "RegionOne"]
     account.save()
+    grant_everything(account)
     return account
 
 

@@ -26,6 +26,7 @@ from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
 from ..actions import ACTIONS
+from ..catalogue import list_withdrawn_names
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot
 from ..serializers import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
 from .console import build_console_context
@@ -295,7 +296,15 @@ TABS = {
     "activity": _("Activity"),
     "settings": _("Settings"),
 }
+
+
+def _build_catalogue_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    return {"withdrawn": list_withdrawn_names(vm)}
+
+
 TAB_CONTEXTS: dict[str, Callable[[PageRequest, Scope, VirtualMachine], dict[str, Any]]] = {
+    "overview": _build_catalogue_context,
+    "network": _build_catalogue_context,
     "volumes": _build_volume_context,
     "snapshots": _build_snapshot_context,
     "console": build_console_context,

@@ -113,7 +113,8 @@ def _lock_free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volu
 
 
 def _create_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -> Volume:
-    if wrong := explain_unknown_volume_type(Placement(vm.account, vm.region), volume_type):
+    place = Placement(vm.account, vm.region)
+    if wrong := explain_unknown_volume_type(vm.information_system.tenant, place, volume_type):
         raise InvalidFieldsError({"type": [wrong]})
     require_quota(vm.information_system.tenant, Needs(disk_gb=size_gb))
     count = Volume.objects.filter(vm=vm).count()

@@ -16,8 +16,9 @@ from django.views.decorators.http import require_http_methods
 from api.domain_errors import DomainError, NotFoundError
 from api.errors import status_of
 from api.form_errors import filled_fields, validate_form
-from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.models import CloudAccount
 from cloudaccounts.placements import list_known_regions
+from cloudaccounts.services.catalogue import list_granted
 from tenants.models import InformationSystem
 from tenants.page_forms import split_errors
 from tenants.scoped_pages import PageRequest, page_scope
@@ -97,7 +98,7 @@ def _render(
         "account": account,
         "regions": regions,
         "region": entered["region"] if entered["region"] in regions else next(iter(regions), ""),
-        "volume_types": _list_volume_types(account, regions),
+        "volume_types": _list_volume_types(system, account, regions),
         "entered": entered,
         **split_errors(refused, tuple(INITIAL_VALUES)),
     }
@@ -124,8 +125,10 @@ def _choose_account(
     return next(iter([*found, *accounts]), None)
 
 
-def _list_volume_types(account: CloudAccount | None, regions: Sequence[str]) -> list[Any]:
-    if account is None or not regions:
+def _list_volume_types(
+    system: InformationSystem | None, account: CloudAccount | None, regions: Sequence[str]
+) -> list[Any]:
+    if system is None or account is None or not regions:
         return []
-    kinds = CloudResource.objects.present().filter(account=account, type="volume_type", missing_count=0)
-    return list(kinds.order_by("name").values_list("name", flat=True).distinct())
+    granted = list_granted(system.tenant, account).filter(type="volume_type")
+    return list(granted.order_by("name").values_list("name", flat=True).distinct())

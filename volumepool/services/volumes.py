@@ -10,12 +10,13 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
-from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.models import CloudAccount
 from cloudaccounts.placements import Placement, choose_placement, explain_unusable
+from cloudaccounts.services.catalogue import list_granted
 from tasks import engine
 from tasks.models import Job
 from tasks.queries import insert
-from tenants.models import InformationSystem
+from tenants.models import InformationSystem, Tenant
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 
@@ -118,7 +119,7 @@ def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResu
         )
         if snapshot and (wrong := explain_unusable(snapshot.account)):
             raise InvalidFieldsError({"snapshot": [wrong]})
-        if wrong := explain_unknown_volume_type(place, request.volume_type):
+        if wrong := explain_unknown_volume_type(owner.tenant, place, request.volume_type):
             raise InvalidFieldsError({"volume_type": [wrong]})
         size_gb = request.size_gb or (snapshot.size_gb if snapshot else 0)
         if snapshot and size_gb < snapshot.size_gb:
@@ -218,14 +219,12 @@ def _choose_placement(system: InformationSystem, request: VolumeCreationRequest)
     return place
 
 
-def explain_unknown_volume_type(place: Placement, volume_type: str) -> str | None:
-    """Return why a volume type cannot be used: the last sync has not found it. None for a known one, and for ""."""
+def explain_unknown_volume_type(tenant: Tenant, place: Placement, volume_type: str) -> str | None:
+    """Return why a tenant cannot use a volume type: the last sync has not found it, or it was not granted. None for a usable one, and for ""."""
     if not volume_type:
         return None
-    kinds = CloudResource.objects.present().filter(
-        account=place.account, region=place.region, type="volume_type", missing_count=0
-    )
-    known = sorted(kinds.values_list("name", flat=True))
+    granted = list_granted(tenant, place.account, region=place.region).filter(type="volume_type")
+    known = sorted(granted.values_list("name", flat=True))
     if volume_type in known:
         return None
     message = _("Unknown volume type '%(type)s'. Available: %(known)s.")

@@ -11,9 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from cloudaccounts.connect import fill_from_clouds_yaml
-from cloudaccounts.models import CloudAccount
+from cloudaccounts.models import SERVER_GROUP_POLICIES, CatalogueGrant, CatalogueKind, CloudAccount
 from cloudaccounts.registry import list_synced_types
 from cloudaccounts.services import verify_account
+from cloudaccounts.services.catalogue import grant_common_kinds
 from cloudaccounts.sync.resources import sync_resource
 from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from tenants.models import InformationSystem, Membership, Tenant, User
@@ -199,6 +200,14 @@ class Command(BaseCommand):
             account.access_id, account.project = "demo", "demo"
             account.set_secret("demo")
         account.save()
+        if is_new:
+            grant_common_kinds(account=account, user=None)
+            for kind in (CatalogueKind.NETWORK, CatalogueKind.EXTERNAL_NETWORK):
+                CatalogueGrant.objects.create(account=account, kind=kind, match="*", note="Demo")
+            for policy in SERVER_GROUP_POLICIES:
+                CatalogueGrant.objects.create(
+                    account=account, kind=CatalogueKind.SERVER_GROUP_POLICY, cloud_id=policy, note="Demo"
+                )
         return account, region, is_new
 
     def find_simulator(self) -> str:

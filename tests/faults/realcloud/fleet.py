@@ -16,7 +16,7 @@ from openstack_client import Cloud
 from tasks.models import Job
 from tenants.scoping import Role, Scope
 from tests.catalogue import sync_catalogue
-from tests.factories import InformationSystemFactory, MembershipFactory
+from tests.factories import InformationSystemFactory, MembershipFactory, grant_everything
 from vms.models import Resize, VirtualMachine
 from vms.services import (
     attach_volume,
@@ -47,6 +47,7 @@ def create_account(name: str) -> CloudAccount:
         )
         account.set_secret(credentials.password or "")
     account.save()
+    grant_everything(account)
     sync_catalogue(account)
     return account
 
