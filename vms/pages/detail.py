@@ -214,6 +214,7 @@ def _build_volume_context(request: PageRequest, scope: Scope, vm: VirtualMachine
     visible = Volume.objects.within(scope)
     volumes = list(visible.filter(vm=vm).order_by("-is_boot", "created_at"))
     free = visible.filter(
+        binned_at=None,
         vm=None,
         status="available",
         volume_id__isnull=False,
