@@ -6,7 +6,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("cloudaccounts", "0011_lines_as_codes"),
         ("tenants", "0007_theme"),
-        ("vms", "0008_keeping"),
+        ("vms", "0007_usage_samples"),
         ("volumepool", "0006_labels"),
     ]
 
