@@ -71,7 +71,13 @@ def test_the_same_key_creates_them_once(admin, system, catalogue):
 
 @pytest.mark.parametrize("count", [0, 51, "many", None])
 def test_a_bad_count_is_refused(admin, system, catalogue, count):
-    body = {"information_system": str(system.pk), "name": "web", "cpu_cores": 2, "memory_gb": 4, "disk_gb": 40}
+    body = {
+        "information_system": str(system.pk),
+        "name": "web",
+        "cpu_cores": 2,
+        "memory_gb": 4,
+        "disk_gb": 40,
+    }
 
     answer = admin.post("/api/v1/vms/", {**body, "os_type": "ubuntu", "count": count}, format="json")
 

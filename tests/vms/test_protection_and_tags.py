@@ -60,7 +60,10 @@ def test_a_protected_vm_is_not_deleted(admin, vm_of, settings, days):
 
     assert (single.status_code, single.json()["code"]) == (409, "protected")
     assert vm.name in single.json()["detail"]
-    assert [one["refusal"] and one["refusal"]["code"] for one in many.json()["results"]] == ["protected", None]
+    assert [one["refusal"] and one["refusal"]["code"] for one in many.json()["results"]] == [
+        "protected",
+        None,
+    ]
     assert VirtualMachine.objects.filter(desired_state="removed").count() == 0
 
 
