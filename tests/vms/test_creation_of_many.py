@@ -24,7 +24,7 @@ def test_three_vms_are_created_by_three_jobs(admin, system, catalogue):
     answer = admin.new_vm(system, name="web", count=3, tags={"env": "prod"}, boot_volume=True)
 
     assert (answer.status_code, names_of(answer)) == (202, ["web-1", "web-2", "web-3"])
-    assert [job["subject"] for job in answer.json()["jobs"]] == names_of(answer)
+    assert [job["entity_id"] for job in answer.json()["jobs"]] == [vm["id"] for vm in answer.json()["vms"]]
     assert {vm["current_job"]["id"] for vm in answer.json()["vms"]} == {
         job["id"] for job in answer.json()["jobs"]
     }
@@ -33,9 +33,9 @@ def test_three_vms_are_created_by_three_jobs(admin, system, catalogue):
     assert list(rows) == [(VMStatus.RUNNING, {"env": "prod"})] * 3
 
 
-def test_numbers_begin_with_the_first_that_is_free(admin, system, catalogue):
+def test_numbers_begin_with_the_first_that_is_free(admin, system, account, catalogue):
     for name in ("web-1-a", "web-3-a", "web-x-a"):
-        VirtualMachineFactory(information_system=system, name=name)
+        VirtualMachineFactory(information_system=system, account=account, name=name)
 
     assert names_of(admin.new_vm(system, name="web-{n}-a", count=3)) == ["web-2-a", "web-4-a", "web-5-a"]
     assert names_of(admin.new_vm(system, name="db", count=1)) == ["db"]

@@ -199,7 +199,7 @@ def _build_vm(
     boot_disk = params["disk_gb"] if choice.boots_from_volume else None
     attributes = choice.image.attributes if choice.image else {}
     source_name = choice.image.name if choice.image else str(choice.pool and choice.pool.type)
-    return VirtualMachine(
+    vm = VirtualMachine(
         information_system=system,
         account=place.account,
         region=place.region,
@@ -226,6 +226,9 @@ def _build_vm(
             if name in params
         },
     )
+    # It has no resize: without this, the answer would look for one, once for each VM.
+    VirtualMachine._meta.get_field("resize").set_cached_value(vm, None)  # noqa: SLF001 - Django's documented API.
+    return vm
 
 
 def _save_boot_volumes(
