@@ -28,7 +28,7 @@ def build_tag_filters(request: HttpRequest, rows: QuerySet[Any], *, may_group: b
     choices = [(key, key) for key in keys]
     if tag and tag not in keys and describe_term_error(tag) is None:
         choices.append((tag, tag.replace(":", ": ", 1)))
-    filters = [Filter("tag", _("Tag"), _("All tags"), choices)]
+    filters = [Filter("tag", _("Tag"), _("All tags"), choices, is_verbatim=True)]
     if may_group:
         groups = [key for key in [*keys, group] if is_tag_key(key)]
         filters.append(
