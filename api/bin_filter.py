@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 
-class BinFilter(filters.BooleanFilter):
+class BinFilter(filters.BooleanFilter):  # type: ignore[misc] # django-filter has no types.
     """`?in_bin=true` shows what is in the bin alone; anything else shows what is not, also without the parameter."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -111,7 +111,7 @@ class _TermsField(MultipleChoiceField):
                 raise ValidationError(error)
 
 
-class TagFilter(filters.Filter):
+class TagFilter(filters.Filter):  # type: ignore[misc] # django-filter has no types.
     """`?tag=key` and `?tag=key:value`; given several times, an object needs all of them."""
 
     field_class = _TermsField

@@ -31,11 +31,8 @@ def build_tag_filters(request: HttpRequest, rows: QuerySet[Any], *, may_group: b
     filters = [Filter("tag", _("Tag"), _("All tags"), choices, is_verbatim=True)]
     if may_group:
         groups = [key for key in [*keys, group] if is_tag_key(key)]
-        filters.append(
-            Filter(
-                "group", _("Grouped by tag"), _("Not grouped"), [(key, key) for key in dict.fromkeys(groups)]
-            )
-        )
+        choices = [(key, key) for key in dict.fromkeys(groups)]
+        filters.append(Filter("group", _("Grouped by tag"), _("Not grouped"), choices, is_verbatim=True))
     return filters
 
 

@@ -20,7 +20,7 @@ from volumepool.models import Volume
 from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ConfirmResizeCommand, ResizeVmCommand
 from ..models import Resize, VirtualMachine, VMStatus
-from .control import ControlResult
+from .bulk import ControlResult
 from .locked_vms import build_specs, lock_vm, touch_submitted_vms, update_locked_vm
 
 
