@@ -9,6 +9,8 @@ from uuid import UUID
 from django.db.models import Q
 from django_filters import rest_framework as filters
 
+from api.tags import TagFilter
+
 from .models import Deployment, Host, MicroService, MicroServiceInstance, MicroServiceVersion
 
 
@@ -17,6 +19,7 @@ class ServiceFilter(filters.FilterSet):
 
     information_system = filters.UUIDFilter(field_name="information_system_id")
     executor = filters.CharFilter(max_length=50)
+    tag = TagFilter()
 
     class Meta:
         model = MicroService

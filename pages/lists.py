@@ -7,7 +7,7 @@ must not look like a list without matches.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,13 +22,17 @@ MAX_SHOWN_LENGTH = 60
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter of a list: its name in the address, its label, the text of its empty choice, and its choices as values and labels."""
+    """A filter of a list: its name in the address, its label, the text of its empty choice, and its choices as values and labels.
+
+    The labels of `is_verbatim` are what people have typed, such as keys of tags, and are shown as they are.
+    """
 
     name: str
     label: str
     all_label: str
     choices: Sequence[tuple[str, Any]]
     value: str = ""
+    is_verbatim: bool = False
 
     def find_label(self, value: str) -> str | None:
         """Return the label of a value, or None if there is no such choice."""
@@ -107,7 +111,7 @@ def read_list_query(
         if value:
             values[one.name] = value
             chips.append(Chip(f"{one.label}: {label}", _address_without(request, one.name)))
-        known.append(Filter(one.name, one.label, one.all_label, one.choices, value))
+        known.append(replace(one, value=value))
     wanted = sent.get("ordering", "")
     size = sent.get("page_size", "")
     return ListQuery(

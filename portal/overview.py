@@ -84,7 +84,11 @@ def overview_page(request: PageRequest) -> HttpResponse:
 
 def _draw_vms_by_status(scope: Scope) -> Chart:
     counts = dict(
-        VirtualMachine.objects.within(scope).values_list("status").annotate(count=Count("pk")).order_by()
+        VirtualMachine.objects.within(scope)
+        .outside_bin()
+        .values_list("status")
+        .annotate(count=Count("pk"))
+        .order_by()
     )
     parts = [
         (
@@ -162,7 +166,7 @@ def _find_concerns(scope: Scope) -> Iterable[Concern | None]:
         f"{reverse('task-page')}?status=stuck",
         "bad",
     )
-    vms = VirtualMachine.objects.within(scope)
+    vms = VirtualMachine.objects.within(scope).outside_bin()
     broken = vms.filter(status=VMStatus.ERROR).count()
     yield _concern(
         broken,

@@ -96,6 +96,7 @@ def _list_matches(list_name: str, text: str) -> str:
 def _search_vms(scope: Scope, text: str) -> list[Hit]:
     found = (
         VirtualMachine.objects.within(scope)
+        .outside_bin()
         .filter(Q(name__icontains=text) | Q(ip_address__startswith=text) | Q(openstack_id=text))
         .select_related("information_system")
         .order_by("name", "pk")[:MAX_HITS]
@@ -112,7 +113,10 @@ def _search_vms(scope: Scope, text: str) -> list[Hit]:
 
 def _search_volumes(scope: Scope, text: str) -> list[Hit]:
     found = (
-        Volume.objects.within(scope).filter(Q(name__icontains=text) | Q(volume_id=text)).select_related("vm")
+        Volume.objects.within(scope)
+        .outside_bin()
+        .filter(Q(name__icontains=text) | Q(volume_id=text))
+        .select_related("vm")
     )
     return [
         Hit(

@@ -147,6 +147,7 @@ def _change_server(state: State, region: Region, request: Request, resource_id: 
         "power_state",
         "description",
         "key_name",
+        "locked",
         # Nova's record of its attachments only; the volume has Cinder's.
         "volumes",
     ):

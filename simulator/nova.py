@@ -23,7 +23,7 @@ from . import (
 )
 from .calls import Call
 from .http_messages import Response, bad_request, unwrap
-from .nova_lookup import find_server
+from .nova_lookup import check_unlocked, find_server
 from .routes import Routes
 from .server import SimulatedServer
 from .state import Resource
@@ -330,6 +330,7 @@ def delete_server(call: Call, server_id: str) -> Response:
     """Start the deletion of a server. A repetition during the deletion is accepted."""
     call.action, call.object_id = "delete", server_id
     server = find_server(call, server_id)
+    check_unlocked(call, server)
     if call.state.soft_delete and server.launched is not None:
         nova_transitions.begin_soft_delete(call, server)
     elif server.task_state != "deleting" or not server.plan:

@@ -16,7 +16,7 @@ from .nova_images import (
     store_disk_image,
     store_volume_image,
 )
-from .nova_lookup import find_server
+from .nova_lookup import check_unlocked, find_server
 from .nova_quotas import check_server_quota
 from .nova_tags import check_name, validate_metadata
 from .nova_transitions import Transition, begin_delete, begin_transition
@@ -72,6 +72,7 @@ def run_action(call: Call, server_id: str) -> Response:
         answer = handler(call, server, argument)
         call.record_accepted(action, server_id)
         return answer
+    check_unlocked(call, server)
     _check_on_host(server, action)
     transition = _select_transition(call, server, action, argument)
     problem = _find_conflict(server, transition)
@@ -197,6 +198,7 @@ def _unlock(call: Call, server: SimulatedServer, argument: Any) -> Response:
 
 
 def _force_delete(call: Call, server: SimulatedServer, argument: Any) -> Response:
+    check_unlocked(call, server)
     if not (call.state.force_delete or call.token.is_admin):
         rule = "os_compute_api:os-deferred-delete:force"
         raise service_error(403, "forbidden", f"Policy doesn't allow {rule} to be performed.")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DesiredState = VirtualMachine.DesiredState
 
 
+IN_BIN = _("The VM is in the bin. Restore it first.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """An action on a VM; its key in `ACTIONS` is its name in the API and in the operation log."""
@@ -229,6 +232,8 @@ def _find_refusal_reason(vm: VirtualMachine, name: str) -> tuple[str, str | Prom
     """Return code and message of the reason against an action; None when the VM's state allows it."""
     action, status = ACTIONS[name], VMStatus(vm.status)
     is_resizing = vm.pending_resize is not None
+    if vm.is_in_bin:
+        return "in_bin", IN_BIN
     if vm.openstack_id is None:
         return "not_bound", _("This VM has no server in the cloud yet.")
     if is_resizing and not action.ends_resize:
@@ -258,6 +263,8 @@ PROGRESS_LABELS: dict[str, str | Promise] = {
     "vms.unshelve": _("Unshelving"),
     "vms.create": _("Creating"),
     "vms.remove": _("Deleting"),
+    "vms.move_to_bin": _("Moving to bin"),
+    "vms.restore": _("Restoring"),
     "vms.change": _("Updating"),
     "vms.resize": _("Resizing"),
     "vms.confirm_resize": _("Confirming resize"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -19,8 +21,25 @@ from .services.status_sync import accept_losses
 class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
     """VMs. The columns that follow the cloud are read-only."""
 
-    list_display = ["name", "information_system", "tenant", "account", "status", "ip_address", "observed_at"]
-    list_filter = ["status", "information_system__tenant", "account", "data_center_type"]
+    list_display = [
+        "name",
+        "information_system",
+        "tenant",
+        "account",
+        "status",
+        "ip_address",
+        "deletion_protection",
+        "bin_until",
+        "observed_at",
+    ]
+    list_filter = [
+        "status",
+        "deletion_protection",
+        ("bin_until", admin.EmptyFieldListFilter),
+        "information_system__tenant",
+        "account",
+        "data_center_type",
+    ]
     search_fields = ["name", "=openstack_id", "ip_address", "information_system__name"]
     list_select_related = ["information_system__tenant", "account"]
     autocomplete_fields = ["information_system", "account", "created_by"]
@@ -28,6 +47,9 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
         "flavor_name",
         "image_name",
         "metadata",
+        "tags",
+        "binned_at",
+        "bin_until",
         "status",
         "desired_state",
         "ip_address",
@@ -39,6 +61,18 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
         "observed_at",
     ]
     show_full_result_count = False
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Return what a deletion of the records removes; VMs with deletion protection keep it from happening."""
+        deleted, counts, needed, protected = super().get_deleted_objects(objs, request)
+        protected = [*protected, *(str(vm) for vm in objs if vm.deletion_protection)]
+        return deleted, counts, needed, protected
+
+    def has_delete_permission(self, request: HttpRequest, obj: VirtualMachine | None = None) -> bool:
+        """Refuse the deletion of a protected VM's record."""
+        if obj is not None and obj.deletion_protection:
+            return False
+        return super().has_delete_permission(request, obj)
 
     @admin.display(description=_("tenant"), ordering="information_system__tenant__name")
     def tenant(self, vm: VirtualMachine) -> str:

@@ -49,6 +49,7 @@ class VmsConfig(AppConfig):
             ),
             ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it in advance.")),
             ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
+            ("vms.empty_bin", 3600, _("Deletes VMs whose time in the bin is over.")),
             ("vms.record_usage", 900, _("Records what tenants use, for the charts.")),
             ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):

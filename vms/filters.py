@@ -2,6 +2,9 @@
 
 from django_filters import rest_framework as filters
 
+from api.bin_filter import BinFilter
+from api.tags import TagFilter
+
 from .models import SyncRun, VirtualMachine, VMOperationLog, VMStatus
 
 # The columns that a search of VMs matches, over REST and on the page.
@@ -20,6 +23,8 @@ class VirtualMachineFilter(filters.FilterSet):
     availability_zone = filters.CharFilter(max_length=100)
     os_type = filters.CharFilter(max_length=50)
     ip_address = filters.CharFilter(field_name="ip_address", lookup_expr="startswith", max_length=45)
+    tag = TagFilter()
+    in_bin = BinFilter()
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 

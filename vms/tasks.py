@@ -56,6 +56,12 @@ def confirm_resizes() -> None:
     services.confirm_due_resizes()
 
 
+@shared_task(name="vms.empty_bin", expires=3600)
+def empty_bin() -> None:
+    """Delete the VMs whose time in the bin is over."""
+    services.empty_vm_bin()
+
+
 @shared_task(name="vms.prune", expires=3600)
 def prune_old_rows() -> None:
     """Delete old sync runs and console texts."""

@@ -15,6 +15,7 @@ urlpatterns = [
     path("vms/<uuid:pk>/console/", views.VmConsoleView.as_view(), name="vm-console"),
     path("vms/<uuid:pk>/operations/", views.VmOperationsView.as_view(), name="vm-operations"),
     path("vms/<uuid:pk>/resize/", views.VmResizeView.as_view(), name="vm-resize"),
+    path("vms/<uuid:pk>/restore/", views.VmRestoreView.as_view(), name="vm-restore"),
     path("vms/<uuid:pk>/snapshots/", views.VmSnapshotsView.as_view(), name="vm-snapshots"),
     path("vms/<uuid:pk>/volumes/", views.VmVolumesView.as_view(), name="vm-volumes"),
     path("vms/<uuid:pk>/volumes/<uuid:volume_pk>/", views.VmVolumeView.as_view(), name="vm-volume"),

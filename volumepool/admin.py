@@ -34,9 +34,18 @@ class VolumeAdmin(ReadOnlyAdmin):
         "status",
         "source",
         "vm",
+        "deletion_protection",
+        "bin_until",
         "created_at",
     ]
-    list_filter = ["status", "account", "source", "information_system__tenant"]
+    list_filter = [
+        "status",
+        "account",
+        "source",
+        "deletion_protection",
+        ("bin_until", admin.EmptyFieldListFilter),
+        "information_system__tenant",
+    ]
     search_fields = ["name", "=volume_id"]
     list_select_related = ["information_system", "account", "vm"]
     show_full_result_count = False

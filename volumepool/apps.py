@@ -41,6 +41,7 @@ class VolumePoolConfig(AppConfig):
                 settings.VOLUME_STATUS_SYNC_SECONDS,
                 _("Syncs the status of volumes and snapshots from all cloud accounts."),
             ),
+            ("volumepool.empty_bin", 3600, _("Deletes volumes whose time in the bin is over.")),
             ("volumepool.prune", 86400, _("Purges old pool history and old claims.")),
         ):
             declare_schedule(Schedule(name, name, seconds, text))

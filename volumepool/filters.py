@@ -2,6 +2,9 @@
 
 from django_filters import rest_framework as filters
 
+from api.bin_filter import BinFilter
+from api.tags import TagFilter
+
 from .models import Volume, VolumeSnapshot
 
 
@@ -13,6 +16,8 @@ class VolumeFilter(filters.FilterSet):
     region = filters.CharFilter(max_length=100)
     status = filters.CharFilter(max_length=50)
     vm = filters.UUIDFilter(field_name="vm_id")
+    tag = TagFilter()
+    in_bin = BinFilter()
     attached = filters.BooleanFilter(field_name="vm", lookup_expr="isnull", exclude=True)
 
     class Meta:

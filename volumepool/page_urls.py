@@ -11,6 +11,9 @@ urlpatterns = [
     path("volumes/<uuid:pk>/extend/", pages.extend_volume_page, name="volume-extend"),
     path("volumes/<uuid:pk>/snapshot/", pages.snapshot_volume_page, name="volume-snapshot"),
     path("volumes/<uuid:pk>/remove/", pages.remove_volume_page, name="volume-remove"),
+    path("volumes/<uuid:pk>/protection/", pages.protect_volume_page, name="volume-protection"),
+    path("volumes/<uuid:pk>/restore/", pages.restore_volume_page, name="volume-restore-page"),
+    path("volumes/<uuid:pk>/tags/", pages.change_volume_tags_page, name="volume-tags"),
     path("volumes/snapshots/", pages.volume_snapshot_page, name="volume-snapshot-page"),
     path("volumes/snapshots/<uuid:pk>/copy/", pages.copy_snapshot_page, name="volume-snapshot-copy"),
     path(

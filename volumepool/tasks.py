@@ -46,6 +46,12 @@ def sync_region_volumes(account_id: int, region: str) -> None:
     status.sync_region(account_id, region)
 
 
+@shared_task(name="volumepool.empty_bin", expires=3600)
+def empty_bin() -> None:
+    """Delete the volumes whose time in the bin is over."""
+    services.empty_volume_bin()
+
+
 @shared_task(name="volumepool.prune", expires=3600)
 def prune_old_rows() -> None:
     """Delete old stock rows and claims."""

@@ -13,6 +13,7 @@ urlpatterns = [
     ),
     path("volumes/<uuid:pk>/", views.VolumeDetailView.as_view(), name="volume-detail"),
     path("volumes/<uuid:pk>/actions/", views.VolumeActionsView.as_view(), name="volume-actions"),
+    path("volumes/<uuid:pk>/restore/", views.VolumeRestoreView.as_view(), name="volume-restore"),
     path("volume-pools/", views.PoolListView.as_view(), name="volume-pool-list"),
     path("volume-pools/<int:pk>/", views.PoolDetailView.as_view(), name="volume-pool-detail"),
     path("volume-pools/<int:pk>/history/", views.PoolHistoryView.as_view(), name="volume-pool-history"),

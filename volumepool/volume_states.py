@@ -19,8 +19,10 @@ UNDELETABLE_STATUSES = frozenset(
 
 def list_allowed_actions(volume: Volume) -> list[str]:
     """List the actions that the status allows; jobs in flight and the caller's role are checked elsewhere."""
+    if volume.is_in_bin:
+        return ["remove"] if volume.status == GONE else ["remove", "restore"]
     if volume.status == GONE:
-        return ["remove"]
+        return [] if volume.deletion_protection else ["remove"]
     if volume.volume_id is None:
         return []
     allowed = ["rename"]
@@ -32,6 +34,7 @@ def list_allowed_actions(volume: Volume) -> list[str]:
         allowed.append("extend")
     if volume.status in USABLE_STATUSES:
         allowed.append("snapshot")
-    if volume.vm_id is None and volume.status not in UNDELETABLE_STATUSES | {"in-use"}:
+    is_removable = volume.vm_id is None and not volume.deletion_protection
+    if is_removable and volume.status not in UNDELETABLE_STATUSES | {"in-use"}:
         allowed.append("remove")
     return sorted(allowed)

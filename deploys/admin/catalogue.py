@@ -60,7 +60,7 @@ class MicroServiceAdmin(GuardedAdmin[MicroService]):
     search_fields = ["name", "description"]
     list_select_related = ["information_system"]
     autocomplete_fields = ["information_system"]
-    readonly_fields = ["last_number", "version", "created_at", "updated_at"]
+    readonly_fields = ["tags", "last_number", "version", "created_at", "updated_at"]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Save the changes under a new version of the row, so that older ETags no longer match."""

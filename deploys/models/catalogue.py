@@ -6,6 +6,7 @@ import uuid
 from typing import ClassVar, Self
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -72,6 +73,7 @@ class MicroService(models.Model):
     )
     executor = models.CharField(_("executor"), max_length=50)
     executor_settings = models.JSONField(_("executor settings"), default=dict, blank=True)
+    tags = models.JSONField(_("tags"), default=dict, db_default={}, blank=True)  # By key (`api/tags.py`).
     # The number of the newest version.
     last_number = models.PositiveIntegerField(default=0, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -89,6 +91,7 @@ class MicroService(models.Model):
                 fields=["information_system", "name"], name="service_name_unique_in_system"
             )
         ]
+        indexes = [GinIndex(fields=["tags"], name="service_by_tag")]
 
     def __str__(self) -> str:
         return self.name

@@ -115,7 +115,7 @@ def remove_host_page(request: PageRequest, pk: UUID) -> HttpResponse:
 
 
 def _build_sections(tenant: Tenant, *, is_new: bool) -> list[FormSection]:
-    vms = VirtualMachine.objects.for_tenant(tenant).order_by("name")
+    vms = VirtualMachine.objects.for_tenant(tenant).outside_bin().order_by("name")
     names = list(vms.values_list("name", flat=True)[:VMS_SUGGESTED])
     of_vm = _("Leave empty to use that of the VM.") if is_new else ""
     return [
@@ -171,7 +171,7 @@ def _find_vm(tenant: Tenant, text: str, host: Host | None) -> tuple[str | None, 
         return None, ""
     if host is not None and host.vm is not None and host.vm.name == text:
         return str(host.vm_id), ""
-    vms = VirtualMachine.objects.for_tenant(tenant)
+    vms = VirtualMachine.objects.for_tenant(tenant).outside_bin()
     found = list(vms.filter(name=text).values_list("pk", flat=True)[:2])
     if not found:
         try:

@@ -19,6 +19,7 @@ from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import require_POST
 from api.preconditions import etag_of
+from pages.key_values import format_key_values, parse_key_values
 from tenants.application_choices import list_application_choices
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -136,6 +137,7 @@ def _build_sections(scope: Scope, service: MicroService | None = None) -> list[F
                 FormField("language", _("Language"), max_length=50, placeholder="Go"),
                 FormField("repository", _("Repository"), max_length=500, is_wide=True),
                 FormField("description", _("Description"), "textarea", max_length=2000, is_wide=True),
+                FormField("tags", _("Tags"), "code", is_wide=True, hint=_("One key=value per line")),
             ],
         ),
         FormSection(
@@ -204,9 +206,10 @@ def _build_sections(scope: Scope, service: MicroService | None = None) -> list[F
 def _read_values(service: MicroService) -> dict[str, str]:
     """Return the current values as texts of the form."""
     names = [name for name, field in ServiceSerializer().fields.items() if not field.read_only]
-    values = {name: getattr(service, name) for name in names if name != "executor_settings"}
+    values = {name: getattr(service, name) for name in names if name not in {"executor_settings", "tags"}}
     texts = {name: "" if value is None else str(value) for name, value in values.items()}
     texts["information_system"] = str(service.information_system_id)
+    texts["tags"] = format_key_values(service.tags)
     texts["executor_settings"] = json.dumps(service.executor_settings, ensure_ascii=False, indent=2)
     return texts
 
@@ -217,7 +220,8 @@ def _validate(entered: dict[str, str], service: MicroService | None) -> dict[str
         name: value for name, value in entered.items() if value.strip() or name not in OPTIONAL_NUMBERS
     }
     data["health_port"] = entered["health_port"].strip() or None
-    errors = {}
+    data["tags"], tag_errors = parse_key_values(entered["tags"])
+    errors = {"tags": tag_errors} if tag_errors else {}
     try:
         data["executor_settings"] = json.loads(
             entered["executor_settings"].strip() or "{}", parse_constant=_refuse_constant

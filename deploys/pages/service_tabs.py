@@ -21,6 +21,7 @@ from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
+from tenants.tag_filters import list_tags
 
 from ..executors import UnknownExecutorError, find_executor_class
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
@@ -140,6 +141,7 @@ def service_settings_page(request: PageRequest, pk: UUID) -> HttpResponse:
     service = get_object_or_404(SERVICES.within(scope), pk=pk)
     context = {
         **_build_context(scope, service, "settings"),
+        "tags": list_tags(service.tags),
         "executor": _find_executor_label(service.executor),
         "settings_text": json.dumps(service.executor_settings, ensure_ascii=False, indent=2),
         "may_administer": scope.allows(Role.ADMIN, MicroService),

@@ -13,11 +13,13 @@ from django.http import HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from api.tags import match_tags
 from pages.lists import read_list_query
 from pages.panels import render_page
 from tenants.application_choices import build_application_filter
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
+from tenants.tag_filters import build_tag_filters, list_tags
 
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
 from .deployment_status import annotate_counts, summarize_deployment
@@ -33,8 +35,9 @@ _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 def service_page(request: PageRequest) -> HttpResponse:
     """Show the services with their running versions, latest build and last deployment."""
     scope = page_scope(request)
-    query = read_list_query(request, [build_application_filter(scope)], orderings=ORDERINGS, ordering="name")
     services = SERVICES.within(scope)
+    filters = [build_application_filter(scope), *build_tag_filters(request, services)]
+    query = read_list_query(request, filters, orderings=ORDERINGS, ordering="name")
     if query.search:
         services = services.filter(
             Q(name__icontains=query.search)
@@ -43,6 +46,8 @@ def service_page(request: PageRequest) -> HttpResponse:
         )
     if system := query.values.get("information_system"):
         services = services.filter(information_system=system)
+    if tag := query.values.get("tag"):
+        services = services.filter(match_tags([tag]))
     ordering = [query.ordering, "name", "information_system__name", "pk"]
     page = query.paginate(services.order_by(*dict.fromkeys(ordering)))
     rows = _build_rows(list(page.object_list))
@@ -93,6 +98,7 @@ def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "service": service,
+                "tags": list_tags(service.tags),
                 "running": running[service.pk],
                 "newest": newest.get(service.pk),
                 "deployment": deployment,

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.serializers import StrictModelSerializer
+from api.tags import TagsField
 from tenants.scoping import Role
 
 from ..models import MicroService, MicroServiceVersion
@@ -32,6 +33,7 @@ class ServiceSerializer(StrictModelSerializer[MicroService]):
     information_system = serializers.UUIDField(source="information_system_id")
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
     executor_settings = SettingsField(required=False)
+    tags = TagsField(required=False)
 
     class Meta:
         model = MicroService
@@ -52,6 +54,7 @@ class ServiceSerializer(StrictModelSerializer[MicroService]):
             "health_seconds",
             "executor",
             "executor_settings",
+            "tags",
             "version",
             "created_at",
             "updated_at",

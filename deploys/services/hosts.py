@@ -115,7 +115,9 @@ def _find_vm(tenant: Tenant, vm_id: UUID | None) -> VirtualMachine | None:
     """Return a VM of the tenant. Raises the same error for another tenant's VM as for an unknown one."""
     if vm_id is None:
         return None
-    vm: VirtualMachine | None = VirtualMachine.objects.for_tenant(tenant).filter(pk=vm_id).first()
+    vm: VirtualMachine | None = (
+        VirtualMachine.objects.for_tenant(tenant).outside_bin().filter(pk=vm_id).first()
+    )
     if vm is None:
         raise InvalidFieldsError({"vm": [UNKNOWN_ID % {"pk": vm_id}]})
     return vm

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,17 +28,17 @@ INSTANCES = MicroServiceInstance.objects.select_related(
 )
 
 
-def check_vm_removal(vm_id: UUID) -> list[Refusal]:
-    """Return the reasons against removing a VM: its host has instances."""
-    names = list(
-        MicroServiceInstance.objects.filter(host__vm=vm_id)
-        .order_by("service__name")[:5]
-        .values_list("service__name", flat=True)
-    )
-    if not names:
-        return []
+def check_vm_removal(vm_ids: Sequence[UUID]) -> dict[UUID, list[Refusal]]:
+    """Return the reasons against removing VMs, by VM: their hosts have instances."""
+    services: dict[UUID, list[str]] = defaultdict(list)
+    of_vms = MicroServiceInstance.objects.filter(host__vm__in=vm_ids).order_by("service__name")
+    for vm_id, name in of_vms.values_list("host__vm", "service__name"):
+        services[vm_id].append(name)
     message = _("Services run on it: %(names)s. Remove their instances first.")
-    return [Refusal("has_instances", message % {"names": ", ".join(names)})]
+    return {
+        vm_id: [Refusal("has_instances", message % {"names": ", ".join(names[:5])})]
+        for vm_id, names in services.items()
+    }
 
 
 def visible_instance(

@@ -72,6 +72,8 @@ class Server:
     terminated_at: datetime | None = None
     key_name: str | None = None
     security_groups: tuple[str, ...] = ()
+    # Nova refuses every change of a locked server except to administrators and to the one who locked it.
+    locked: bool = False
 
     @classmethod
     def from_json(cls, raw: Any) -> Server:
@@ -113,6 +115,7 @@ class Server:
             timestamp(get("OS-SRV-USG:terminated_at")),
             text(get("key_name")),
             _read_names(groups) if groups else (),
+            get("locked") is True,
         )
 
 

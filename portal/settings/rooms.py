@@ -4,7 +4,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from security.addresses import parse_networks
 
-from .environment import PRODUCTION, env
+from .environment import PORTAL_ENV, PRODUCTION, env
 
 # --- The task manager --------------------------------------------------------------------------------------
 
@@ -50,6 +50,11 @@ VM_MOVING_SYNC_SECONDS = env.int("VM_MOVING_SYNC_SECONDS", default=20)
 SYNC_RUN_RETENTION_DAYS = env.int("SYNC_RUN_RETENTION_DAYS", default=14)
 RESIZE_CONFIRM_HOURS = env.float("RESIZE_CONFIRM_HOURS", default=24)
 RUNTIME_WARN_DAYS = env.int("RUNTIME_WARN_DAYS", default=3)
+# Days that a deleted VM or volume stays in the bin, from which it can be restored; with 0 it is deleted at once. At most a
+# year, because everything in the bin counts against quotas and costs money in the cloud.
+BIN_DAYS = env.int("BIN_DAYS", default=0 if PORTAL_ENV == "test" else 7)
+if not 0 <= BIN_DAYS <= 365:
+    raise ImproperlyConfigured(f"BIN_DAYS is {BIN_DAYS}; it must be a number of days from 0 (no bin) to 365.")
 # Seconds that a console URL is shown to the user who opened the console; Nova's own limit is ten minutes.
 CONSOLE_URL_SECONDS = env.int("CONSOLE_URL_SECONDS", default=600)
 ORPHAN_SWEEP_SECONDS = env.int("ORPHAN_SWEEP_SECONDS", default=600)

@@ -19,6 +19,8 @@ from .objects import (
     build_volume_request,
     create_account,
     create_attached_volume,
+    create_binned_vm,
+    create_binned_volume,
     create_errored_job,
     create_grant,
     create_job,
@@ -198,6 +200,9 @@ CASES: dict[tuple[str, str], Case] = {
         bad_body={"action": "snapshot"},
     ),
     ("DELETE", "/api/v1/volumes/{id}/"): Case(202, Role.ADMIN, ids=create_volume),
+    ("POST", "/api/v1/volumes/{id}/restore/"): Case(
+        200, Role.ADMIN, ids=create_binned_volume, body=lambda member: {}, bad_body={"now": True}
+    ),
     ("GET", "/api/v1/resource-types/"): Case(200, None),
     ("GET", "/api/v1/cloud-accounts/"): Case(200),
     ("POST", "/api/v1/cloud-accounts/"): Case(
@@ -244,6 +249,9 @@ CASES: dict[tuple[str, str], Case] = {
         Role.OPERATOR,
         body=lambda member: {"ids": [str(create_vm(member)["id"])], "action": "start"},
         bad_body={"ids": [], "action": "start"},
+    ),
+    ("POST", "/api/v1/vms/{id}/restore/"): Case(
+        202, Role.ADMIN, ids=create_binned_vm, body=lambda member: {}, bad_body={"now": True}
     ),
     ("GET", "/api/v1/vms/{id}/operations/"): Case(200, ids=create_vm),
     ("GET", "/api/v1/jobs/"): Case(200),

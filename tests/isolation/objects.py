@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from api.models import ApiToken
@@ -35,6 +37,18 @@ from .case import Ids
 
 def create_vm(member: Membership) -> Ids:
     return {"id": VirtualMachineFactory(information_system__tenant=member.tenant).pk}
+
+
+def _in_bin() -> dict[str, Any]:
+    return {"binned_at": timezone.now(), "bin_until": timezone.now() + timedelta(days=7)}
+
+
+def create_binned_vm(member: Membership) -> Ids:
+    return {"id": VirtualMachineFactory(information_system__tenant=member.tenant, **_in_bin()).pk}
+
+
+def create_binned_volume(member: Membership) -> Ids:
+    return {"id": VolumeFactory(information_system__tenant=member.tenant, **_in_bin()).pk}
 
 
 def create_system(member: Membership) -> Ids:

@@ -1,6 +1,18 @@
 """The commands of the room, a module for each kind of change. Importing this package registers every command."""
 
-from . import attachments, changes, console, creation, orphans, power, removal, resize, server, snapshots
+from . import (
+    attachments,
+    changes,
+    console,
+    creation,
+    orphans,
+    power,
+    removal,
+    resize,
+    server,
+    snapshots,
+    vm_bin,
+)
 
 __all__ = [
     "attachments",
@@ -13,4 +25,5 @@ __all__ = [
     "resize",
     "server",
     "snapshots",
+    "vm_bin",
 ]

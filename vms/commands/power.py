@@ -93,8 +93,9 @@ class PowerCommand(ServerCommand):
             self.send(compute)
         except CloudConflictError as refusal:
             # Nova answers 409 to the second of two requests; the server's state tells whether the first has the same effect.
-            if not self.is_done_or_under_way(compute.get_server(self.server_id)):
-                return Failed("wrong_state", describe_refusal(refusal))
+            server = compute.get_server(self.server_id)
+            if not self.is_done_or_under_way(server):
+                return self.build_refusal(refusal, server, "wrong_state")
             return Done(_("Already in the requested state."))
         self.data["asked"] = True
         self.record_request_id()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from django.utils.functional import Promise
@@ -18,11 +19,11 @@ from tasks.models import JobStatus
 from tasks.polling import MISSING
 from volumepool.cinder_columns import map_volume_columns
 from volumepool.commands import RemoveVolumeCommand, release_attachments, write_observed_volume
-from volumepool.models import Volume, VolumeSnapshot
+from volumepool.models import Volume
 
 from ..actions import allowed_actions
-from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
-from ..removal_guards import removal_refusals
+from ..models import VirtualMachine, VMOperationLog, VMStatus
+from ..removal_checks import RemovalCheck, check_removals
 from .server import ServerCommand, delete_servers, force_delete_server, is_deletion_running, vm_tag
 
 # The statuses in which a VM may be deleted without force: nothing runs in it.
@@ -51,9 +52,14 @@ class RemoveVmCommand(ServerCommand):
         "remove_volumes": "delete_volumes",
     }
 
+    @cached_property
+    def check(self) -> RemovalCheck:
+        """The reasons against the deletion; a service that deletes many VMs sets them."""
+        return check_removals([self.vm])[self.vm.pk]
+
     def validate(self) -> list[Refusal]:
-        """Refuse a running VM, unless forced, and volumes that have snapshots."""
-        refusals = removal_refusals(self.vm.pk)
+        """Refuse a protected VM, a running one, unless forced, and volumes that are protected or have snapshots."""
+        refusals = self.check.list_refusals(with_volumes=self.volumes == "delete")
         if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE_STATUSES:
             message = gettext_lazy("The VM is '%(status)s'. Stop it first, or select Force delete.")
             refusals.append(
@@ -64,13 +70,6 @@ class RemoveVmCommand(ServerCommand):
                     details={"allowed": allowed_actions(self.vm)},
                 )
             )
-        snapshots = VMSnapshot.objects.filter(vm_id=self.vm.pk).exclude(volume_snapshots=[]).count()
-        snapshots += VolumeSnapshot.objects.filter(volume__vm=self.vm).count()
-        if self.volumes == "delete" and snapshots:
-            message = gettext_lazy(
-                "Its volumes have %(count)s snapshots. Delete them first, or keep the volumes."
-            )
-            refusals.append(Refusal("has_snapshots", message % {"count": snapshots}, field="volumes"))
         return refusals
 
     def list_server_ids(self) -> list[str]:

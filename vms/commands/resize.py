@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from cloudaccounts.commands import describe_refusal
 from openstack_client import CloudConflictError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
-from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
+from tasks.command import Done, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 from volumepool.models import Volume
 
@@ -71,8 +71,9 @@ class ResizeVmCommand(ServerCommand):
         try:
             compute.resize_server(self.server_id, self.flavor_id)
         except CloudConflictError as refusal:
-            if not self.is_under_way(compute.get_server(self.server_id)):
-                return Failed("wrong_state", describe_refusal(refusal))
+            server = compute.get_server(self.server_id)
+            if not self.is_under_way(server):
+                return self.build_refusal(refusal, server, "wrong_state")
         self.record_request_id()
         return Done()
 

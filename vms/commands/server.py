@@ -24,7 +24,7 @@ from openstack_client import (
     Server,
 )
 from openstack_client.compute import Compute
-from tasks.command import Done, Entity, Refusal, Result, Wait, Watch
+from tasks.command import Done, Entity, Failed, Refusal, Result, Wait, Watch
 from tasks.polling import MISSING
 
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
@@ -157,6 +157,25 @@ class ServerCommand(CloudCommand):
             return True
         # Work that a service began before it died stays unfinished in Nova's record for ever.
         return self.longest_work is not None and self.stall_duration() >= self.longest_work
+
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """Translate an error; say in words that the cloud's administrators have locked the server."""
+        if isinstance(error, CloudConflictError) and self.vm.openstack_id is not None:
+            try:
+                return self.build_refusal(error, self.cloud().compute.get_server(self.server_id))
+            except CloudError:
+                pass  # The server's state is not known, so the refusal stands for itself.
+        return super().translate(error)
+
+    def build_refusal(self, refusal: CloudConflictError, server: Server, code: str = "") -> Failed:
+        """Build the failure of a request that Nova refuses because of the server's state; `code` is the code of any other reason than a lock."""
+        if not server.locked:
+            return Failed(code or refusal.code, describe_refusal(refusal))
+        message = _(
+            "The server is locked in the cloud: an administrator of the cloud has locked it in Nova, and has to unlock it. "
+            "This is not the portal's deletion protection."
+        )
+        return Failed("locked_in_cloud", message)
 
     def has_failed(self) -> bool:
         """Return whether Nova reports that its work on the request has ended in an error."""

@@ -83,7 +83,9 @@ class SnapshotVmCommand(ServerCommand):
 
     def validate(self) -> list[Refusal]:
         """Refuse a VM whose state allows no image, and a snapshot whose row is gone."""
-        if not VMSnapshot.objects.filter(pk=self.snapshot_id).exists():
+        # A service that writes the row together with the job has set it.
+        is_written = "snapshot" in vars(self)
+        if not is_written and not VMSnapshot.objects.filter(pk=self.snapshot_id).exists():
             return [Refusal("gone", gettext_lazy("The snapshot was deleted. Create a new one."))]
         if refusals := self.unbound_refusals():
             return refusals

@@ -40,6 +40,8 @@ class VMOperationLog(models.Model):
         REMOVE_SNAPSHOT = "remove_snapshot", _("Delete snapshot")
         CONSOLE = "console", _("Open console")
         REMOVE = "remove", _("Delete")
+        BIN = "bin", _("Move to bin")
+        RESTORE = "restore", _("Restore from bin")
         RUNTIME = "runtime", _("Announce end date")
         SYNC = "sync", _("Sync")
 

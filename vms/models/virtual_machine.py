@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Case, F, OuterRef, Q, Subquery, When
@@ -78,6 +79,10 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
         return self.filter(
             information_system__in=InformationSystem.objects.filter(tenant=tenant).values("pk")
         )
+
+    def outside_bin(self) -> Self:
+        """Return the VMs that are not in the bin: what lists show."""
+        return self.filter(binned_at=None)
 
     def for_display(self) -> Self:
         """Select what an answer shows: related rows, and `synced_at`, when the row last agreed with the cloud.
@@ -160,6 +165,17 @@ class VirtualMachine(models.Model):
     flavor_name = models.CharField(_("flavor"), max_length=255, blank=True, default="", db_default="")
     image_name = models.CharField(_("image"), max_length=255, blank=True, default="", db_default="")
     metadata = models.JSONField(_("metadata"), default=dict, db_default={}, blank=True)
+    # The portal's own, by key (`api/tags.py`); the cloud does not know them.
+    tags = models.JSONField(_("tags"), default=dict, db_default={}, blank=True)
+    # The portal's own: while it is on, the portal refuses to delete the VM. Nova's lock of a server is another thing.
+    deletion_protection = models.BooleanField(_("deletion protection"), default=False, db_default=False)
+
+    # When it was moved to the bin, null for a VM that is not in it; and when it is deleted there.
+    binned_at = models.DateTimeField(_("in the bin since"), null=True, blank=True, editable=False)
+    bin_until = models.DateTimeField(_("in the bin until"), null=True, blank=True, editable=False)
+    # Whether its volumes are deleted with it, and whether a restore starts it: it ran when it was moved there.
+    bin_deletes_volumes = models.BooleanField(default=False, db_default=False, editable=False)
+    bin_was_running = models.BooleanField(default=False, db_default=False, editable=False)
 
     openstack_id = models.CharField(_("server ID"), max_length=64, null=True, blank=True)
     status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
@@ -223,6 +239,11 @@ class VirtualMachine(models.Model):
                 | Q(runtime_end__gte=F("runtime_start")),
                 name="vm_runtime_in_order",
             ),
+            models.CheckConstraint(
+                condition=Q(binned_at=None, bin_until=None)
+                | Q(binned_at__isnull=False, bin_until__isnull=False),
+                name="vm_bin_has_an_end",
+            ),
         ]
         indexes = [
             models.Index(fields=["information_system", "name"], name="vm_by_system"),
@@ -233,6 +254,8 @@ class VirtualMachine(models.Model):
             models.Index(
                 fields=["runtime_end"], condition=Q(runtime_end__isnull=False), name="vm_by_runtime_end"
             ),
+            models.Index(fields=["bin_until"], condition=Q(bin_until__isnull=False), name="vm_by_bin_until"),
+            GinIndex(fields=["tags"], name="vm_by_tag"),
         ]
 
     def __str__(self) -> str:
@@ -255,6 +278,11 @@ class VirtualMachine(models.Model):
     def polling_scope(self) -> str:
         """Return the polling scope of this VM's server: its account and region (`sync/watchers.py`)."""
         return f"{self.account_id}/{self.region}"
+
+    @property
+    def is_in_bin(self) -> bool:
+        """Return whether the VM is in the bin: stopped, and hidden from lists, until it is restored or deleted."""
+        return self.binned_at is not None
 
     @property
     def pending_resize(self) -> Resize | None:

@@ -1,11 +1,17 @@
 """The web pages of the room, a module for each subject. They change data through the services alone."""
 
 from .activity import activity_page
-from .changes import change_vm_page, remove_vm_page, resize_vm_page
+from .bulk_bar import control_vms_page
+from .changes import (
+    change_vm_page,
+    remove_vm_page,
+    resize_vm_page,
+)
 from .console import read_console_page
 from .creation import new_vm_page
 from .detail import operation_log_page, vm_detail_page
-from .listing import control_vm_page, control_vms_page, sync_vms_now, vm_page
+from .keeping import protect_vm_page, restore_vm_page
+from .listing import control_vm_page, sync_vms_now, vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
@@ -19,10 +25,12 @@ __all__ = [
     "detach_volume_page",
     "new_vm_page",
     "operation_log_page",
+    "protect_vm_page",
     "read_console_page",
     "remove_snapshot_page",
     "remove_vm_page",
     "resize_vm_page",
+    "restore_vm_page",
     "snapshot_page",
     "sync_vms_now",
     "take_snapshot_page",

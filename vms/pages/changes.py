@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from api.domain_errors import InvalidFieldsError
 from api.form_errors import filled_fields, validate_form
 from api.preconditions import etag_of
+from pages.key_values import parse_key_values
 from tenants.scoped_pages import PageRequest
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
@@ -23,9 +24,10 @@ from .vm_forms import vm_form_page
 
 @vm_form_page("change", Role.OPERATOR)
 def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Change name, description, environment, start and end date, and metadata, unless the VM was modified since."""
+    """Change name, description, environment, start and end date, metadata and tags, unless the VM was modified since."""
     form = request.POST
-    metadata, line_errors = _parse_metadata(form.get("metadata", ""))
+    metadata, metadata_errors = parse_key_values(form.get("metadata", ""))
+    tags, tag_errors = parse_key_values(form.get("tags", ""))
     serializer = ChangeVmSerializer(
         data={
             "name": form.get("name", ""),
@@ -34,11 +36,15 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
             "runtime_start": form.get("runtime_start") or None,
             "runtime_end": form.get("runtime_end") or None,
             "metadata": metadata,
+            # A form that was open during an update of the portal has no tags, and must not remove them.
+            **({"tags": tags} if "tags" in form else {}),
         }
     )
-    if line_errors:
+    if line_errors := {
+        name: found for name, found in (("metadata", metadata_errors), ("tags", tag_errors)) if found
+    }:
         serializer.is_valid()
-        raise InvalidFieldsError({**serializer.errors, "metadata": line_errors})
+        raise InvalidFieldsError({**serializer.errors, **line_errors})
     fields = validate_form(serializer)
     _vm, job = change_vm(scope=scope, vm_id=vm.pk, fields=fields, if_match=_if_match(request))
     if job is None:
@@ -75,7 +81,8 @@ def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
     """Delete the VM if the form repeats its name, so that no single click deletes it."""
     if request.POST.get("name", "").strip() != vm.name:
         raise InvalidFieldsError({"name": [_("Type '%(name)s' to confirm.") % {"name": vm.name}]})
-    params = validate_form(RemovalSerializer(data=filled_fields(request.POST, "volumes", "force")))
+    fields = filled_fields(request.POST, "volumes", "force", "permanent")
+    params = validate_form(RemovalSerializer(data=fields))
     remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **params)
 
 
@@ -83,19 +90,3 @@ def _if_match(request: PageRequest) -> str | None:
     """Return the version of the VM that the form was rendered from, as an ETag; None for a form without one."""
     version = request.POST.get("version", "")
     return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
-
-
-def _parse_metadata(text: str) -> tuple[dict[str, str], list[str]]:
-    """Parse lines of `key=value`; return the metadata, and the errors of invalid lines."""
-    metadata: dict[str, str] = {}
-    errors = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, equals, value = line.partition("=")
-        if not equals:
-            errors.append(_("Line %(number)s has no '='. Write key=value.") % {"number": number})
-        elif name.strip() in metadata:
-            errors.append(_("Line %(number)s repeats the key '%(name)s'.") % {"number": number, "name": name})
-        metadata[name.strip()] = value.strip()
-    return metadata, errors

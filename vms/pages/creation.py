@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from api.domain_errors import DomainError, InvalidFieldsError
 from api.errors import status_of
 from api.form_errors import errors_by_field, filled_fields, show_error
 from api.serializers import split_validation
+from pages.key_values import parse_key_values
 from tasks.models import Job, JobStatus
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, measure_usage
@@ -26,7 +29,9 @@ from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine, VMSnapshot
 from ..serializers import NewVmSerializer
+from ..serializers.creation import MAX_COUNT
 from ..services import CreationResult, create_vm
+from ..vm_names import PLACEHOLDER
 from .form_choices import Choices, fetch_choices
 from .listing import build_quota_lines
 from .sizes import Size, find_smallest, is_figure
@@ -49,6 +54,9 @@ INITIAL_VALUES = {
     "runtime_start": "",
     "runtime_end": "",
     "description": "",
+    "count": "1",
+    "tags": "",
+    "deletion_protection": "",
 }
 # The fields that the API takes as they are entered; image and size are derived from several fields.
 COPIED_FIELDS = (
@@ -66,6 +74,7 @@ COPIED_FIELDS = (
     "cpu_cores",
     "memory_gb",
     "disk_gb",
+    "deletion_protection",
 )
 
 
@@ -100,6 +109,13 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
         return _render_form(request, scope, entered, choices, errors=errors, status=status_of(refused))
     if new.job is None:
         return _render_form(request, scope, entered, choices, planned=new)
+    if len(new.vms) > 1:
+        messages.success(
+            request,
+            ngettext("Creating %(count)s VM.", "Creating %(count)s VMs.", len(new.vms))
+            % {"count": len(new.vms)},
+        )
+        return redirect("vm-page")
     return redirect("vm-detail-page", new.vm.pk)
 
 
@@ -150,13 +166,17 @@ def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_r
     data = _api_params(entered, choices)
     params, errors = split_validation(NewVmSerializer(data=data))
     params.pop("dry_run", None)
+    count = params.pop("count", None)
+    _tags, tag_errors = parse_key_values(entered["tags"])
+    if tag_errors:
+        errors["tags"] = tag_errors
     if entered["flavor"] and choices.flavor is None:
         errors["flavor"] = [_("Flavor not found.")]
     elif choices.flavor and choices.flavor.needs_boot_volume and not entered["boot_volume"]:
         errors["flavor"] = [_("This flavor has no disk. Boot from a volume and enter its size.")]
     if not data.keys() & {"image", "os_type"}:
         errors["image"] = [_("Select an image or snapshot.")]
-    return create_vm(scope=scope, params=params, errors=errors, dry_run=dry_run)
+    return create_vm(scope=scope, params=params, errors=errors, dry_run=dry_run, count=count)
 
 
 def _plan(
@@ -172,21 +192,31 @@ def _plan(
         return None, [str(refused.detail)]
 
 
-def _estimate_needs(vm: VirtualMachine | None, size: Size | None, entered: Mapping[str, str]) -> Needs:
-    """Return what the VM would add to the use of the quota, as far as the form says it."""
-    if vm is not None:
-        return Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
+def _estimate_needs(vms: Sequence[VirtualMachine], size: Size | None, entered: Mapping[str, str]) -> Needs:
+    """Return what the VMs would add to the use of the quota, as far as the form says it."""
+    if vms:
+        return Needs(
+            len(vms),
+            sum(vm.cpu_cores for vm in vms),
+            sum(vm.memory_gb for vm in vms),
+            sum(vm.disk_gb for vm in vms),
+        )
+    count = min(MAX_COUNT, int(entered["count"])) if is_figure(entered["count"]) else 1
     if size is None:
-        return Needs(1)
+        return Needs(count)
     disk = (
         int(entered["disk_gb"]) if entered["boot_volume"] and is_figure(entered["disk_gb"]) else size.disk_gb
     )
-    return Needs(1, size.cpu_cores, size.memory_gb, disk)
+    return Needs(count, count * size.cpu_cores, count * size.memory_gb, count * disk)
 
 
 def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
-    """Return the form as the API's parameters."""
+    """Return the form as the API's parameters. One VM is no count, so that its name has no number unless it says so."""
     data = filled_fields(entered, *COPIED_FIELDS)
+    if tags := parse_key_values(entered["tags"])[0]:
+        data["tags"] = tags
+    if entered["count"].strip() not in {"", "1"} or PLACEHOLDER in entered["name"]:
+        data["count"] = entered["count"].strip() or "1"
     if choices.flavor:
         data.update(cpu_cores=choices.flavor.cpu_cores, memory_gb=choices.flavor.memory_gb)
         if not entered["boot_volume"]:
@@ -236,8 +266,12 @@ def _render_form(
         "system": system,
         "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
         "data_center_types": VirtualMachine.DataCenterType.choices,
-        "usage": build_quota_lines(measure_usage(system.tenant), _estimate_needs(vm, size, entered)),
+        "usage": build_quota_lines(
+            measure_usage(system.tenant), _estimate_needs(planned.vms if planned else [], size, entered)
+        ),
         "planned": vm,
+        "planned_names": [one.name for one in planned.vms] if planned else [],
+        "max_count": MAX_COUNT,
         "network": planned and planned.network,
     }
     return render(request, template, context, status=status)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
@@ -18,17 +19,20 @@ from django.views.decorators.http import require_GET
 from api.domain_errors import DomainError
 from api.errors import status_of
 from api.form_errors import errors_by_field, show_error
+from pages.key_values import format_key_values
 from pages.panels import is_panel_request, render_page
 from tasks.models import EntityLock, Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
+from tenants.tag_filters import list_tags
 from volumepool.models import Volume
 
 from ..actions import ACTIONS
 from ..catalogue import list_withdrawn_names
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot
 from ..serializers import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
+from ..services.removal import goes_to_bin
 from .console import build_console_context
 from .creation import build_retry_url
 from .form_choices import fetch_choices
@@ -124,6 +128,11 @@ def _build_head_context(scope: Scope, vm: VirtualMachine, holder: Job | None) ->
         "vm": fields,
         # A list, because `metadata.items` in a template is the entry named "items", if there is one.
         "metadata": sorted(vm.metadata.items()),
+        "tags": list_tags(vm.tags),
+        "uses_bin": goes_to_bin(vm),
+        "bin_days": settings.BIN_DAYS,
+        # As the columns of the row: a template formats times, not the texts of the API.
+        "bin_until": vm.bin_until,
         "desired_state": vm.get_desired_state_display(),
         "buttons": [(name, action.title) for name, action in actions if not action.is_rare],
         "rare_buttons": rare,
@@ -193,7 +202,8 @@ def _build_initial_forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
             "data_center_type": vm.data_center_type,
             "runtime_start": day(vm.runtime_start),
             "runtime_end": day(vm.runtime_end),
-            "metadata": "\n".join(f"{name}={value}" for name, value in sorted(vm.metadata.items())),
+            "metadata": format_key_values(vm.metadata),
+            "tags": format_key_values(vm.tags),
             "version": vm.version,
         },
         "resize": {
@@ -205,9 +215,14 @@ def _build_initial_forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
         "attach": {"volume": ""},
         "new_volume": {"size_gb": "", "name": "", "type": ""},
         "snapshot": {"name": ""},
-        "remove": {"name": "", "volumes": "keep", "force": "", "version": vm.version},
+        "remove": {"name": "", "volumes": _initial_volumes(vm), "force": "", "version": vm.version},
         "detach": {},
     }
+
+
+def _initial_volumes(vm: VirtualMachine) -> str:
+    """Return the choice about the volumes: to keep them, or what was chosen when the VM was moved to the bin."""
+    return "delete" if vm.is_in_bin and vm.bin_deletes_volumes else "keep"
 
 
 def _build_volume_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
@@ -215,6 +230,7 @@ def _build_volume_context(request: PageRequest, scope: Scope, vm: VirtualMachine
     visible = Volume.objects.within(scope)
     volumes = list(visible.filter(vm=vm).order_by("-is_boot", "created_at"))
     free = visible.filter(
+        binned_at=None,
         vm=None,
         status="available",
         volume_id__isnull=False,

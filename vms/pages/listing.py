@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,25 +19,28 @@ from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
 from api.domain_errors import DomainError
-from api.form_errors import show_error, validate_form
+from api.form_errors import show_error
 from api.page_addresses import require_POST
+from api.tags import match_tags
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_messages, render_page
 from tenants.application_choices import build_application_filter
 from tenants.quotas import METER_LABELS, Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
+from tenants.tag_filters import build_tag_filters, list_tags, order_by_tag
 
 from ..actions import ACTIONS, PROGRESS_LABELS
 from ..filters import SEARCH_FIELDS
 from ..models import SyncState, VirtualMachine, VMStatus
-from ..serializers import BulkActionSerializer, VirtualMachineSerializer
-from ..services import ControlResult, control_vm, control_vms, request_sync
+from ..serializers import VirtualMachineSerializer
+from ..services import control_vm, request_sync
 from ..services.status_sync import select_stale_states
+from .bulk_bar import build_bulk_context
 
 ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb", "runtime_end"})
 MAX_SEARCH_WORDS = 10
-MAX_NAMED_VMS = 10
+MAX_SHOWN_TAGS = 3
 NO_NEEDS = Needs()
 # The button for a hard restart, which in the API is the action "restart" with `hard`.
 FORCE_RESTART = "force_restart"
@@ -48,21 +52,26 @@ def vm_page(request: PageRequest) -> HttpResponse:
     """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
     query = _read_query(request, scope)
+    group, in_bin = query.values.get("group", ""), query.values.get("in_bin") == "true"
     vms = _filter_vms(VirtualMachine.objects.within(scope).for_display(), query)
-    page = query.paginate(vms.order_by(*_order(query.ordering)))
-    rows = _render_rows(list(page.object_list), scope)
+    page = query.paginate(vms.order_by(*([order_by_tag(group)] if group else []), *_order(query.ordering)))
+    rows = _render_rows(list(page.object_list), scope, group)
     context = {
         "scope": scope,
         "page": page,
         "vms": rows,
         "query": query,
         "ordering": query.ordering,
+        "group": group,
+        "in_bin": in_bin,
         "is_busy": any(row["current_job"] for row in rows),
         **build_permission_context(scope),
     }
     if not is_panel_request(request):
         context |= {
-            "bulk_actions": [(name, action.title) for name, action in ACTIONS.items() if name != "start"],
+            **build_bulk_context(scope, in_bin=in_bin),
+            # The export has the filters of the list, and no groups.
+            "export_query": urlencode({**_search_of(query), **_filters_of(query)}),
             "usage": build_quota_lines(measure_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
@@ -90,33 +99,6 @@ def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
     if request.htmx:
         return render_messages(request)
     return redirect("vm-detail-page", pk) if request.POST.get("page") == "detail" else redirect("vm-page")
-
-
-@login_required
-@require_POST
-def control_vms_page(request: PageRequest) -> HttpResponse:
-    """Request an action on the selected VMs, and report the number of requests and the reasons against the others."""
-    scope = page_scope(request)
-    form_data = {
-        "action": request.POST.get("action", ""),
-        "ids": request.POST.getlist("ids"),
-        "mode": request.POST.get("mode", "all"),
-    }
-    try:
-        scope.require(Role.OPERATOR, VirtualMachine)
-        if not form_data["ids"]:
-            messages.error(request, _("Select at least one VM."))
-        else:
-            params = validate_form(BulkActionSerializer(data=form_data))
-            controls = control_vms(
-                scope=scope, vm_ids=params["ids"], action=params["action"], mode=params["mode"]
-            )
-            _report_results(
-                request, params["ids"], params["action"], controls, needs_all=params["mode"] == "all"
-            )
-    except DomainError as refused:
-        show_error(request, refused)
-    return redirect(f"{reverse('vm-page')}?{_read_query(request, page_scope(request)).encoded}")
 
 
 @login_required
@@ -159,6 +141,8 @@ def _read_query(request: PageRequest, scope: Scope) -> ListQuery:
     filters = [
         Filter("status", _("Status"), _("All statuses"), VMStatus.choices),
         build_application_filter(scope),
+        *build_tag_filters(request, VirtualMachine.objects.within(scope), may_group=True),
+        Filter("in_bin", _("Bin"), _("Not in the bin"), [("true", _("In the bin"))]),
     ]
     return read_list_query(request, filters, orderings=ORDERINGS, ordering="name")
 
@@ -176,7 +160,19 @@ def _filter_vms(vms: QuerySet[VirtualMachine], query: ListQuery) -> QuerySet[Vir
         for column in SEARCH_FIELDS:
             found |= Q(**{f"{column}__icontains": word})
         vms = vms.filter(found)
-    return vms.filter(**query.values)
+    values = _filters_of(query)
+    in_bin, tag = values.pop("in_bin", ""), values.pop("tag", "")
+    vms = vms.filter(binned_at__isnull=in_bin != "true", **values)
+    return vms.filter(match_tags([tag])) if tag else vms
+
+
+def _filters_of(query: ListQuery) -> dict[str, str]:
+    """Return the filters of the list as the REST list has them: a group is none."""
+    return {name: value for name, value in query.values.items() if name != "group"}
+
+
+def _search_of(query: ListQuery) -> dict[str, str]:
+    return {"search": query.search} if query.search else {}
 
 
 def _select_stale_states(scope: Scope) -> QuerySet[SyncState]:
@@ -187,51 +183,27 @@ def _select_stale_states(scope: Scope) -> QuerySet[SyncState]:
     return select_stale_states().filter(Exists(of_scope)).order_by("account__name", "region")
 
 
-def _report_results(
-    request: PageRequest,
-    ids: Sequence[UUID],
-    action: str,
-    controls: Sequence[ControlResult],
-    *,
-    needs_all: bool,
-) -> None:
-    """Show the results of an action on many VMs as messages."""
-    refused: dict[str, list[str]] = {}
-    for pk, control in zip(ids, controls, strict=True):
-        if control.refusal is not None:
-            name = control.vm.name if control.vm else str(pk)
-            refused.setdefault(str(control.refusal.detail), []).append(name)
-    count = sum(map(len, refused.values()))
-    if count and needs_all:
-        messages.error(
-            request,
-            _("Nothing was changed: %(refused)s of %(count)s VMs are in a state that doesn't allow it.")
-            % {"refused": count, "count": len(ids)},
-        )
-    else:
-        submitted = sum(control.changed for control in controls)
-        message = _("%(action)s: requested for %(asked)s of %(count)s VMs.") % {
-            "action": ACTIONS[action].title,
-            "asked": submitted,
-            "count": len(ids),
-        }
-        messages.success(request, message)
-        if skipped := len(ids) - count - submitted:
-            message = _("%(others)s skipped: already in the requested state, or a task is in progress.")
-            messages.success(request, message % {"others": skipped})
-    for reason, names in refused.items():
-        more = " …" if len(names) > MAX_NAMED_VMS else ""
-        messages.error(request, f"{reason} ({', '.join(names[:MAX_NAMED_VMS])}{more})")
-
-
 def label_progress(job: Mapping[str, Any]) -> str | Promise:
     """Return what a VM's badge says while a job holds it."""
     return PROGRESS_LABELS.get(job["kind"]) or str(job["description"])
 
 
-def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
+def _render_rows(vms: list[VirtualMachine], scope: Scope, group: str) -> list[dict[str, Any]]:
+    """Return the rows of the list. The first row of a group has the text above it as `group_title`."""
     rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
-    for row in rows:
+    before = None
+    for row, vm in zip(rows, vms, strict=True):
+        tags = list_tags(vm.tags)
+        row["shown_tags"], row["hidden_tags"] = tags[:MAX_SHOWN_TAGS], len(tags[MAX_SHOWN_TAGS:])
+        # As the columns of the row: a template formats times, not the texts of the API.
+        row["bin_until"] = vm.bin_until
+        title = (
+            f"{group}: {vm.tags[group]}"
+            if group in vm.tags
+            else _("Without the tag %(key)s") % {"key": group}
+        )
+        if group and title != before:
+            row["group_title"] = before = title
         if job := row["current_job"]:
             job["progress_label"] = label_progress(job)
         row["buttons"] = [

@@ -8,6 +8,7 @@ from .control import (
     ControlResultSerializer,
     RemovalSerializer,
     ResizeRequestSerializer,
+    RestoreSerializer,
 )
 from .creation import (
     ChangeVmSerializer,
@@ -15,6 +16,7 @@ from .creation import (
     OptionsRequestSerializer,
     OptionsSerializer,
     VmJobSerializer,
+    VmsJobsSerializer,
 )
 from .snapshots import NewSnapshotSerializer, SnapshotJobSerializer, SnapshotSerializer
 from .status_sync import SyncRegionsSerializer, SyncRequestSerializer, SyncRunSerializer, SyncStateSerializer
@@ -38,6 +40,7 @@ __all__ = [
     "ReadConsoleSerializer",
     "RemovalSerializer",
     "ResizeRequestSerializer",
+    "RestoreSerializer",
     "SnapshotJobSerializer",
     "SnapshotSerializer",
     "SyncRegionsSerializer",
@@ -46,5 +49,6 @@ __all__ = [
     "SyncStateSerializer",
     "VirtualMachineSerializer",
     "VmJobSerializer",
+    "VmsJobsSerializer",
     "fetch_holding_jobs",
 ]

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from api.serializers import CloudNameField, PlainCharField, PlainTextField, StrictSerializer
+from api.tags import TagsField
 from cloudaccounts.models import CloudAccount, CloudResource
 from tasks.serializers import JobSerializer
 
@@ -16,6 +17,8 @@ from ..models import VirtualMachine
 from .vms import VirtualMachineSerializer
 
 MAX_METADATA_ENTRIES = 50
+# VMs of one request.
+MAX_COUNT = 50
 
 
 class MetadataField(serializers.DictField):
@@ -51,6 +54,10 @@ class ChangeVmSerializer(StrictSerializer):
     runtime_start = serializers.DateField(required=False, allow_null=True)
     runtime_end = serializers.DateField(required=False, allow_null=True)
     metadata = MetadataField(required=False)
+    tags = TagsField(required=False, help_text="All tags of the VM. They replace those that it has.")
+    deletion_protection = serializers.BooleanField(
+        required=False, help_text="Operators may turn it on, and only administrators off."
+    )
 
 
 class NewVmSerializer(ChangeVmSerializer):
@@ -71,7 +78,20 @@ class NewVmSerializer(ChangeVmSerializer):
     boot_volume = serializers.BooleanField(
         default=False, help_text="Boot from a volume of `disk_gb`, not from the flavor's disk."
     )
+    count = serializers.IntegerField(
+        min_value=1,
+        max_value=MAX_COUNT,
+        required=False,
+        help_text="Create several equal VMs; `{n}` in the name is replaced by the lowest free numbers.",
+    )
     dry_run = serializers.BooleanField(default=False)
+
+
+class VmsJobsSerializer(serializers.Serializer[Any]):
+    """The VMs of a request with `count`, and the job that creates each, in the same order; no jobs after a dry run."""
+
+    vms = VirtualMachineSerializer(many=True)
+    jobs = JobSerializer(many=True)
 
 
 class VmJobSerializer(serializers.Serializer[Any]):

@@ -1,9 +1,11 @@
 """The use cases of the room: each locks, checks, writes and submits in one short transaction."""
 
 from .attachments import attach_volume, detach_volume
+from .bulk import ControlResult
+from .bulk_actions import BULK_ACTIONS, control_many
 from .changes import change_vm
 from .console import read_console
-from .control import ControlResult, control_vm, control_vms
+from .control import control_vm, control_vms
 from .creation import CreationResult, create_vm, list_creation_options
 from .orphans import remove_orphan
 from .removal import remove_vm
@@ -11,17 +13,21 @@ from .resize import confirm_due_resizes, resize_vm
 from .runtime import stop_at_runtime_end, warn_of_runtime_end
 from .snapshots import remove_snapshot, take_snapshot
 from .status_sync import request_sync
+from .vm_bin import empty_vm_bin, restore_vm
 
 __all__ = [
+    "BULK_ACTIONS",
     "ControlResult",
     "CreationResult",
     "attach_volume",
     "change_vm",
     "confirm_due_resizes",
+    "control_many",
     "control_vm",
     "control_vms",
     "create_vm",
     "detach_volume",
+    "empty_vm_bin",
     "list_creation_options",
     "read_console",
     "remove_orphan",
@@ -29,6 +35,7 @@ __all__ = [
     "remove_vm",
     "request_sync",
     "resize_vm",
+    "restore_vm",
     "stop_at_runtime_end",
     "take_snapshot",
     "warn_of_runtime_end",

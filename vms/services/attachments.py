@@ -107,6 +107,8 @@ def _lock_free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volu
         raise InvalidFieldsError(
             {"volume": [_("The volume is in another cloud account or region than the VM.")]}
         )
+    if volume.is_in_bin:
+        raise InvalidFieldsError({"volume": [_("The volume is in the bin. Restore it first.")]})
     if volume.vm_id is not None:
         raise InvalidFieldsError({"volume": [_("The volume is attached to a VM; detach it there first.")]})
     return volume

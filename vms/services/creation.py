@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,9 @@ from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.placements import Errors, Placement, choose_placement, list_known_regions
 from tasks import engine
+from tasks.engine import Spec
 from tasks.models import Job
-from tenants.models import InformationSystem
+from tenants.models import InformationSystem, Tenant
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume, VolumePool
@@ -26,18 +28,29 @@ from volumepool.services import ClaimedSpare, build_volume, claim_spares
 from ..catalogue import Catalogue, Choice, flavor_size_columns
 from ..commands.creation import CreateVmCommand
 from ..models import VirtualMachine, VMStatus
+from ..vm_names import MAX_NAME_LENGTH, choose_names
 
 
 @dataclass(frozen=True, slots=True)
 class CreationResult:
-    """A new VM, the job that creates it, and its network.
+    """New VMs of one request, the job that creates each, and their network.
 
-    `job` is None after a dry run, which wrote nothing.
+    `jobs` is empty after a dry run, which wrote nothing.
     """
 
-    vm: VirtualMachine
-    job: Job | None
+    vms: list[VirtualMachine]
+    jobs: list[Job]
     network: CloudResource
+
+    @property
+    def vm(self) -> VirtualMachine:
+        """Return the first of the VMs, which is the only one unless several were requested."""
+        return self.vms[0]
+
+    @property
+    def job(self) -> Job | None:
+        """Return the job that creates the first of the VMs; None after a dry run."""
+        return self.jobs[0] if self.jobs else None
 
 
 def create_vm(
@@ -46,9 +59,11 @@ def create_vm(
     params: Mapping[str, Any],
     errors: Mapping[str, Any] | None = None,
     dry_run: bool = False,
+    count: int | None = None,
 ) -> CreationResult:
-    """Record a new VM and the job that creates it.
+    """Record a new VM, or `count` equal ones, and the job that creates each: all of them or none, in one transaction.
 
+    With a count, the name is a pattern (`vms/vm_names.py`). The number of statements does not depend on the count.
     `params` are the valid fields of the request; `errors` are the errors of the others, which are raised together with those
     found here. The VM gets the size of the smallest flavor that fits.
 
@@ -72,28 +87,68 @@ def create_vm(
     assert choice.image is not None or choice.pool is not None
     assert choice.network is not None
     with transaction.atomic():
-        vm = _build_vm(scope, system, place, choice, params)
-        needs = Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
-        require_quota(system.tenant, needs)
-        if dry_run:
-            vm.created_at = vm.updated_at = timezone.now()  # As in the row that would be written.
-            return CreationResult(vm, None, choice.network)
-        vm.save(force_insert=True)
-        volume, spare = _save_boot_volume(vm, choice.pool) if choice.boots_from_volume else (None, None)
-        command = CreateVmCommand(
-            str(vm.pk),
-            flavor_id=choice.flavor.cloud_id,
-            network_id=choice.network.cloud_id,
-            image_id=choice.image.cloud_id if choice.image else "",
-            availability_zone=choice.zone,
-            boot_volume_id=str(volume.pk) if volume else None,
-            volume_snapshot_id=choice.volume_snapshot_id or None,
-            spare_id=spare.volume_id if spare else None,
-            spare_name=spare.name if spare else "",
+        # The quota's lock on the tenant makes requests wait for each other, so no two of them find the same name free.
+        build = partial(_build_vm, scope, system, place, choice)
+        vm = build(params)
+        number = 1 if count is None else count
+        require_quota(
+            system.tenant,
+            Needs(number, number * vm.cpu_cores, number * vm.memory_gb, number * vm.disk_gb),
         )
-        command.vm = vm
-        job = engine.submit(command, tenant=system.tenant, user=scope.user).job
-        return CreationResult(vm, job, choice.network)
+        vms = [vm] if count is None else _build_named_vms(system.tenant, params, count, build)
+        if dry_run:
+            for each in vms:
+                each.created_at = each.updated_at = timezone.now()  # As in the row that would be written.
+            return CreationResult(vms, [], choice.network)
+        VirtualMachine.objects.bulk_create(vms)
+        boots = _save_boot_volumes(vms, choice.pool) if choice.boots_from_volume else [(None, None)] * number
+        specs = [
+            Spec(_build_command(each, choice, volume, spare), system.tenant)
+            for each, (volume, spare) in zip(vms, boots, strict=True)
+        ]
+        jobs = []
+        for submission in engine.submit_many(specs, user=scope.user):
+            if submission.refusal is not None:
+                raise submission.refusal
+            assert submission.job is not None
+            jobs.append(submission.job)
+        return CreationResult(vms, jobs, choice.network)
+
+
+def _build_named_vms(
+    tenant: Tenant,
+    params: Mapping[str, Any],
+    count: int,
+    build: Callable[[Mapping[str, Any]], VirtualMachine],
+) -> list[VirtualMachine]:
+    """Build the rows of a request for several VMs, unsaved. Raises 400 `invalid` when the numbered names are too long."""
+    taken = VirtualMachine.objects.for_tenant(tenant)
+    names = choose_names(params["name"], count, taken)
+    if too_long := [name for name in names if len(name) > MAX_NAME_LENGTH]:
+        message = _("With its number, the name has %(count)s characters; at most %(most)s are allowed.")
+        values = {"count": len(too_long[0]), "most": MAX_NAME_LENGTH}
+        raise InvalidFieldsError({"name": [message % values]})
+    return [build({**params, "name": name}) for name in names]
+
+
+def _build_command(
+    vm: VirtualMachine, choice: Choice, volume: Volume | None, spare: ClaimedSpare | None
+) -> CreateVmCommand:
+    assert choice.flavor is not None
+    assert choice.network is not None
+    command = CreateVmCommand(
+        str(vm.pk),
+        flavor_id=choice.flavor.cloud_id,
+        network_id=choice.network.cloud_id,
+        image_id=choice.image.cloud_id if choice.image else "",
+        availability_zone=choice.zone,
+        boot_volume_id=str(volume.pk) if volume else None,
+        volume_snapshot_id=choice.volume_snapshot_id or None,
+        spare_id=spare.volume_id if spare else None,
+        spare_name=spare.name if spare else "",
+    )
+    command.vm = vm
+    return command
 
 
 def _check_runtime(params: Mapping[str, Any], today: date | None, problems: Errors) -> None:
@@ -144,7 +199,7 @@ def _build_vm(
     boot_disk = params["disk_gb"] if choice.boots_from_volume else None
     attributes = choice.image.attributes if choice.image else {}
     source_name = choice.image.name if choice.image else str(choice.pool and choice.pool.type)
-    return VirtualMachine(
+    vm = VirtualMachine(
         information_system=system,
         account=place.account,
         region=place.region,
@@ -165,30 +220,42 @@ def _build_vm(
                 "runtime_start",
                 "runtime_end",
                 "metadata",
+                "tags",
+                "deletion_protection",
             )
             if name in params
         },
     )
+    # It has no resize: without this, the answer would look for one, once for each VM.
+    VirtualMachine._meta.get_field("resize").set_cached_value(vm, None)  # noqa: SLF001 - Django's documented API.
+    return vm
 
 
-def _save_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, ClaimedSpare | None]:
-    """Save and return the row of the boot volume, with the spare that it claims; None when the job has to create the volume."""
-    spare = None
-    if pool is None:
-        volume = Volume(
-            information_system=vm.information_system,
-            account=vm.account,
-            region=vm.region,
-            name=vm.name,
-            size_gb=vm.disk_gb,
-        )
-    else:
-        spare = next(iter(claim_spares(pool, 1)), None)
-        volume = build_volume(pool, vm.information_system, vm.name, spare)
-    # It belongs to the VM from the beginning, so that the quota does not count its size twice.
-    volume.vm, volume.is_boot = vm, True
-    volume.save(force_insert=True)
-    return volume, spare
+def _save_boot_volumes(
+    vms: Sequence[VirtualMachine], pool: VolumePool | None
+) -> list[tuple[Volume, ClaimedSpare | None]]:
+    """Save and return the row of each boot volume, with the spare that it claims; None when the job has to create the volume."""
+    spares: list[ClaimedSpare | None] = []
+    if pool is not None:
+        spares += claim_spares(pool, len(vms))
+    spares += [None] * (len(vms) - len(spares))
+    volumes = []
+    for vm, spare in zip(vms, spares, strict=True):
+        if pool is None:
+            volume = Volume(
+                information_system=vm.information_system,
+                account=vm.account,
+                region=vm.region,
+                name=vm.name,
+                size_gb=vm.disk_gb,
+            )
+        else:
+            volume = build_volume(pool, vm.information_system, vm.name, spare)
+        # It belongs to the VM from the beginning, so that the quota does not count its size twice.
+        volume.vm, volume.is_boot = vm, True
+        volumes.append(volume)
+    Volume.objects.bulk_create(volumes)
+    return list(zip(volumes, spares, strict=True))
 
 
 def list_creation_options(

@@ -8,16 +8,23 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
+from api.domain_errors import ConflictError
 from tasks.engine import Spec, SubmitResult
 from tenants.scoping import Role, Scope, lock_row
 
+from ..actions import IN_BIN
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 
 
-def lock_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
-    """Lock and return a VM, with the related rows that an answer shows. Raises as `lock_row`."""
+def lock_vm(scope: Scope, vm_id: UUID, needed: Role, *, may_be_in_bin: bool = False) -> VirtualMachine:
+    """Lock and return a VM, with the related rows that an answer shows.
+
+    Raises as `lock_row`, then 409 `in_bin`, because a VM in the bin can only be restored or deleted.
+    """
     vm: VirtualMachine = lock_row(VirtualMachine.objects.for_display(), scope, vm_id, needed)
+    if vm.is_in_bin and not may_be_in_bin:
+        raise ConflictError("in_bin", IN_BIN)
     return vm
 
 

@@ -1,46 +1,118 @@
-"""Delete VMs."""
+"""Delete VMs: into the bin, or from the cloud."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
+from api.domain_errors import ConflictError
 from api.preconditions import check_if_match
-from tasks import engine
-from tasks.engine import Spec
 from tenants.scoping import Role, Scope
 
 from ..commands.removal import RemoveVmCommand
+from ..commands.vm_bin import MoveToBinCommand, is_lost
 from ..models import VirtualMachine
-from .control import ControlResult
-from .locked_vms import lock_vm, update_locked_vm
+from ..removal_checks import check_removals
+from .bulk import ControlResult, Plan, run_bulk_action
+from .locked_vms import lock_vm
+
+
+def goes_to_bin(vm: VirtualMachine) -> bool:
+    """Return whether a deletion moves the VM to the bin: there is a bin, and a server to keep in it."""
+    return settings.BIN_DAYS > 0 and vm.openstack_id is not None and not is_lost(vm)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalRequest:
+    """The deletion of VMs.
+
+    `volumes` None is the choice of the move into the bin for a VM that is in it, and "delete" for any other. `permanent` deletes from the
+    cloud at once, also what is in the bin.
+    """
+
+    volumes: Literal["delete", "keep"] | None = None
+    force: bool = False
+    permanent: bool = False
+
+    role: ClassVar[Role] = Role.ADMIN
+
+    def check(self) -> None:
+        """Refuse nothing for the request as a whole."""
+
+    def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
+        """Plan the move into the bin, or the deletion, of each VM."""
+        checks = check_removals(vms)
+        plans = []
+        for vm in vms:
+            if vm.is_in_bin and not self.permanent:
+                plans.append(Plan(refusal=_build_in_bin_error(vm)))
+                continue
+            command = self._build_command(vm)
+            command.vm = vm
+            command.check = checks[vm.pk]
+            plans.append(Plan(command))
+        return plans
+
+    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
+        """Require nothing: a deletion needs no room."""
+
+    def write(self, vms: Sequence[VirtualMachine]) -> None:
+        """Write the desired state. `written_at` moves with the locks, so that a sync that listed earlier skips the rows."""
+        removed = VirtualMachine.DesiredState.REMOVED
+        for vm in vms:
+            vm.desired_state = removed
+        VirtualMachine.objects.filter(pk__in=[vm.pk for vm in vms]).update(
+            desired_state=removed, written_at=Now(), updated_at=Now()
+        )
+
+    def _build_command(self, vm: VirtualMachine) -> RemoveVmCommand | MoveToBinCommand:
+        if vm.is_in_bin:
+            kept: Literal["delete", "keep"] = "delete" if vm.bin_deletes_volumes else "keep"
+            # It was stopped for the bin; who has started its server in the cloud since does not hold it back.
+            return RemoveVmCommand(str(vm.pk), self.volumes or kept, force=True)
+        if not self.permanent and goes_to_bin(vm):
+            return MoveToBinCommand(str(vm.pk), self.volumes or "delete")
+        return RemoveVmCommand(str(vm.pk), self.volumes or "delete", self.force)
+
+
+def _build_in_bin_error(vm: VirtualMachine) -> ConflictError:
+    message = _("VM '%(name)s' is in the bin until %(date)s. Restore it, or delete it permanently.")
+    assert vm.bin_until is not None  # A constraint of the table.
+    values = {"name": vm.name, "date": f"{vm.bin_until:%Y-%m-%d %H:%M} UTC"}
+    return ConflictError("in_bin", message % values, bin_until=vm.bin_until.isoformat())
 
 
 def remove_vm(
     *,
     scope: Scope,
     vm_id: UUID,
-    volumes: Literal["delete", "keep"] = "delete",
+    volumes: Literal["delete", "keep"] | None = None,
     force: bool = False,
+    permanent: bool = False,
     dry_run: bool = False,
     if_match: str | None = None,
 ) -> ControlResult:
-    """Delete a VM, with its volumes or without.
+    """Delete a VM, with its volumes or without: into the bin if there is one, else from the cloud.
 
-    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state` (stop it first, or force it),
-    `has_snapshots`; 412 when `if_match` is of an older version.
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `protected`, `in_bin` (delete it permanently),
+    `wrong_state` (stop it first, or force it), `has_snapshots`; 412 when `if_match` is of an older version.
     """
     with transaction.atomic():
-        vm = lock_vm(scope, vm_id, Role.ADMIN)
+        vm = lock_vm(scope, vm_id, Role.ADMIN, may_be_in_bin=True)
         check_if_match(if_match, vm.version)
-        command = RemoveVmCommand(str(vm.pk), volumes, force)
-        command.vm = vm
-        spec = Spec(command, vm.information_system.tenant)
-        (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
-        if answer.refusal is not None:
-            raise answer.refusal
-        if answer.job is not None and not answer.joined:
-            update_locked_vm(vm, desired_state=VirtualMachine.DesiredState.REMOVED)
-        return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
+        (result,) = run_bulk_action(
+            scope=scope,
+            vm_ids=[vm.pk],
+            action=RemovalRequest(volumes, force, permanent),
+            dry_run=dry_run,
+        )
+        if result.refusal is not None:
+            raise result.refusal
+        return result

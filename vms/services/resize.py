@@ -20,7 +20,7 @@ from volumepool.models import Volume
 from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ConfirmResizeCommand, ResizeVmCommand
 from ..models import Resize, VirtualMachine, VMStatus
-from .control import ControlResult
+from .bulk import ControlResult
 from .locked_vms import build_specs, lock_vm, touch_submitted_vms, update_locked_vm
 
 
@@ -47,7 +47,10 @@ def resize_vm(
         if holder is None and (refusals := command.validate()):
             raise engine.NotValidError(refusals)
         boot = Volume.objects.filter(vm=vm, is_boot=True).first()
-        flavor = _choose_flavor(vm, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None)
+        catalogue = Catalogue(Placement(vm.account, vm.region), vm.information_system)
+        flavor = choose_flavor(
+            vm, catalogue, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None
+        )
         command.flavor_id = flavor.cloud_id
         size = flavor_size_columns(flavor, boot_disk_gb=vm.disk_gb if boot else None)
         if holder is None:
@@ -69,9 +72,16 @@ def resize_vm(
         return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
 
 
-def _choose_flavor(
-    vm: VirtualMachine, cpu_cores: int, memory_gb: int, disk_gb: int | None, *, boots_from_volume: bool
+def choose_flavor(
+    vm: VirtualMachine,
+    catalogue: Catalogue,
+    cpu_cores: int,
+    memory_gb: int,
+    disk_gb: int | None,
+    *,
+    boots_from_volume: bool,
 ) -> CloudResource:
+    """Return the smallest flavor that fits. Raises 400 `invalid`, by field."""
     if disk_gb is not None and boots_from_volume and disk_gb != vm.disk_gb:
         raise InvalidFieldsError(
             {"disk_gb": [_("The VM boots from a volume, whose size a resize does not change.")]}
@@ -79,7 +89,6 @@ def _choose_flavor(
     if disk_gb is not None and disk_gb < vm.disk_gb:
         smaller = _("A disk can't shrink; it has %(now)s GiB.") % {"now": vm.disk_gb}
         raise InvalidFieldsError({"disk_gb": [smaller]})
-    catalogue = Catalogue(Placement(vm.account, vm.region), vm.information_system)
     disk = 0 if boots_from_volume else disk_gb if disk_gb is not None else vm.disk_gb
     flavor = catalogue.find_smallest_flavor(cpu_cores, memory_gb, disk)
     if flavor is None:

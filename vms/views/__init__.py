@@ -1,7 +1,7 @@
 """The views of the room's API, a module for each subject."""
 
 from .console import VmConsoleView
-from .control import VmActionsView, VmBulkActionsView, VmResizeView
+from .control import VmActionsView, VmBulkActionsView, VmResizeView, VmRestoreView
 from .export import VmExportView
 from .snapshots import SnapshotDetailView, SnapshotListView, VmSnapshotsView
 from .status_sync import VmSyncView
@@ -20,6 +20,7 @@ __all__ = [
     "VmOperationsView",
     "VmOptionsView",
     "VmResizeView",
+    "VmRestoreView",
     "VmSnapshotsView",
     "VmSyncView",
     "VmVolumeView",

@@ -21,8 +21,9 @@ from ..serializers import (
     BulkControlResultSerializer,
     ControlResultSerializer,
     ResizeRequestSerializer,
+    RestoreSerializer,
 )
-from ..services import control_vm, control_vms, resize_vm
+from ..services import control_many, control_vm, resize_vm, restore_vm
 from .vms import DRY_RUN, VMS, VmView
 
 
@@ -61,6 +62,20 @@ class VmResizeView(VmView):
         return self.run_command(request, record)
 
 
+class VmRestoreView(VmView):
+    """Restore a VM from the bin."""
+
+    @extend_schema(request=RestoreSerializer, responses={202: ControlResultSerializer})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Restore a VM from the bin, running if it ran; 202 with the job."""
+
+        def record() -> Response:
+            self.validate_body(RestoreSerializer(data=request.data), Role.ADMIN)
+            return self.control_response(restore_vm(scope=self.scope, vm_id=pk))
+
+        return self.run_command(request, record)
+
+
 class VmBulkActionsView(CommandView):
     """Request the same action on many VMs."""
 
@@ -75,14 +90,19 @@ class VmBulkActionsView(CommandView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Request an action on up to 500 VMs: 202 when jobs were recorded, 200 when none was.
+        """Request an action on up to 500 VMs: 202 when something changed, 200 when nothing did.
+
+        Besides the actions on one VM: `resize`, `snapshot`, `tag`, `protect`, `unprotect`, `remove` and `restore`.
 
         With `mode` `all` (the default) nothing is done unless every VM allows the action: 409 `not_all_valid`, with the results.
         With `valid`, it is done for those that do, and the others' refusals are in the results.
         """
         params = self.validate_body(BulkActionSerializer(data=body_with_dry_run(request)), Role.OPERATOR)
-        vm_ids, mode, dry_run = params.pop("ids"), params["mode"], params["dry_run"]
-        controls = control_vms(scope=self.scope, vm_ids=vm_ids, **params)
+        vm_ids, mode, dry_run = params.pop("ids"), params.pop("mode"), params.pop("dry_run")
+        action = params.pop("action")
+        controls = control_many(
+            scope=self.scope, vm_ids=vm_ids, action=action, fields=params, mode=mode, dry_run=dry_run
+        )
         results = [
             {
                 "vm": vm_id,

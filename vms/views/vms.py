@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import models
 from django.http import Http404
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from api.preconditions import etag_of
 from api.serializers import body_with_dry_run, split_validation
 from tasks.command_views import CommandView, job_response
 from tasks.models import Job
+from tasks.serializers import JobSerializer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -31,12 +32,21 @@ from ..serializers import (
     RemovalSerializer,
     VirtualMachineSerializer,
     VmJobSerializer,
+    VmsJobsSerializer,
     fetch_holding_jobs,
 )
-from ..services import ControlResult, change_vm, create_vm, list_creation_options, remove_vm
+from ..services import ControlResult, CreationResult, change_vm, create_vm, list_creation_options, remove_vm
 
 VMS = VirtualMachine.objects.for_display()
 DRY_RUN = OpenApiParameter("dry_run", bool, description="Return what would be done, and change nothing.")
+
+
+# The answer to a creation: of one VM, or with `count` of several.
+_CREATED = PolymorphicProxySerializer(
+    component_name="CreatedVms",
+    serializers=[VmJobSerializer, VmsJobsSerializer],
+    resource_type_field_name=None,
+)
 
 
 class VmView(CommandView):
@@ -82,11 +92,12 @@ class VmListView(VmListingView, ListAPIView[VirtualMachine]):
     @extend_schema(
         parameters=[DRY_RUN],
         request=NewVmSerializer,
-        responses={200: VmJobSerializer, 202: VmJobSerializer},
+        responses={200: _CREATED, 202: _CREATED},
     )
     def post(self, request: Request) -> Response:
-        """Create a VM. All errors of the request are returned at once, by field.
+        """Create a VM, or with `count` several. All errors of the request are returned at once, by field.
 
+        With `count`, the answer has `vms` and `jobs` instead of `vm` and `job`, and does not wait for the jobs.
         202 with the VM and the job that creates it. When the job fails, nothing is left: the VM disappears from the list, and the
         job has the reason.
         """
@@ -95,11 +106,27 @@ class VmListView(VmListingView, ListAPIView[VirtualMachine]):
             self.scope.require(Role.ADMIN, VirtualMachine)
             params, errors = split_validation(NewVmSerializer(data=body_with_dry_run(request)))
             dry_run = params.pop("dry_run", False)
-            new = create_vm(scope=self.scope, params=params, errors=errors, dry_run=dry_run)
+            count = params.pop("count", None)
+            new = create_vm(scope=self.scope, params=params, errors=errors, dry_run=dry_run, count=count)
+            if count is not None:
+                return self._render_many(new)
             jobs = {new.vm.lock_key: new.job} if new.job else {}
             return job_response(new.job, {"vm": self.render_vm(new.vm, jobs)})
 
         return self.run_command(request, record)
+
+    def wait_if_preferred(self, request: Request, response: Response) -> bool:
+        """Wait for the job of one VM; the jobs of many are not waited for."""
+        return "job" in response.data and super().wait_if_preferred(request, response)
+
+    def _render_many(self, new: CreationResult) -> Response:
+        """Return 202 with the VMs and the job of each; 200 after a dry run."""
+        jobs = {vm.lock_key: job for vm, job in zip(new.vms, new.jobs, strict=False)}
+        body = {
+            "vms": [self.render_vm(vm, jobs) for vm in new.vms],
+            "jobs": JobSerializer(new.jobs, many=True).data,
+        }
+        return Response(body, status=202 if new.jobs else 200)
 
 
 class VmOptionsView(ScopedView):
@@ -157,7 +184,10 @@ class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
         parameters=[RemovalSerializer], responses={200: ControlResultSerializer, 202: ControlResultSerializer}
     )
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Delete the VM, with its volumes or without. A running VM is refused unless forced."""
+        """Delete the VM, with its volumes or without: into the bin, if the portal has one, else from the cloud.
+
+        A running VM is stopped for the bin; its deletion from the cloud is refused unless forced. `permanent` passes the bin by.
+        """
 
         def record() -> Response:
             params = self.validate_body(RemovalSerializer(data=request.query_params), Role.ADMIN)

@@ -126,7 +126,10 @@ class RemoveVolumeCommand(VolumeCommand):
     }
 
     def validate(self) -> list[Refusal]:
-        """Refuse an attached volume, a volume with snapshots, and a status in which Cinder deletes no volume."""
+        """Refuse a protected or attached volume, one with snapshots, and a status in which Cinder deletes no volume."""
+        if self.volume.deletion_protection:
+            message = gettext_lazy("Deletion protection is on for volume '%(name)s'. Turn it off first.")
+            return [Refusal("protected", message % {"name": self.volume.name})]
         if self.volume.vm_id is not None and not self.with_its_vm:
             message = gettext_lazy("The volume is attached to a VM. Detach it first.")
             return [Refusal("in_use", message)]

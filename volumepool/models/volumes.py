@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -40,6 +41,10 @@ class CinderQuerySet(TenantScopedQuerySet):
 
 class VolumeQuerySet(CinderQuerySet):
     """Volumes; their tenant is that of their information system."""
+
+    def outside_bin(self) -> Self:
+        """Return the volumes that are not in the bin: what lists show."""
+        return self.filter(binned_at=None)
 
     def mark_gone(self) -> int:
         """Write that Cinder no longer has the volumes, and that they are attached to no server."""
@@ -92,6 +97,13 @@ class Volume(models.Model):
     server_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     nova_server_id = models.CharField(max_length=64, null=True, blank=True, editable=False)
     is_boot = models.BooleanField(_("boot volume"), default=False)
+    # The portal's own, by key (`api/tags.py`); the cloud does not know them.
+    tags = models.JSONField(_("tags"), default=dict, db_default={}, blank=True)
+    # While it is on, the portal refuses to delete the volume.
+    deletion_protection = models.BooleanField(_("deletion protection"), default=False, db_default=False)
+    # When it was moved to the bin, null for a volume that is not in it; and when it is deleted there.
+    binned_at = models.DateTimeField(_("in the bin since"), null=True, blank=True, editable=False)
+    bin_until = models.DateTimeField(_("in the bin until"), null=True, blank=True, editable=False)
     # The number of complete listings in a row that did not show it: one may be a gap in the listing, after two it is gone.
     missing_count = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     # When a column that follows Cinder was last written, by the sync or anything else: an older listing does not change it.
@@ -108,10 +120,26 @@ class Volume(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(size_gb__range=(1, 10000)), name="volume_size_gb_1_10000"),
             models.CheckConstraint(condition=~Q(volume_id=""), name="volume_unbound_is_null"),
+            models.CheckConstraint(
+                condition=Q(binned_at=None, bin_until=None)
+                | Q(binned_at__isnull=False, bin_until__isnull=False),
+                name="volume_bin_has_an_end",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["bin_until"], condition=Q(bin_until__isnull=False), name="volume_by_bin_until"
+            ),
+            GinIndex(fields=["tags"], name="volume_by_tag"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_in_bin(self) -> bool:
+        """Return whether the volume is in the bin: hidden from lists until it is restored or deleted."""
+        return self.binned_at is not None
 
     @property
     def status_label(self) -> str:

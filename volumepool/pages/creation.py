@@ -13,12 +13,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from api.domain_errors import DomainError, NotFoundError
+from api.domain_errors import DomainError, InvalidFieldsError, NotFoundError
 from api.errors import status_of
 from api.form_errors import filled_fields, validate_form
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.placements import list_known_regions
 from cloudaccounts.services.catalogue import list_granted
+from pages.key_values import parse_key_values
 from tenants.models import InformationSystem
 from tenants.page_forms import split_errors
 from tenants.scoped_pages import PageRequest, page_scope
@@ -38,10 +39,13 @@ INITIAL_VALUES = {
     "account": "",
     "region": "",
     "volume_type": "",
+    "tags": "",
 }
 # A type of the pools has its own account, region, size and Cinder type; what the form's selections send is left out.
 PLACE_FIELDS = ("account", "region", "volume_type")
 MAX_TYPED_LENGTH = 200
+# Fifty tags of the greatest length.
+MAX_TAGS_LENGTH = 20_000
 
 
 @login_required
@@ -60,7 +64,11 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
     if "type" in fields:
         fields = {name: value for name, value in fields.items() if name not in PLACE_FIELDS}
     try:
-        params = validate_form(NewVolumesSerializer(data=fields))
+        tags, errors = parse_key_values(request.POST.get("tags", ""))
+        if errors:
+            raise InvalidFieldsError({"tags": errors})
+        fields.pop("tags", None)
+        params = validate_form(NewVolumesSerializer(data=fields | ({"tags": tags} if tags else {})))
         if "type" in params:
             result = claim_volumes(scope=scope, request=ClaimRequest(**params))
         else:
@@ -80,7 +88,10 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
 def _render(
     request: PageRequest, scope: Scope, entered: Mapping[str, str], refused: DomainError | None = None
 ) -> HttpResponse:
-    entered = {name: value[:MAX_TYPED_LENGTH].replace("\x00", "") for name, value in entered.items()}
+    entered = {
+        name: value[: MAX_TAGS_LENGTH if name == "tags" else MAX_TYPED_LENGTH].replace("\x00", "")
+        for name, value in entered.items()
+    }
     systems = list(
         InformationSystem.objects.within(scope).select_related("tenant").order_by("tenant__name", "name")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
@@ -11,9 +12,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
+from api.domain_errors import InvalidFieldsError
 from api.form_errors import filled_fields, validate_form
+from api.tags import match_tags
 from cloudaccounts.models import CloudAccount
 from pages.cloud_statuses import VOLUME_STATUSES, label_cloud_status
+from pages.key_values import format_key_values, parse_key_values
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import render_page
 from tasks import engine
@@ -21,10 +25,19 @@ from tenants.application_choices import build_application_filter
 from tenants.page_forms import Outcome, require_typed_name
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
+from tenants.tag_filters import build_tag_filters, list_tags
 
 from ..models import GONE, Volume
 from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer
-from ..services import extend_volume, remove_volume, rename_volume, take_snapshot
+from ..services import (
+    change_volume,
+    extend_volume,
+    remove_volume,
+    rename_volume,
+    restore_volume,
+    take_snapshot,
+)
+from ..services.volume_bin import goes_to_bin
 from ..volume_states import list_allowed_actions
 from .row_forms import RowForm, row_form_page
 
@@ -49,7 +62,7 @@ UPDATING = gettext_lazy("Updating")
 def volume_page(request: PageRequest) -> HttpResponse:
     """Show the volumes. The search and the filters are those of REST."""
     scope = page_scope(request)
-    query = read_list_query(request, _build_filters(scope), orderings=ORDERINGS, ordering="name")
+    query = read_list_query(request, _build_filters(request, scope), orderings=ORDERINGS, ordering="name")
     existing = Count("snapshots", filter=~Q(snapshots__status=GONE))
     volumes = _filter_volumes(VOLUMES.within(scope), query).annotate(snapshot_count=existing)
     order = [query.ordering] if query.ordering.lstrip("-") == "name" else [query.ordering, "name"]
@@ -66,12 +79,14 @@ def volume_page(request: PageRequest) -> HttpResponse:
                 "job": holders.get(volume.lock_key),
                 "busy": label_job(holders.get(volume.lock_key)),
                 "menu": _list_menu(volume, may_control=may_control, may_administer=may_administer),
+                "tags": list_tags(volume.tags),
             }
             for volume in volumes_of_page
         ],
         "query": query,
         "ordering": query.ordering,
         "is_busy": bool(holders),
+        "in_bin": query.values.get("in_bin") == "true",
         "may_administer": may_administer,
         "may_control": may_control,
     }
@@ -104,13 +119,15 @@ def label_job(job: Any) -> tuple[str, str] | None:
     return (status, label_cloud_status(status)) if status else ("building", str(UPDATING))
 
 
-def _build_filters(scope: Scope) -> list[Filter]:
+def _build_filters(request: PageRequest, scope: Scope) -> list[Filter]:
     statuses = [(status, str(label)) for status, label in VOLUME_STATUSES.items()]
     attached = [("true", _("Attached")), ("false", _("Not attached"))]
     return [
         Filter("status", _("Status"), _("All statuses"), statuses),
         Filter("attached", _("Attached to"), _("Attached or not"), attached),
         *build_place_filters(scope),
+        *build_tag_filters(request, Volume.objects.within(scope)),
+        Filter("in_bin", _("Bin"), _("Not in the bin"), [("true", _("In the bin"))]),
     ]
 
 
@@ -118,6 +135,9 @@ def _filter_volumes(volumes: QuerySet[Volume], query: ListQuery) -> QuerySet[Vol
     values = dict(query.values)
     if (attached := values.pop("attached", "")) != "":
         volumes = volumes.filter(vm__isnull=attached == "false")
+    volumes = volumes.filter(binned_at__isnull=values.pop("in_bin", "") != "true")
+    if tag := values.pop("tag", ""):
+        volumes = volumes.filter(match_tags([tag]))
     if query.search:
         volumes = volumes.filter(Q(name__icontains=query.search) | Q(volume_id__icontains=query.search))
     return volumes.filter(**values)
@@ -133,8 +153,17 @@ def _list_menu(volume: Volume, *, may_control: bool, may_administer: bool) -> li
         menu.append(("volume-extend", _("Extend…"), "arrows-pointing-out"))
     if may_control and "snapshot" in allowed:
         menu.append(("volume-snapshot", _("Create snapshot…"), "camera"))
+    if may_control and not volume.is_in_bin:
+        menu.append(("volume-tags", _("Edit tags…"), "tag"))
+    if may_control and not volume.deletion_protection and not volume.is_in_bin:
+        menu.append(("volume-protection", _("Turn on deletion protection…"), "lock-closed"))
+    elif may_administer and volume.deletion_protection:
+        menu.append(("volume-protection", _("Turn off deletion protection…"), "lock-open"))
+    if may_administer and "restore" in allowed:
+        menu.append(("volume-restore-page", _("Restore volume…"), "arrow-uturn-left"))
     if may_administer and "remove" in allowed:
-        menu.append(("volume-remove", _("Delete volume…"), "trash"))
+        label = _("Delete permanently…") if volume.is_in_bin else _("Delete volume…")
+        menu.append(("volume-remove", label, "trash"))
     return menu
 
 
@@ -202,7 +231,12 @@ def _explain_blocked(volume: Volume) -> dict[str, Any]:
             "Volume %(name)s has %(count)s snapshots. Delete the snapshots first.",
             count,
         ) % {"name": volume.name, "count": count}
-    return {"blocked": blocked}
+    if volume.deletion_protection:
+        blocked = _("Deletion protection is on for volume '%(name)s'. Turn it off first.") % {
+            "name": volume.name
+        }
+    to_bin = goes_to_bin(volume) and not volume.is_in_bin
+    return {"blocked": blocked, "to_bin": to_bin, "bin_days": settings.BIN_DAYS}
 
 
 @row_form_page(
@@ -211,5 +245,42 @@ def _explain_blocked(volume: Volume) -> dict[str, Any]:
 def remove_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
     """Delete a volume and its data, once its name was typed."""
     require_typed_name(request, row.name)
-    remove_volume(scope=scope, volume_id=row.pk)
+    change = remove_volume(scope=scope, volume_id=row.pk, permanent=row.is_in_bin)
+    if change.job is None:
+        return _("Volume %(name)s was moved to the bin.") % {"name": row.name}, ""
     return _("Deleting volume %(name)s.") % {"name": row.name}, ""
+
+
+@row_form_page(RowForm("volumepool/restore_form.html", VOLUMES, Role.ADMIN, "volume-page"))
+def restore_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
+    """Restore a volume from the bin."""
+    restore_volume(scope=scope, volume_id=row.pk)
+    return _("Volume %(name)s was restored.") % {"name": row.name}, ""
+
+
+@row_form_page(
+    RowForm(
+        "volumepool/tags_form.html",
+        VOLUMES,
+        Role.OPERATOR,
+        "volume-page",
+        ("tags",),
+        initial=lambda volume: {"tags": format_key_values(volume.tags)},
+    )
+)
+def change_volume_tags_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
+    """Replace the tags of a volume."""
+    tags, errors = parse_key_values(request.POST.get("tags", ""))
+    if errors:
+        raise InvalidFieldsError({"tags": errors})
+    params = validate_form(ChangeVolumeSerializer(data={"tags": tags}))
+    change_volume(scope=scope, volume_id=row.pk, fields=params)
+    return _("Changes saved."), ""
+
+
+@row_form_page(RowForm("volumepool/protection_form.html", VOLUMES, Role.OPERATOR, "volume-page"))
+def protect_volume_page(request: PageRequest, scope: Scope, row: Volume) -> Outcome:
+    """Turn the deletion protection of a volume on or off. Twice the same changes nothing."""
+    is_on = request.POST.get("deletion_protection") == "true"
+    change_volume(scope=scope, volume_id=row.pk, fields={"deletion_protection": is_on})
+    return _("Deletion protection turned on.") if is_on else _("Deletion protection turned off."), ""

@@ -14,6 +14,8 @@ from .volumes import (
     VolumeActionSerializer,
     VolumeJobSerializer,
     VolumeOptionSerializer,
+    VolumeRemovalSerializer,
+    VolumeRestoreSerializer,
     VolumeSerializer,
     VolumesJobSerializer,
 )
@@ -29,6 +31,8 @@ __all__ = [
     "VolumeJobSerializer",
     "VolumeOptionSerializer",
     "VolumePoolSerializer",
+    "VolumeRemovalSerializer",
+    "VolumeRestoreSerializer",
     "VolumeSerializer",
     "VolumeSnapshotJobSerializer",
     "VolumeSnapshotSerializer",

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import CloudNameField, PlainCharField, StrictSerializer
+from api.tags import TagsField
 from tasks.serializers import JobSerializer
 
 from ..actions import list_volume_actions
@@ -50,6 +51,10 @@ class VolumeSerializer(ReadOnlyModelSerializer[Volume]):
             "vm_name",
             "device",
             "is_boot",
+            "tags",
+            "deletion_protection",
+            "binned_at",
+            "bin_until",
             "allowed_actions",
             "problem",
             "created_at",
@@ -70,9 +75,31 @@ class VolumeJobSerializer(serializers.Serializer[Any]):
 
 
 class ChangeVolumeSerializer(StrictSerializer):
-    """The fields of a volume that can be changed."""
+    """The fields of a volume that can be changed: at least one of them."""
 
-    name = CloudNameField(max_length=200)
+    name = CloudNameField(max_length=200, required=False)
+    tags = TagsField(required=False, help_text="All tags of the volume. They replace those that it has.")
+    deletion_protection = serializers.BooleanField(
+        required=False, help_text="Operators may turn it on, and only administrators off."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a change of nothing."""
+        if not attrs:
+            raise serializers.ValidationError({"name": [_("This field is required.")]})
+        return attrs
+
+
+class VolumeRemovalSerializer(StrictSerializer):
+    """The options of a deletion. Query parameters."""
+
+    permanent = serializers.BooleanField(
+        default=False, help_text="Delete from the cloud at once, also a volume that is in the bin."
+    )
+
+
+class VolumeRestoreSerializer(StrictSerializer):
+    """The restoring of a volume takes no fields."""
 
 
 class VolumeActionSerializer(StrictSerializer):
@@ -136,6 +163,7 @@ class NewVolumesSerializer(StrictSerializer):
     account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     region = PlainCharField(max_length=100, required=False, allow_blank=True)
     name = CloudNameField(max_length=190, required=False, allow_blank=True)
+    tags = TagsField(required=False, help_text="The tags of each new volume.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a request without type, size and snapshot, with fields that exclude each other, or with too many IDs."""

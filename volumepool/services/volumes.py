@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -38,6 +38,7 @@ class ClaimRequest:
     count: int = 1
     volume_ids: Sequence[str] = ()
     name: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class VolumeCreationRequest:
     name: str = ""
     account: int | None = None
     region: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -87,6 +89,8 @@ def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
         spares = [claimed[slot] if slot in named else next(unnamed, None) for slot in new]
         names = _build_names(request.name or request.type, len(new))
         volumes = [build_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
+        for volume in volumes:
+            volume.tags = dict(request.tags)
         insert(volumes)
         command = ClaimVolumesCommand(
             taken=[
@@ -134,6 +138,7 @@ def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResu
                 name=name,
                 size_gb=size_gb,
                 type=request.volume_type,
+                tags=dict(request.tags),
             )
             for name in _build_names(request.name or (snapshot.name if snapshot else "volume"), request.count)
         )
@@ -181,7 +186,15 @@ def _classify_ids(
             else _("The same volume is listed twice.")
         )
         raise InvalidFieldsError({"volume_ids": [message]})
+    if binned := [volume for volume in volumes.values() if volume.is_in_bin]:
+        message = _("The volume '%(id)s' is in the bin. Restore it first.")
+        raise InvalidFieldsError({"volume_ids": [message % {"id": binned[0].volume_id}]})
     replaced = [volume for volume in volumes.values() if volume.status.startswith("error")]
+    if protected := [volume for volume in replaced if volume.deletion_protection]:
+        message = _(
+            "The volume '%(id)s' is in error, but deletion protection is on for it. Turn it off first."
+        )
+        raise InvalidFieldsError({"volume_ids": [message % {"id": protected[0].volume_id}]})
     attached = [volume for volume in replaced if volume.vm_id is not None]
     if attached:
         message = _("The volume '%(id)s' is in error, but attached to a VM. Detach it first.")

@@ -9,7 +9,13 @@ from .pools import (
     PoolSparesView,
 )
 from .snapshots import VolumeSnapshotDetailView, VolumeSnapshotListView
-from .volumes import VolumeActionsView, VolumeDetailView, VolumeListView, VolumeOptionsView
+from .volumes import (
+    VolumeActionsView,
+    VolumeDetailView,
+    VolumeListView,
+    VolumeOptionsView,
+    VolumeRestoreView,
+)
 
 __all__ = [
     "PoolBackfillView",
@@ -22,6 +28,7 @@ __all__ = [
     "VolumeDetailView",
     "VolumeListView",
     "VolumeOptionsView",
+    "VolumeRestoreView",
     "VolumeSnapshotDetailView",
     "VolumeSnapshotListView",
 ]

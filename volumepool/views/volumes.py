@@ -26,6 +26,8 @@ from ..serializers import (
     VolumeActionSerializer,
     VolumeJobSerializer,
     VolumeOptionSerializer,
+    VolumeRemovalSerializer,
+    VolumeRestoreSerializer,
     VolumeSerializer,
     VolumesJobSerializer,
     VolumeSnapshotSerializer,
@@ -33,11 +35,12 @@ from ..serializers import (
 from ..services import (
     ClaimRequest,
     VolumeCreationRequest,
+    change_volume,
     claim_volumes,
     create_volumes,
     list_volume_options,
     remove_volume,
-    rename_volume,
+    restore_volume,
 )
 
 VOLUMES = Volume.objects.select_related("information_system", "vm")
@@ -119,22 +122,40 @@ class VolumeDetailView(_VolumeView, RetrieveAPIView[Volume]):
         responses={200: VolumeJobSerializer, 202: VolumeJobSerializer},
     )
     def patch(self, request: Request, pk: UUID) -> Response:
-        """Rename the volume, in the cloud too."""
+        """Change the volume: its name, in the cloud too, its tags and its deletion protection."""
 
         def record() -> Response:
             params = self.validate_body(ChangeVolumeSerializer(data=request.data), Role.OPERATOR)
-            result = rename_volume(scope=self.scope, volume_id=pk, name=params["name"])
+            result = change_volume(scope=self.scope, volume_id=pk, fields=params)
             return _volume_response(result.volume, result.job)
 
         return self.run_command(request, record)
 
-    @extend_schema(responses={202: VolumeJobSerializer})
+    @extend_schema(
+        parameters=[VolumeRemovalSerializer],
+        responses={200: VolumeJobSerializer, 202: VolumeJobSerializer},
+    )
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Delete the volume and its data. It must not be attached."""
+        """Delete the volume and its data: into the bin (200, no job), if the portal has one, else from the cloud. It must not be attached."""
 
         def record() -> Response:
-            result = remove_volume(scope=self.scope, volume_id=pk)
+            params = self.validate_body(VolumeRemovalSerializer(data=request.query_params), Role.ADMIN)
+            result = remove_volume(scope=self.scope, volume_id=pk, **params)
             return _volume_response(result.volume, result.job)
+
+        return self.run_command(request, record)
+
+
+class VolumeRestoreView(_VolumeView):
+    """Restore a volume from the bin."""
+
+    @extend_schema(request=VolumeRestoreSerializer, responses={200: VolumeJobSerializer})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Restore the volume from the bin. There is no job: the cloud has kept the volume as it was."""
+
+        def record() -> Response:
+            self.validate_body(VolumeRestoreSerializer(data=request.data), Role.ADMIN)
+            return _volume_response(restore_volume(scope=self.scope, volume_id=pk), None)
 
         return self.run_command(request, record)
 
