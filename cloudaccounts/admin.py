@@ -33,6 +33,7 @@ from .credentials import (
 from .models import (
     CloudAccount,
     CloudResource,
+    ReleasedObject,
     ResourceChange,
     ResourceLink,
     ResourceType,
@@ -312,6 +313,17 @@ class CloudResourceAdmin(ReadOnlyAdmin):
     def type_name(self, resource: CloudResource) -> str:
         """Return the label of the type."""
         return type_label(resource.account.provider, resource.type)
+
+
+@admin.register(ReleasedObject)
+class ReleasedObjectAdmin(ReadOnlyAdmin):
+    """The servers and volumes that tenants have released, and that the sweep for orphans leaves alone."""
+
+    list_display = ["released_at", "kind", "name", "cloud_id", "account", "region", "tenant", "released_by"]
+    list_filter = ["kind", "account", "tenant"]
+    search_fields = ["name", "=cloud_id", "released_by"]
+    list_select_related = ["account", "tenant"]
+    show_full_result_count = False
 
 
 @admin.register(SyncLog)

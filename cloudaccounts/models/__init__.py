@@ -1,6 +1,7 @@
 """Cloud accounts, their resources, and the logs of their syncs."""
 
 from .accounts import CloudAccount, CloudAccountQuerySet, validate_region_list
+from .released import ReleasedObject
 from .resource_types import ResourceType
 from .resources import (
     AccountScopedQuerySet,
@@ -17,6 +18,7 @@ __all__ = [
     "CloudAccountQuerySet",
     "CloudResource",
     "CloudResourceQuerySet",
+    "ReleasedObject",
     "ResourceChange",
     "ResourceLink",
     "ResourceType",

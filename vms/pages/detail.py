@@ -54,7 +54,7 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
 def operation_log_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show the operation log of a VM, also of a deleted one."""
     scope = page_scope(request)
-    entries = VMOperationLog.objects.within(scope).filter(vm_id=pk).order_by("-id")
+    entries = VMOperationLog.objects.of_vm(scope, pk).order_by("-id")
     vm = VirtualMachine.objects.within(scope).filter(pk=pk).first()
     last = entries.first()
     if vm is None and last is None:
@@ -253,7 +253,7 @@ def is_held(snapshot: VMSnapshot) -> bool:
 
 
 def _build_log_context(scope: Scope, vm_id: UUID) -> dict[str, Any]:
-    entries = VMOperationLog.objects.within(scope).filter(vm_id=vm_id).order_by("-id")[: LOG_ENTRIES + 1]
+    entries = VMOperationLog.objects.of_vm(scope, vm_id).order_by("-id")[: LOG_ENTRIES + 1]
     found: Any = OperationLogSerializer(list(entries), many=True).data
     return {"entries": found[:LOG_ENTRIES], "has_more": len(found) > LOG_ENTRIES, "vm_id": vm_id}
 

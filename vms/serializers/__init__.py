@@ -1,5 +1,15 @@
 """The serializers of the room's API, a module for each subject."""
 
+from .adoption import (
+    AdoptionSerializer,
+    AdoptRequestSerializer,
+    MovedSerializer,
+    MoveSerializer,
+    ReleasedSerializer,
+    ReleaseSerializer,
+    UnmanagedResourceSerializer,
+    build_adoption_request,
+)
 from .console import ConsoleJobSerializer, ConsoleSerializer, ReadConsoleSerializer
 from .control import (
     ActionSerializer,
@@ -23,6 +33,8 @@ from .volumes import AttachVolumeSerializer
 
 __all__ = [
     "ActionSerializer",
+    "AdoptRequestSerializer",
+    "AdoptionSerializer",
     "AttachVolumeSerializer",
     "BulkActionSerializer",
     "BulkControlResultSerializer",
@@ -30,12 +42,16 @@ __all__ = [
     "ConsoleJobSerializer",
     "ConsoleSerializer",
     "ControlResultSerializer",
+    "MoveSerializer",
+    "MovedSerializer",
     "NewSnapshotSerializer",
     "NewVmSerializer",
     "OperationLogSerializer",
     "OptionsRequestSerializer",
     "OptionsSerializer",
     "ReadConsoleSerializer",
+    "ReleaseSerializer",
+    "ReleasedSerializer",
     "RemovalSerializer",
     "ResizeRequestSerializer",
     "SnapshotJobSerializer",
@@ -44,7 +60,9 @@ __all__ = [
     "SyncRequestSerializer",
     "SyncRunSerializer",
     "SyncStateSerializer",
+    "UnmanagedResourceSerializer",
     "VirtualMachineSerializer",
     "VmJobSerializer",
+    "build_adoption_request",
     "fetch_holding_jobs",
 ]
