@@ -30,7 +30,9 @@ class VMOperationLogQuerySet(TenantScopedQuerySet):
         if scope.tenant is None or not scope.allows(Role.VIEWER, self.model):
             return entries.within(scope).annotate(is_former=Value(value=False))
         visible = VirtualMachine.objects.within(scope).filter(pk=vm_id)
-        readable = entries.filter(Q(tenant=scope.tenant) | Exists(visible))
+        # A move has an entry in each of the two tenants; one is enough for a reader.
+        of_former = Exists(visible) & ~Q(operation=VMOperationLog.Operation.MOVE)
+        readable = entries.filter(Q(tenant=scope.tenant) | of_former)
         former = ExpressionWrapper(~Q(tenant=scope.tenant), output_field=models.BooleanField())
         return readable.annotate(is_former=former)
 

@@ -253,7 +253,7 @@ class CandidateChecker:
                 "Its flavor '%(name)s' is not in the account's catalog any more. Resize the server to another flavor first."
             )
             return _refuse("flavor_unknown", message % {"name": flavor[:100]})
-        if cores > _MAX_CORES or memory_mb > _MAX_MEMORY_MB or disk_gb > _MAX_DISK_GB:  # type: ignore[operator]
+        if cores > _MAX_CORES or memory_mb > _MAX_MEMORY_MB or disk_gb > _MAX_DISK_GB:
             return _refuse(
                 "too_large",
                 _(

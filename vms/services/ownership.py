@@ -41,8 +41,9 @@ class _Belongings:
 
     def lock_keys(self, vm: VirtualMachine) -> list[str]:
         """Return the keys of the engine's locks on the VM and on all of these."""
-        rows = [vm, *self.volumes, *self.volume_snapshots, *self.vm_snapshots]
-        return [row.lock_key for row in rows]
+        keys = [vm.lock_key, *(volume.lock_key for volume in self.volumes)]
+        keys += [snapshot.lock_key for snapshot in self.volume_snapshots]
+        return keys + [snapshot.lock_key for snapshot in self.vm_snapshots]
 
 
 def move_vm(
@@ -222,8 +223,8 @@ def _forget(scope: Scope, vm: VirtualMachine, belongings: _Belongings) -> None:
     operator, tenant_id = scope.user.get_username(), vm.information_system.tenant_id
     bound = [volume for volume in belongings.volumes if volume.volume_id]
     kinds = ReleasedObject.Kind
-    released = [(kinds.SERVER, vm.openstack_id, vm)]
-    released += [(kinds.VOLUME, volume.volume_id, volume) for volume in bound]  # type: ignore[misc]
+    released: list[tuple[str, str, VirtualMachine | Volume]] = [(kinds.SERVER, str(vm.openstack_id), vm)]
+    released += [(kinds.VOLUME, str(volume.volume_id), volume) for volume in bound]
     ReleasedObject.objects.bulk_create(
         [
             ReleasedObject(

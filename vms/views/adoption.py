@@ -69,7 +69,8 @@ class UnmanagedResourceListView(ScopedView, ListAPIView[CloudResource]):
             "project": next(iter(list_project_names(self.account)), ""),
             "attached_servers": find_attached_servers(page),
         }
-        return self.get_paginated_response(UnmanagedResourceSerializer(page, many=True, context=context).data)
+        rows: Any = UnmanagedResourceSerializer(page, many=True, context=context)  # type: ignore[arg-type]
+        return self.get_paginated_response(rows.data)
 
 
 def render_adoption(adoption: Adoption, *, dry_run: bool) -> dict[str, Any]:
