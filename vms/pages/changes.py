@@ -25,7 +25,7 @@ from .vm_forms import vm_form_page
 def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Change name, description, environment, start and end date, and metadata, unless the VM was modified since."""
     form = request.POST
-    metadata, line_errors = _parse_metadata(form.get("metadata", ""))
+    metadata, line_errors = parse_metadata(form.get("metadata", ""))
     serializer = ChangeVmSerializer(
         data={
             "name": form.get("name", ""),
@@ -85,7 +85,7 @@ def _if_match(request: PageRequest) -> str | None:
     return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
 
 
-def _parse_metadata(text: str) -> tuple[dict[str, str], list[str]]:
+def parse_metadata(text: str) -> tuple[dict[str, str], list[str]]:
     """Parse lines of `key=value`; return the metadata, and the errors of invalid lines."""
     metadata: dict[str, str] = {}
     errors = []

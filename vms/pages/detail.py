@@ -36,6 +36,8 @@ from .listing import FORCE_RESTART, build_permission_context, label_progress
 LOG_ENTRIES = 20
 LOG_PAGE_SIZE = 100
 MAX_FREE_VOLUMES = 200
+# The operations after which a VM is not this tenant's any more, although the cloud has it.
+_LEFT_BY = frozenset({VMOperationLog.Operation.MOVE, VMOperationLog.Operation.RELEASE})
 _FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
 
 
@@ -279,8 +281,15 @@ def _render_deleted_vm(request: PageRequest, scope: Scope, pk: UUID) -> HttpResp
         raise Http404
     job = _find_last_job(scope, pk)
     data: Any = JobSerializer(job).data if job else None
-    context |= {"scope": scope, "name": last.vm_name, "job": data}
-    if data and scope.allows(Role.ADMIN, VirtualMachine):
+    # It may not be deleted: what happened to it last says why it is not here.
+    left_by = last.operation if last.operation in _LEFT_BY else ""
+    context |= {
+        "scope": scope,
+        "name": last.vm_name,
+        "job": data if not left_by else None,
+        "left_by": left_by,
+    }
+    if data and not left_by and scope.allows(Role.ADMIN, VirtualMachine):
         context["retry_url"] = build_retry_url(data, last.vm_name)
     return render(request, "vms/gone.html", context)
 

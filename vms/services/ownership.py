@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
@@ -21,6 +22,9 @@ from ..models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMS
 from ..ownership_hooks import run_tenant_change_hooks
 from ..removal_guards import removal_refusals
 from .locked_vms import lock_vm, update_locked_vm
+
+# The most systems that a form offers.
+MAX_TARGETS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,23 @@ def release_vm(*, scope: Scope, vm_id: UUID, dry_run: bool = False) -> ReleaseRe
         if not dry_run:
             _forget(scope, vm, belongings)
         return ReleaseResult(vm, belongings.volumes)
+
+
+def list_move_targets(scope: Scope, vm: VirtualMachine) -> list[InformationSystem]:
+    """Return the systems that the caller may move a visible VM to, those of its own tenant first."""
+    own = vm.information_system.tenant_id
+    targets = InformationSystem.objects.visible_to(scope.user).filter(tenant__active=True)
+    if not scope.allows(Role.ADMIN, VirtualMachine):
+        targets = targets.filter(tenant=own)
+    elif not VirtualMachine.objects.all().is_open_to(scope.user):
+        administered = scope.user.active_memberships().filter(role=Role.ADMIN).values("tenant")
+        targets = targets.filter(Q(tenant=own) | Q(tenant__in=administered))
+    if vm.account.tenant_id is not None:
+        targets = targets.filter(tenant=vm.account.tenant_id)
+    found = targets.exclude(pk=vm.information_system_id).select_related("tenant")
+    return sorted(
+        found.order_by("tenant__name", "name", "pk")[:MAX_TARGETS], key=lambda one: one.tenant_id != own
+    )
 
 
 def _find_target(scope: Scope, vm: VirtualMachine, system_id: UUID) -> InformationSystem:
