@@ -14,11 +14,13 @@ from tasks import engine
 from tenants.quotas import measure_usage
 from tenants.scoping import Role
 from tests.factories import (
+    CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
     SpareVolumeFactory,
     VirtualMachineFactory,
     VolumeFactory,
+    VolumePoolFactory,
 )
 from vms.models import Orphan, SyncState, VirtualMachine, VMOperationLog
 from vms.services.orphans import remove_orphan
@@ -255,6 +257,14 @@ def refuse_unknown_volume(account, system):
 def refuse_pools_volume(account, system):
     volume = found_volume(account, status="in-use", metadata={"portal_pool": settings.CLOUD_TAG})
     return found_server(account, volumes=[volume]), "in_pool"
+
+
+def refuse_pools_source(account, system):
+    volume = found_volume(account, "base")
+    snapshot = CloudResourceFactory(account=account, type="snapshot")
+    link(snapshot, "volume", volume.cloud_id)
+    VolumePoolFactory(account=account, snapshot_prefix="x", current_snapshot_id=snapshot.cloud_id)
+    return volume, "in_pool"
 
 
 def refuse_spare(account, system):

@@ -34,7 +34,7 @@ from tenants.scoping import Scope
 
 from ..serializers import AdoptRequestSerializer, build_adoption_request
 from ..services.adoption import MAX_ADOPTED, Adoption, adopt_resources
-from ..services.adoption_candidates import sum_needs
+from ..services.adoption_checks import sum_needs
 from ..services.unmanaged import (
     SERVER,
     VOLUME,

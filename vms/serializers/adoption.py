@@ -14,7 +14,7 @@ from api.serializers import PlainCharField, StrictSerializer
 from cloudaccounts.models import CloudResource
 
 from ..services.adoption import MAX_ADOPTED, AdoptionRequest
-from ..services.adoption_candidates import Candidate, read_metadata
+from ..services.adoption_inventory import Candidate, read_metadata
 from ..services.unmanaged import AdoptionRule
 from .control import BulkRefusalSerializer
 from .vms import VirtualMachineSerializer

@@ -24,15 +24,8 @@ from tenants.scoping import Scope
 from volumepool.models import Volume, VolumeSyncState
 
 from ..models import Orphan, SyncState, VirtualMachine, VMOperationLog, VMStatus
-from .adoption_candidates import (
-    Candidate,
-    CandidateChecker,
-    Inventory,
-    candidate_size_columns,
-    read_metadata,
-    status_of_server,
-    sum_needs,
-)
+from .adoption_checks import CandidateChecker, candidate_size_columns, status_of_server, sum_needs
+from .adoption_inventory import Candidate, Inventory, read_metadata
 from .unmanaged import SERVER, VOLUME, AdoptionRule, get_adoptable_account, select_by_rule
 
 log = structlog.get_logger(__name__)

@@ -33,7 +33,7 @@ from ..serializers import (
     build_adoption_request,
 )
 from ..services.adoption import Adoption, adopt_resources
-from ..services.adoption_candidates import sum_needs
+from ..services.adoption_checks import sum_needs
 from ..services.ownership import move_vm, release_vm
 from ..services.unmanaged import (
     find_attached_servers,

@@ -1,39 +1,28 @@
-"""What is known about the servers and volumes that are to be adopted, and the reasons against it.
-
-Everything is read from the portal's own tables, in a number of statements that does not depend on the number of objects.
-"""
+"""The reasons against the adoption of a server or volume, and the rows that the others become."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, DomainError, NotFoundError
-from cloudaccounts.models import CloudAccount, CloudResource, ReleasedObject, ResourceLink
-from tasks.models import EntityLock
+from cloudaccounts.models import CloudResource
 from tenants.models import Tenant
 from tenants.quotas import Needs
 from tenants.scoping import Scope
-from volumepool.models import OrphanVolume, SpareVolume, Volume
 
-from ..models import VM_STATUS_BY_SERVER_STATUS, Orphan, VirtualMachine, VMStatus, size_columns
+from ..models import VM_STATUS_BY_SERVER_STATUS, VirtualMachine, VMStatus, size_columns
+from .adoption_inventory import Candidate, Inventory, read_marks, read_size
 from .unmanaged import SERVER, VOLUME
 
-# The tag of a server that the portal has created, before the id of its VM (`commands/server.py`).
-_VM_TAG = "portal-vm-"
 # Nova is changing a server in these, or a person has yet to confirm a resize that the portal knows nothing of.
 _CHANGING_SERVERS = frozenset(
     {"BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE", "MIGRATING", "PASSWORD"}
 )
-# The metadata by which servers, volumes and spares are found again.
-_MARKS = ("portal_vm", "portal_volume", "portal_spare")
 _DELETED_SERVERS = frozenset({"DELETED", "SOFT_DELETED"})
 _DELETING_TASKS = frozenset({"deleting", "soft-deleting"})
 _DELETING_VOLUMES = frozenset({"deleting", "error_deleting"})
@@ -43,135 +32,6 @@ _SETTLED_VOLUMES = frozenset({"available", "in-use", "error"})
 _FIRST_DEVICES = frozenset({"/dev/vda", "/dev/sda", "/dev/xvda", "/dev/hda"})
 # What a VM and a volume of the portal may have (`VirtualMachine.Meta.constraints`, `Volume.Meta.constraints`).
 _MAX_CORES, _MAX_MEMORY_MB, _MAX_DISK_GB = 64, 512 * 1024, 10_000
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A server or volume that is to be adopted. `id` is that of the request; `resource` is None when there is none.
-
-    `new_volumes` are to become rows, each with whether the server boots from it. `linked_volumes` are rows of the tenant's
-    already, which the VM gets. `server` is the candidate that a volume goes with, if that is in the same request.
-    """
-
-    type: str
-    id: str
-    resource: CloudResource | None = None
-    refusal: DomainError | None = None
-    new_volumes: list[tuple[CloudResource, bool]] = field(default_factory=list)
-    linked_volumes: list[tuple[Volume, bool]] = field(default_factory=list)
-    needs: Needs = field(default_factory=Needs)
-    server: Candidate | None = None
-    vm: VirtualMachine | None = None
-    volumes: list[Volume] = field(default_factory=list)
-
-    @property
-    def found(self) -> CloudResource:
-        """Return the resource of a candidate that was not refused for having none."""
-        assert self.resource is not None
-        return self.resource
-
-
-class Inventory:
-    """The portal's rows about some servers and volumes of one account."""
-
-    def __init__(self, account: CloudAccount, candidates: Sequence[Candidate]) -> None:
-        self.account = account
-        resources = [candidate.resource for candidate in candidates if candidate.resource is not None]
-        self._read_links(resources)
-        self._read_rows()
-        self._read_locks()
-
-    def _read_links(self, resources: Sequence[CloudResource]) -> None:
-        servers = [resource for resource in resources if resource.type == SERVER]
-        by_pk = {server.pk: server for server in servers}
-        links = ResourceLink.objects.filter(source__in=list(by_pk), target_type__in=[VOLUME, "image"])
-        attached: dict[UUID, list[str]] = {}
-        image_ids: dict[UUID, str] = {}
-        for source_id, kind, target in links.order_by("pk").values_list(
-            "source_id", "target_type", "target_cloud_id"
-        ):
-            if kind == VOLUME:
-                attached.setdefault(source_id, []).append(target)
-            else:
-                image_ids[source_id] = target
-        asked = [resource for resource in resources if resource.type == VOLUME]
-        volume_ids = {volume_id for ids in attached.values() for volume_id in ids}
-        related = CloudResource.objects.present().filter(
-            account=self.account,
-            type__in=[VOLUME, "image"],
-            cloud_id__in=[*volume_ids, *image_ids.values()],
-        )
-        found = {(one.type, one.region, one.cloud_id): one for one in [*asked, *related]}
-        self.volume_ids = {one.cloud_id for one in asked} | volume_ids
-        self.attached: dict[UUID, list[tuple[str, CloudResource | None]]] = {
-            pk: [
-                (volume_id, found.get((VOLUME, by_pk[pk].region, volume_id)))
-                for volume_id in attached.get(pk, [])
-            ]
-            for pk in by_pk
-        }
-        self.boots_from_image = frozenset(image_ids)
-        self.images = {
-            pk: found.get(("image", by_pk[pk].region, image_id)) for pk, image_id in image_ids.items()
-        }
-        self.server_ids = {server.cloud_id for server in servers}
-        # The servers that the volumes of the request are attached to.
-        self.servers_of_volumes: dict[tuple[str, str], str] = {
-            (region, volume_id): server_id
-            for region, volume_id, server_id in ResourceLink.objects.filter(
-                account=self.account,
-                target_type=VOLUME,
-                target_cloud_id__in=[one.cloud_id for one in asked],
-                source__type=SERVER,
-                source__expired_at=None,
-            ).values_list("region", "target_cloud_id", "source__cloud_id")
-        }
-        self.marked_ids = {mark for one in [*resources, *related] for mark in _read_marks(one)}
-        self.flavors = {
-            (region, name)
-            for region, *names in CloudResource.objects.present()
-            .filter(account=self.account, type="flavor")
-            .values_list("region", "name", "cloud_id")
-            for name in names
-        }
-
-    def _read_rows(self) -> None:
-        owner = "information_system__tenant"
-        server_ids = {*self.server_ids, *self.servers_of_volumes.values()}
-        self.vms = {
-            str(vm.openstack_id): vm
-            for vm in VirtualMachine.objects.filter(openstack_id__in=server_ids).select_related(owner)
-        }
-        self.volumes = {
-            str(volume.volume_id): volume
-            for volume in Volume.objects.filter(volume_id__in=self.volume_ids).select_related(owner)
-        }
-        spares = SpareVolume.objects.filter(volume_id__in=self.volume_ids)
-        self.spare_ids = set(spares.values_list("volume_id", flat=True))
-        creating: set[UUID] = set()
-        for rows in (
-            VirtualMachine.objects.filter(openstack_id=None),
-            Volume.objects.filter(volume_id=None),
-            SpareVolume.objects.filter(volume_id=None),
-        ):
-            creating.update(rows.filter(pk__in=self.marked_ids).values_list("pk", flat=True))
-        self.creating = creating
-        cloud_ids = [*self.server_ids, *self.volume_ids]
-        self.released = {one.cloud_id: one for one in ReleasedObject.objects.filter(cloud_id__in=cloud_ids)}
-        # Locked, so that nobody submits the deletion of an orphan while it is adopted (`services/orphans.py`).
-        orphans = Orphan.objects.filter(cloud_id__in=cloud_ids).order_by("pk").select_for_update(of=("self",))
-        self.orphans = {one.cloud_id: one for one in orphans}
-        # A pool's volume that somebody uses without the portal never becomes a spare again.
-        taken = OrphanVolume.objects.filter(volume_id__in=self.volume_ids, is_taken=True)
-        self.taken_ids = set(taken.values_list("volume_id", flat=True))
-
-    def _read_locks(self) -> None:
-        keys = [
-            *(f"orphan:{one.pk}" for one in self.orphans.values()),
-            *(volume.lock_key for volume in self.volumes.values()),
-            *(vm.lock_key for vm in self.vms.values()),
-        ]
-        self.held_keys = set(EntityLock.objects.filter(key__in=keys).values_list("key", flat=True))
 
 
 class CandidateChecker:
@@ -209,7 +69,7 @@ class CandidateChecker:
                 "expired",
                 _("The last sync did not find it in the cloud. Sync the cloud account and try again."),
             )
-        if _read_marks(resource) & self.inventory.creating:
+        if read_marks(resource) & self.inventory.creating:
             return _refuse("busy", _("A task is creating it. Wait for it to end."))
         orphan = self.inventory.orphans.get(resource.cloud_id)
         if orphan is not None and f"orphan:{orphan.pk}" in self.inventory.held_keys:
@@ -318,7 +178,7 @@ class CandidateChecker:
                 return _refuse("busy", _("A task is changing its VM. Wait for it to end."))
             candidate.vm = vm
         candidate.new_volumes.append((volume, False))
-        candidate.needs = Needs(disk_gb=_read_size(volume))
+        candidate.needs = Needs(disk_gb=read_size(volume))
         return None
 
     def _check_free_volume(self, volume: CloudResource) -> DomainError | None:
@@ -331,21 +191,23 @@ class CandidateChecker:
             return _refuse(
                 "in_pool", _("It is a spare volume of a pool. Claim a volume of the pool instead.")
             )
+        if volume.cloud_id in self.inventory.pool_source_ids:
+            return _refuse("in_pool", _("A volume pool copies a snapshot of it. Change the pool first."))
         if volume.status in _DELETING_VOLUMES:
             return _refuse("being_removed", _("It is being deleted."))
         if volume.status not in _SETTLED_VOLUMES:
             message = _("The cloud is still changing it (%(status)s). Wait until it has finished, and sync.")
             return _refuse("wrong_state", message % {"status": volume.status})
-        if not 1 <= _read_size(volume) <= _MAX_DISK_GB:
+        if not 1 <= read_size(volume) <= _MAX_DISK_GB:
             message = _("Its size of %(size)s GiB is not one that the portal manages: 1 to 10000 GiB.")
-            return _refuse("too_large", message % {"size": _read_size(volume)})
+            return _refuse("too_large", message % {"size": read_size(volume)})
         return None
 
     def _measure_server(self, candidate: Candidate, server: CloudResource) -> Needs:
         """Return what the rows of a server and its volumes add to the quota, as `tenants/quotas.py` counts them."""
         columns = candidate_size_columns(candidate, server)
         disk_gb = columns["disk_gb"]
-        disk_gb += sum(_read_size(volume) for volume, is_boot in candidate.new_volumes if not is_boot)
+        disk_gb += sum(read_size(volume) for volume, is_boot in candidate.new_volumes if not is_boot)
         for row, is_boot in candidate.linked_volumes:
             # It has counted as a data volume until now, and counts as the VM's disk then.
             if is_boot:
@@ -365,38 +227,10 @@ class CandidateChecker:
 def candidate_size_columns(candidate: Candidate, server: CloudResource) -> dict[str, Any]:
     """Return the size of a server as the columns of a VM. The disk of one that boots from a volume is that volume."""
     attributes = server.attributes
-    boot_gb = [_read_size(volume) for volume, is_boot in candidate.new_volumes if is_boot]
+    boot_gb = [read_size(volume) for volume, is_boot in candidate.new_volumes if is_boot]
     boot_gb += [row.size_gb for row, is_boot in candidate.linked_volumes if is_boot]
     disk_gb = boot_gb[0] if boot_gb else attributes["disk_gb"]
     return size_columns(attributes["vcpus"], attributes["memory_mb"], disk_gb, attributes["flavor"])
-
-
-def read_metadata(resource: CloudResource) -> dict[str, str]:
-    """Return a resource's metadata without the portal's own keys."""
-    metadata = resource.attributes.get("metadata")
-    found: Mapping[Any, Any] = metadata if isinstance(metadata, dict) else {}
-    return {str(name): str(value) for name, value in found.items() if not str(name).startswith("portal_")}
-
-
-def _read_size(volume: CloudResource) -> int:
-    size = volume.attributes.get("size_gb")
-    return size if isinstance(size, int) else 0
-
-
-def _read_marks(resource: CloudResource) -> set[UUID]:
-    """Return the ids of the rows that the portal has created a server or volume for, as the object carries them."""
-    metadata, tags = resource.attributes.get("metadata"), resource.attributes.get("tags")
-    marks: list[Any] = [metadata.get(name) for name in _MARKS] if isinstance(metadata, dict) else []
-    marks += [str(tag).removeprefix(_VM_TAG) for tag in (tags if isinstance(tags, list) else [])]
-    found = set()
-    for mark in marks:
-        with suppress(ValueError, TypeError, AttributeError):
-            found.add(UUID(mark))
-    return found
-
-
-def _refuse(code: str, message: str | Promise) -> ConflictError:
-    return ConflictError(code, message)
 
 
 def sum_needs(candidates: Iterable[Candidate]) -> Needs:
@@ -408,3 +242,7 @@ def sum_needs(candidates: Iterable[Candidate]) -> Needs:
 def status_of_server(server: CloudResource) -> VMStatus:
     """Return the status of a server in the inventory as that of a VM."""
     return VM_STATUS_BY_SERVER_STATUS.get(server.status.upper(), VMStatus.UNKNOWN)
+
+
+def _refuse(code: str, message: str | Promise) -> ConflictError:
+    return ConflictError(code, message)
