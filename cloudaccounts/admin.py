@@ -34,6 +34,7 @@ from .models import (
     CatalogueGrant,
     CloudAccount,
     CloudResource,
+    ReleasedObject,
     ResourceChange,
     ResourceLink,
     ResourceType,
@@ -358,6 +359,17 @@ class CatalogueGrantAdmin(admin.ModelAdmin[CatalogueGrant]):
         """Save a new grant with who gave it."""
         obj.created_by = cast("User", request.user)
         super().save_model(request, obj, form, change)
+
+
+@admin.register(ReleasedObject)
+class ReleasedObjectAdmin(ReadOnlyAdmin):
+    """The servers and volumes that tenants have released, and that the sweep for orphans leaves alone."""
+
+    list_display = ["released_at", "kind", "name", "cloud_id", "account", "region", "tenant", "released_by"]
+    list_filter = ["kind", "account", "tenant"]
+    search_fields = ["name", "=cloud_id", "released_by"]
+    list_select_related = ["account", "tenant"]
+    show_full_result_count = False
 
 
 @admin.register(SyncLog)

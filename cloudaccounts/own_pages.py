@@ -25,3 +25,18 @@ def find_own_page(scope: Scope, resource: CloudResource) -> str:
     """Return the address of the page that another room has about a resource; "" without one."""
     finder = _finders.get(resource.type)
     return finder(scope, resource) if finder else ""
+
+
+# Returns the address at which a resource that no room knows can be adopted, or "" if the scope may not do that.
+_adoption_finders: dict[str, PageFinder] = {}
+
+
+def register_adoption_finder(type_code: str, finder: PageFinder) -> None:
+    """Register the finder of the page that adopts resources of one type."""
+    _adoption_finders[type_code] = finder
+
+
+def find_adoption_page(scope: Scope, resource: CloudResource) -> str:
+    """Return the address of the page that adopts a resource; "" for what is managed, and for whom may not adopt it."""
+    finder = _adoption_finders.get(resource.type)
+    return finder(scope, resource) if finder else ""

@@ -9,10 +9,13 @@ class DeploysConfig(AppConfig):
     verbose_name = _("Deployments")
 
     def ready(self) -> None:
-        """Register the commands, and the guard against removing a VM that has instances."""
+        """Register the commands, the guard against removing a VM that has instances, and what a VM's move to another tenant undoes."""
+        from vms.ownership_hooks import register_tenant_change_hook
         from vms.removal_guards import register_removal_guard
 
         from . import commands  # noqa: F401 - importing registers.
+        from .services.hosts import unlink_vm
         from .services.instances import check_vm_removal
 
         register_removal_guard(check_vm_removal)
+        register_tenant_change_hook(unlink_vm)

@@ -91,6 +91,19 @@ def _snapshot_sum() -> Sum:
     return Sum("volume_snapshots__size_gb", filter=~Q(volume_snapshots__status="gone"))
 
 
+def measure_remaining(tenant: Tenant) -> dict[str, int | None]:
+    """Return what each quota of the tenant leaves; None for a resource without a quota, and less than 0 for an exceeded one.
+
+    Call it in the transaction that creates the new rows. Safe beside other requests, as `require_quota`: the tenant's row is
+    locked.
+    """
+    locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    return {
+        name: None if quota["total"] is None else quota["total"] - (quota["used"] or 0)
+        for name, quota in measure_usage(locked).items()
+    }
+
+
 def require_quota(tenant: Tenant, needs: Needs) -> None:
     """Refuse needs that exceed the tenant's quotas: 409 `quota_exceeded`, with the figures of each exceeded quota.
 

@@ -11,7 +11,7 @@ class VmsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, the watchers and the schedules."""
-        from cloudaccounts.own_pages import register_page_finder
+        from cloudaccounts.own_pages import register_adoption_finder, register_page_finder
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
         from tenants.scoping import Role
@@ -20,12 +20,14 @@ class VmsConfig(AppConfig):
 
         from . import commands  # noqa: F401 - importing registers the commands.
         from .models import IMAGE_WATCHER, SERVER_WATCHER
-        from .resource_pages import find_vm_page
+        from .resource_pages import find_adopt_form, find_vm_page
         from .services.attachments import attach_by_volume, detach_by_volume
         from .sync.images import sync_images
         from .sync.watchers import ImageWatcher, ServerWatcher
 
         register_page_finder("server", find_vm_page)
+        register_adoption_finder("server", find_adopt_form)
+        register_adoption_finder("volume", find_adopt_form)
         register_follower(sync_images)
         register_watcher(SERVER_WATCHER, ServerWatcher())
         register_watcher(IMAGE_WATCHER, ImageWatcher())

@@ -1,9 +1,11 @@
 """Filters of the lists of VMs, operations and sync runs."""
 
+from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 
 from api.bin_filter import BinFilter
 from api.tags import TagFilter
+from cloudaccounts.models import CloudResource
 
 from .models import SyncRun, VirtualMachine, VMOperationLog, VMStatus
 
@@ -41,6 +43,19 @@ class OperationLogFilter(filters.FilterSet):
 
     class Meta:
         model = VMOperationLog
+        fields: list[str] = []
+
+
+class UnmanagedResourceFilter(filters.FilterSet):
+    """Named filters of `cloud-accounts/{id}/unmanaged/`."""
+
+    type = filters.ChoiceFilter(choices=[("server", _("server")), ("volume", _("volume"))])
+    region = filters.CharFilter(max_length=100)
+    status = filters.CharFilter(max_length=50)
+    name = filters.CharFilter(lookup_expr="icontains", max_length=255)
+
+    class Meta:
+        model = CloudResource
         fields: list[str] = []
 
 

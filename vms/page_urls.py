@@ -6,6 +6,8 @@ from . import pages
 
 urlpatterns = [
     path("activity/", pages.activity_page, name="activity-page"),
+    path("accounts/<int:pk>/adopt/", pages.adopt_page, name="account-adopt-page"),
+    path("accounts/<int:pk>/unmanaged/", pages.unmanaged_page, name="account-unmanaged-page"),
     path("vms/", pages.vm_page, name="vm-page"),
     path("vms/ask/", pages.control_vms_page, name="vm-bulk-action"),
     path("vms/new/", pages.new_vm_page, name="vm-new"),
@@ -16,6 +18,8 @@ urlpatterns = [
     path("vms/<uuid:pk>/console/ask/", pages.read_console_page, name="vm-console-read"),
     path("vms/<uuid:pk>/log/", pages.operation_log_page, name="vm-log-page"),
     path("vms/<uuid:pk>/protection/", pages.protect_vm_page, name="vm-protection"),
+    path("vms/<uuid:pk>/move/", pages.move_vm_page, name="vm-move-page"),
+    path("vms/<uuid:pk>/release/", pages.release_vm_page, name="vm-release-page"),
     path("vms/<uuid:pk>/remove/", pages.remove_vm_page, name="vm-remove"),
     path("vms/<uuid:pk>/resize/", pages.resize_vm_page, name="vm-resize-page"),
     path("vms/<uuid:pk>/restore/", pages.restore_vm_page, name="vm-restore-page"),

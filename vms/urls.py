@@ -3,6 +3,12 @@ from django.urls import path
 from . import views
 
 urlpatterns = [
+    path(
+        "cloud-accounts/<int:pk>/unmanaged/",
+        views.UnmanagedResourceListView.as_view(),
+        name="cloud-account-unmanaged",
+    ),
+    path("cloud-accounts/<int:pk>/adopt/", views.AdoptView.as_view(), name="cloud-account-adopt"),
     path("vms/", views.VmListView.as_view(), name="vm-list"),
     path("vms/actions/", views.VmBulkActionsView.as_view(), name="vm-bulk-actions"),
     path("vms/export/", views.VmExportView.as_view(), name="vm-export"),
@@ -13,7 +19,9 @@ urlpatterns = [
     path("vms/<uuid:pk>/", views.VmDetailView.as_view(), name="vm-detail"),
     path("vms/<uuid:pk>/actions/", views.VmActionsView.as_view(), name="vm-actions"),
     path("vms/<uuid:pk>/console/", views.VmConsoleView.as_view(), name="vm-console"),
+    path("vms/<uuid:pk>/move/", views.VmMoveView.as_view(), name="vm-move"),
     path("vms/<uuid:pk>/operations/", views.VmOperationsView.as_view(), name="vm-operations"),
+    path("vms/<uuid:pk>/release/", views.VmReleaseView.as_view(), name="vm-release"),
     path("vms/<uuid:pk>/resize/", views.VmResizeView.as_view(), name="vm-resize"),
     path("vms/<uuid:pk>/restore/", views.VmRestoreView.as_view(), name="vm-restore"),
     path("vms/<uuid:pk>/snapshots/", views.VmSnapshotsView.as_view(), name="vm-snapshots"),

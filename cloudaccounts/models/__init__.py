@@ -2,6 +2,7 @@
 
 from .accounts import CloudAccount, CloudAccountQuerySet, validate_region_list
 from .catalogue_grants import SERVER_GROUP_POLICIES, CatalogueGrant, CatalogueKind
+from .released import ReleasedObject
 from .resource_types import ResourceType
 from .resources import (
     AccountScopedQuerySet,
@@ -21,6 +22,7 @@ __all__ = [
     "CloudAccountQuerySet",
     "CloudResource",
     "CloudResourceQuerySet",
+    "ReleasedObject",
     "ResourceChange",
     "ResourceLink",
     "ResourceType",

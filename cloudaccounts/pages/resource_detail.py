@@ -19,7 +19,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
 from ..models import CloudResource, ResourceChange
-from ..own_pages import find_own_page
+from ..own_pages import find_adoption_page, find_own_page
 from ..registry import type_label
 from ..services import build_topology
 from ..services.topology import MAX_DEPTH
@@ -102,6 +102,7 @@ def _render_tab(
             "status_display": label_status(resource.status, resource.type),
             "owned": resource.account.is_owned_by(scope),
             "vm_url": find_vm_url(scope, resource),
+            "adopt_url": find_adoption_page(scope, resource),
             **context,
         },
     )

@@ -52,6 +52,7 @@ _ATTRIBUTES: dict[str, str | Promise] = {
     "cidrs": gettext_lazy("Address ranges"),
     "created_at": gettext_lazy("Created"),
     "description": gettext_lazy("Description"),
+    "device": gettext_lazy("Device"),
     "device_owner": gettext_lazy("Device owner"),
     "disk_gb": gettext_lazy("Disk"),
     "fault": gettext_lazy("Fault"),

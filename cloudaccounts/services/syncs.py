@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
@@ -20,7 +20,7 @@ from tasks.dispatch import dispatch_task
 from tasks.leases import shorten_leases
 from tenants.scoping import Role, Scope
 
-from ..models import CloudAccount, CloudResource, ResourceChange, SyncLog
+from ..models import CloudAccount, CloudResource, ReleasedObject, ResourceChange, SyncLog
 from ..queries import SELECT_UNCLAIMED_LOGS
 from ..registry import list_synced_types, list_syncers
 from ..schedules import write_schedules
@@ -145,6 +145,9 @@ def _select_unclaimed() -> list[int]:
 def prune_history(batch: int = 5000) -> None:
     """Delete old logs, old changes, and resources that expired long ago, in batches.
 
+    With such a resource goes the record that it was released. A released object without a resource keeps its record: its
+    type may not be synced.
+
     The last success of each account and type stays, however old: staleness is measured from it.
     """
     now = timezone.now()
@@ -157,7 +160,11 @@ def prune_history(batch: int = 5000) -> None:
     _delete_in_batches(logs.exclude(pk__in=list(last_successes.values_list("pk", flat=True))), batch)
     long_ago = now - timedelta(days=settings.RESOURCE_RETENTION_DAYS)
     _delete_in_batches(ResourceChange.objects.filter(at__lt=long_ago), batch)
-    _delete_in_batches(CloudResource.objects.filter(expired_at__lt=long_ago), batch)
+    expired = CloudResource.objects.filter(expired_at__lt=long_ago)
+    seen = CloudResource.objects.present().filter(cloud_id=OuterRef("cloud_id"))
+    lost = ReleasedObject.objects.filter(Exists(expired.filter(cloud_id=OuterRef("cloud_id"))), ~Exists(seen))
+    _delete_in_batches(lost, batch)
+    _delete_in_batches(expired, batch)
 
 
 def _delete_in_batches(queryset: QuerySet[Any], batch: int) -> None:

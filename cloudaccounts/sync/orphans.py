@@ -1,7 +1,8 @@
 """The orphan sweep: objects in a cloud that carry the portal's metadata and belong to no row.
 
 Everything that the portal creates carries its tag and the id of a row that is written before the request goes out. So an
-object without a row, and without a job that may still write one, is an orphan. Each room that creates objects keeps a
+object without a row, and without a job that may still write one, is an orphan, unless a tenant has released it (`ReleasedObject`).
+Each room that creates objects keeps a
 table of its orphans, recognizes its own objects by an `OrphanTable`, and decides what to do about a confirmed orphan.
 """
 
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from ..models import CloudAccount
+from ..models import CloudAccount, ReleasedObject
 
 # One listing without a row is no proof: the creation may be between two commits. The second complete listing is.
 SIGHTINGS_NEEDED = 2
@@ -75,12 +76,22 @@ def sweep_orphans(
     counted: list[int] = []
     for page in pages:
         unowned = {table.get_id(found): found for found in table.select_unowned(page)}
+        # Read after the rows: an object that is released in between had its row then, or has its record now.
+        for cloud_id in select_released(unowned):
+            del unowned[cloud_id]
         if unowned:
             counted += _record_sightings(table, place, unowned, began)
     busy = table.select_busy()
     records.filter(last_seen_at__lt=began).exclude(pk__in=busy).delete()
     confirmed: QuerySet[Any] = records.filter(pk__in=counted, seen__gte=SIGHTINGS_NEEDED).exclude(pk__in=busy)
     return confirmed
+
+
+def select_released(cloud_ids: Iterable[str]) -> set[str]:
+    """Return those of some objects that were released: the cloud keeps them, and the portal leaves them alone."""
+    ids = list(cloud_ids)
+    released = ReleasedObject.objects.filter(cloud_id__in=ids) if ids else ReleasedObject.objects.none()
+    return set(released.values_list("cloud_id", flat=True))
 
 
 def _record_sightings(

@@ -98,6 +98,11 @@ def remove_host(*, scope: Scope, host_id: UUID, if_match: str | None) -> None:
         host.delete()
 
 
+def unlink_vm(vm_id: UUID) -> None:
+    """Take a VM that moves to another tenant out of the hosts of its former one; each host keeps its name and address."""
+    Host.objects.filter(vm=vm_id).update(vm=None, version=F("version") + 1)
+
+
 def suggest_hostname(vm: VirtualMachine) -> str:
     """Return a host name for a VM: its name without characters that host names do not have."""
     name = INVALID_NAME_CHARACTERS.sub("-", vm.name).lstrip(".+~-").rstrip("-")[:MAX_NAME_LENGTH]

@@ -13,11 +13,14 @@ from .deploy_cases import DEPLOY_CASES
 from .objects import (
     add_other_administrator,
     add_viewer,
+    build_adoption,
     build_grant_request,
+    build_move,
     build_reason,
     build_vm_request,
     build_volume_request,
     create_account,
+    create_account_with_server,
     create_attached_volume,
     create_binned_vm,
     create_binned_volume,
@@ -151,6 +154,12 @@ CASES: dict[tuple[str, str], Case] = {
         body=lambda member: {"cpu_cores": 4, "memory_gb": 8},
         bad_body={"cpu_cores": 0},
     ),
+    ("POST", "/api/v1/vms/{id}/move/"): Case(
+        200, Role.OPERATOR, ids=create_vm, body=build_move, bad_body={"information_system": "another"}
+    ),
+    ("POST", "/api/v1/vms/{id}/release/"): Case(
+        200, Role.ADMIN, ids=create_vm, body=lambda member: {}, bad_body={"volumes": "keep"}
+    ),
     ("GET", "/api/v1/vms/{id}/console/"): Case(200, Role.OPERATOR, ids=create_vm),
     ("POST", "/api/v1/vms/{id}/console/"): Case(
         202, Role.OPERATOR, ids=create_vm, body=lambda member: {"reading": "log"}, bad_body={"lines": 0}
@@ -227,6 +236,14 @@ CASES: dict[tuple[str, str], Case] = {
         ids=create_account,
         body=lambda member: {"types": ["flavor"]},
         bad_body={"types": "all of them"},
+    ),
+    ("GET", "/api/v1/cloud-accounts/{id}/unmanaged/"): Case(200, Role.ADMIN, ids=create_account_with_server),
+    ("POST", "/api/v1/cloud-accounts/{id}/adopt/"): Case(
+        201,
+        Role.ADMIN,
+        ids=create_account_with_server,
+        body=build_adoption,
+        bad_body={"servers": [], "colour": "red"},
     ),
     ("GET", "/api/v1/cloud-resources/"): Case(200),
     ("GET", "/api/v1/cloud-resources/export/"): Case(200),

@@ -111,6 +111,23 @@ def create_account(member: Membership) -> Ids:
     return {"id": CloudAccountFactory(tenant=member.tenant).pk}
 
 
+def create_account_with_server(member: Membership) -> Ids:
+    """Create an account with a server that the portal does not manage."""
+    account = CloudAccountFactory(tenant=member.tenant)
+    create_catalogue(account)
+    size = {"flavor": "2c-4g-40g", "vcpus": 2, "memory_mb": 4096, "disk_gb": 40}
+    CloudResourceFactory(account=account, type="server", status="ACTIVE", attributes=size)
+    return {"id": account.pk}
+
+
+def build_adoption(member: Membership) -> dict[str, Any]:
+    return {"rule": {"name": "*"}, "information_system": str(create_system(member)["id"])}
+
+
+def build_move(member: Membership) -> dict[str, Any]:
+    return {"information_system": str(create_system(member)["id"])}
+
+
 def create_resource(member: Membership) -> Ids:
     return {"id": CloudResourceFactory(account__tenant=member.tenant).pk}
 

@@ -105,6 +105,8 @@ class World:
         ResourceType.objects.bulk_create(
             ResourceType(provider=f"test {count}", code=str(number), name="A type") for number in range(count)
         )
+        for type_code in ("server", "volume"):
+            CloudResourceFactory.create_batch(count, account=self.account, type=type_code)
         account = self.vms[0].account
         self.pool = VolumePoolFactory(account=account)
         SpareVolumeFactory.create_batch(count, pool=self.pool)
@@ -128,6 +130,7 @@ class World:
             "/api/v1/volumes/{id}/": self.vms[0].volumes.first().pk,
             "/api/v1/catalogue-grants/{id}/": CatalogueGrant.objects.latest("pk").pk,
             "/api/v1/cloud-accounts/{id}/": self.account.pk,
+            "/api/v1/cloud-accounts/{id}/unmanaged/": self.account.pk,
             "/api/v1/cloud-resources/{id}/": self.port.pk,
             "/api/v1/cloud-resources/{id}/changes/": self.port.pk,
             "/api/v1/cloud-resources/{id}/topology/": self.port.pk,

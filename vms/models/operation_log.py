@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Self
+from uuid import UUID
+
 from django.db import models
+from django.db.models import Exists, ExpressionWrapper, Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tenants.scoping import TenantScopedQuerySet
+from tenants.scoping import Role, Scope, TenantScopedQuerySet
+
+from .virtual_machine import VirtualMachine
 
 
 class VMOperationLogQuerySet(TenantScopedQuerySet):
     """Operation log entries of tenants."""
+
+    def of_vm(self, scope: Scope, vm_id: UUID) -> Self:
+        """Return the entries about a VM that a scope may read: one statement. Each has `is_former`.
+
+        Entries stay with the tenant in which the operation happened, who may read them as before when the VM has moved on.
+        The tenant that has the VM reads the former ones as well, as the history of its machine; but people, details and
+        tasks of another tenant are nobody else's, so a reader must leave those out where `is_former` is true
+        (`OperationLogSerializer`).
+        """
+        entries = self.filter(vm_id=vm_id)
+        if scope.tenant is None or not scope.allows(Role.VIEWER, self.model):
+            return entries.within(scope).annotate(is_former=Value(value=False))
+        visible = VirtualMachine.objects.within(scope).filter(pk=vm_id)
+        # A move has an entry in each of the two tenants; one is enough for a reader.
+        of_former = Exists(visible) & ~Q(operation=VMOperationLog.Operation.MOVE)
+        readable = entries.filter(Q(tenant=scope.tenant) | of_former)
+        former = ExpressionWrapper(~Q(tenant=scope.tenant), output_field=models.BooleanField())
+        return readable.annotate(is_former=former)
 
 
 class VMOperationLog(models.Model):
@@ -42,6 +66,9 @@ class VMOperationLog(models.Model):
         REMOVE = "remove", _("Delete")
         BIN = "bin", _("Move to bin")
         RESTORE = "restore", _("Restore from bin")
+        ADOPT = "adopt", _("Adopt")
+        MOVE = "move", _("Move")
+        RELEASE = "release", _("Release")
         RUNTIME = "runtime", _("Announce end date")
         SYNC = "sync", _("Sync")
 

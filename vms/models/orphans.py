@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from cloudaccounts.models import CloudAccount
+from cloudaccounts.models import CloudAccount, ReleasedObject
 from volumepool.models import Volume
 
 from .virtual_machine import VirtualMachine
@@ -49,7 +49,9 @@ class Orphan(models.Model):
         return f"{self.kind} {self.name or self.cloud_id}"
 
     def has_row(self) -> bool:
-        """Return whether a VM or volume has been bound to the object since it was listed."""
+        """Return whether a VM or volume has been bound to the object since it was listed, or it was released."""
+        if ReleasedObject.objects.filter(cloud_id=self.cloud_id).exists():
+            return True
         if self.kind == self.Kind.SERVER:
             return VirtualMachine.objects.filter(openstack_id=self.cloud_id).exists()
         return Volume.objects.filter(volume_id=self.cloud_id).exists()

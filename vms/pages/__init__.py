@@ -12,21 +12,26 @@ from .creation import new_vm_page
 from .detail import operation_log_page, vm_detail_page
 from .keeping import protect_vm_page, restore_vm_page
 from .listing import control_vm_page, sync_vms_now, vm_page
+from .ownership import move_vm_page, release_vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
+from .unmanaged import adopt_page, unmanaged_page
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
 __all__ = [
     "activity_page",
+    "adopt_page",
     "attach_new_volume_page",
     "attach_volume_page",
     "change_vm_page",
     "control_vm_page",
     "control_vms_page",
     "detach_volume_page",
+    "move_vm_page",
     "new_vm_page",
     "operation_log_page",
     "protect_vm_page",
     "read_console_page",
+    "release_vm_page",
     "remove_snapshot_page",
     "remove_vm_page",
     "resize_vm_page",
@@ -34,6 +39,7 @@ __all__ = [
     "snapshot_page",
     "sync_vms_now",
     "take_snapshot_page",
+    "unmanaged_page",
     "vm_detail_page",
     "vm_page",
 ]

@@ -41,6 +41,8 @@ from .listing import FORCE_RESTART, build_permission_context, label_progress
 LOG_ENTRIES = 20
 LOG_PAGE_SIZE = 100
 MAX_FREE_VOLUMES = 200
+# The operations after which a VM is not this tenant's any more, although the cloud has it.
+_LEFT_BY = frozenset({VMOperationLog.Operation.MOVE, VMOperationLog.Operation.RELEASE})
 _FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
 
 
@@ -59,7 +61,7 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
 def operation_log_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show the operation log of a VM, also of a deleted one."""
     scope = page_scope(request)
-    entries = VMOperationLog.objects.within(scope).filter(vm_id=pk).order_by("-id")
+    entries = VMOperationLog.objects.of_vm(scope, pk).order_by("-id")
     vm = VirtualMachine.objects.within(scope).filter(pk=pk).first()
     last = entries.first()
     if vm is None and last is None:
@@ -270,7 +272,7 @@ def is_held(snapshot: VMSnapshot) -> bool:
 
 
 def _build_log_context(scope: Scope, vm_id: UUID) -> dict[str, Any]:
-    entries = VMOperationLog.objects.within(scope).filter(vm_id=vm_id).order_by("-id")[: LOG_ENTRIES + 1]
+    entries = VMOperationLog.objects.of_vm(scope, vm_id).order_by("-id")[: LOG_ENTRIES + 1]
     found: Any = OperationLogSerializer(list(entries), many=True).data
     return {"entries": found[:LOG_ENTRIES], "has_more": len(found) > LOG_ENTRIES, "vm_id": vm_id}
 
@@ -296,8 +298,15 @@ def _render_deleted_vm(request: PageRequest, scope: Scope, pk: UUID) -> HttpResp
         raise Http404
     job = _find_last_job(scope, pk)
     data: Any = JobSerializer(job).data if job else None
-    context |= {"scope": scope, "name": last.vm_name, "job": data}
-    if data and scope.allows(Role.ADMIN, VirtualMachine):
+    # It may not be deleted: what happened to it last says why it is not here.
+    left_by = last.operation if last.operation in _LEFT_BY else ""
+    context |= {
+        "scope": scope,
+        "name": last.vm_name,
+        "job": data if not left_by else None,
+        "left_by": left_by,
+    }
+    if data and not left_by and scope.allows(Role.ADMIN, VirtualMachine):
         context["retry_url"] = build_retry_url(data, last.vm_name)
     return render(request, "vms/gone.html", context)
 

@@ -1,5 +1,15 @@
 """The serializers of the room's API, a module for each subject."""
 
+from .adoption import (
+    AdoptionSerializer,
+    AdoptRequestSerializer,
+    MovedSerializer,
+    MoveSerializer,
+    ReleasedSerializer,
+    ReleaseSerializer,
+    UnmanagedResourceSerializer,
+    build_adoption_request,
+)
 from .console import ConsoleJobSerializer, ConsoleSerializer, ReadConsoleSerializer
 from .control import (
     ActionSerializer,
@@ -25,6 +35,8 @@ from .volumes import AttachVolumeSerializer
 
 __all__ = [
     "ActionSerializer",
+    "AdoptRequestSerializer",
+    "AdoptionSerializer",
     "AttachVolumeSerializer",
     "BulkActionSerializer",
     "BulkControlResultSerializer",
@@ -32,12 +44,16 @@ __all__ = [
     "ConsoleJobSerializer",
     "ConsoleSerializer",
     "ControlResultSerializer",
+    "MoveSerializer",
+    "MovedSerializer",
     "NewSnapshotSerializer",
     "NewVmSerializer",
     "OperationLogSerializer",
     "OptionsRequestSerializer",
     "OptionsSerializer",
     "ReadConsoleSerializer",
+    "ReleaseSerializer",
+    "ReleasedSerializer",
     "RemovalSerializer",
     "ResizeRequestSerializer",
     "RestoreSerializer",
@@ -47,8 +63,10 @@ __all__ = [
     "SyncRequestSerializer",
     "SyncRunSerializer",
     "SyncStateSerializer",
+    "UnmanagedResourceSerializer",
     "VirtualMachineSerializer",
     "VmJobSerializer",
     "VmsJobsSerializer",
+    "build_adoption_request",
     "fetch_holding_jobs",
 ]

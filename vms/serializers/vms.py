@@ -148,10 +148,33 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
 
 
 class OperationLogSerializer(ReadOnlyModelSerializer[VMOperationLog]):
-    """An operation on a VM: who did it, when, and how it ended."""
+    """An operation on a VM: who did it, when, and how it ended.
+
+    Of what was done before the VM came from another tenant, `operator`, `detail` and `job_id` are left out.
+    """
 
     operation_display = serializers.CharField(source="get_operation_display", read_only=True)
+    of_former_tenant = serializers.SerializerMethodField()
 
     class Meta:
         model = VMOperationLog
-        fields = ["id", "operation", "operation_display", "operator", "detail", "success", "job_id", "at"]
+        fields = [
+            "id",
+            "operation",
+            "operation_display",
+            "operator",
+            "detail",
+            "success",
+            "job_id",
+            "at",
+            "of_former_tenant",
+        ]
+
+    def get_of_former_tenant(self, entry: VMOperationLog) -> bool:
+        return bool(getattr(entry, "is_former", False))
+
+    def to_representation(self, instance: VMOperationLog) -> Any:
+        fields = super().to_representation(instance)
+        return (
+            {**fields, "operator": "", "detail": "", "job_id": None} if fields["of_former_tenant"] else fields
+        )

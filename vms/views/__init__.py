@@ -1,5 +1,6 @@
 """The views of the room's API, a module for each subject."""
 
+from .adoption import AdoptView, UnmanagedResourceListView, VmMoveView, VmReleaseView
 from .console import VmConsoleView
 from .control import VmActionsView, VmBulkActionsView, VmResizeView, VmRestoreView
 from .export import VmExportView
@@ -9,16 +10,20 @@ from .vms import VmDetailView, VmListView, VmOperationsView, VmOptionsView
 from .volumes import VmVolumesView, VmVolumeView
 
 __all__ = [
+    "AdoptView",
     "SnapshotDetailView",
     "SnapshotListView",
+    "UnmanagedResourceListView",
     "VmActionsView",
     "VmBulkActionsView",
     "VmConsoleView",
     "VmDetailView",
     "VmExportView",
     "VmListView",
+    "VmMoveView",
     "VmOperationsView",
     "VmOptionsView",
+    "VmReleaseView",
     "VmResizeView",
     "VmRestoreView",
     "VmSnapshotsView",

@@ -209,7 +209,7 @@ class VmOperationsView(ScopedView, ListAPIView[VMOperationLog]):
         operations = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return operations
-        of_vm = operations.filter(vm_id=self.kwargs["pk"])
+        of_vm = VMOperationLog.objects.of_vm(self.scope, self.kwargs["pk"]).order_by("-id")
         vm = VirtualMachine.objects.within(self.scope).filter(pk=self.kwargs["pk"])
         if not vm.exists() and not of_vm.exists():
             raise Http404

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cloudaccounts.models import CloudAccount
+from cloudaccounts.sync.orphans import select_released
 from tasks import engine
 from tasks.clock import database_now
 from tasks.dispatch import dispatch_task
@@ -67,10 +68,12 @@ def reconcile(account_id: int, region: str) -> bool:
 def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> None:
     """Choose the snapshot that new spares of each pool are copied from, or record why there is none.
 
-    A snapshot of a tenant's volume is never chosen by its name: other tenants would get that tenant's data.
+    A snapshot of a tenant's volume, or of one that a tenant has released, is never chosen by its name: other tenants would
+    get that tenant's data.
     """
     sources = [snapshot.volume_id for snapshot in listing.snapshots]
     of_tenants = set(Volume.objects.filter(volume_id__in=sources).values_list("volume_id", flat=True))
+    of_tenants |= select_released(sources)
     for pool in VolumePool.objects.filter(account=account, region=region):
         if not pool.has_snapshot_source:
             continue

@@ -61,7 +61,11 @@ class SnapshotSyncer(OpenStackSyncer):
 
 @register_syncer
 class VolumeSyncer(OpenStackSyncer):
-    """Volumes: `size_gb`, `volume_type`, `is_bootable`, `zone`, `metadata`, `created_at`."""
+    """Volumes: `size_gb`, `volume_type`, `is_bootable`, `device`, `zone`, `metadata`, `created_at`.
+
+    `device` is its name in the server that it is attached to, by which a boot volume is told from others; None for a
+    volume that is not attached, or whose device is not known.
+    """
 
     type = "volume"
     label = _("volume")
@@ -81,6 +85,7 @@ class VolumeSyncer(OpenStackSyncer):
                 "size_gb": record.size_gb,
                 "volume_type": record.volume_type or "",
                 "is_bootable": record.is_bootable,
+                "device": next(filter(None, record.devices), None),
                 "zone": record.availability_zone or "",
                 "metadata": dict(record.metadata),
                 "created_at": record.created_at.isoformat() if record.created_at else "",

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("cloudaccounts", "0011_lines_as_codes"),
         ("tenants", "0007_theme"),
-        ("vms", "0007_usage_samples"),
+        ("vms", "0008_grants_of_networks_in_use"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
