@@ -84,7 +84,9 @@ class ServerGroups(NovaRequests):
             body = self._call("GET", "/os-server-groups", "list server groups", params=params)
             page = unwrap_list(body, "server_groups")
             ids = [raw.get("id") if isinstance(raw, dict) else None for raw in page]
-            fresh = [raw for raw, found in zip(page, ids, strict=True) if not is_id(found) or found not in seen]
+            fresh = [
+                raw for raw, found in zip(page, ids, strict=True) if not is_id(found) or found not in seen
+            ]
             if not fresh:
                 # Also where the service ignores the offset and returns the same page again.
                 return

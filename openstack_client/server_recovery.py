@@ -122,6 +122,13 @@ class ServerRecovery(NovaRequests):
             # A state that does not allow it has the same status; it is named in Nova's fixed form.
             if " while it is in " in error.message or "not ready" in error.message:
                 raise
+            if "invalid state for" in error.message:
+                # Nova's words for a locked server here, where it has others for the other actions.
+                raise CloudServerLockedError(
+                    f"Could not {doing}: it is locked. It must be unlocked in the cloud first.",
+                    status_code=error.status_code,
+                    request_id=error.request_id,
+                ) from None
             refused = error
         except InvalidCloudRequestError as error:
             if error.status_code != 501:
