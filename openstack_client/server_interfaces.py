@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import (
+    CloudConflictError,
     CloudNotFoundError,
+    CloudServerLockedError,
+    CloudUnavailableError,
+    InvalidCloudRequestError,
 )
 from .nova_requests import NovaRequests, unwrap_list, unwrap_object
 from .paging import RecordPage, read_records

@@ -6,7 +6,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import InvalidCloudRequestError
 from .records.storage import IMAGE_BASE_FIELDS
@@ -101,6 +101,22 @@ def validate_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
     return result
 
 
+def validate_address(value: object) -> str:
+    """Return an IPv4 or IPv6 address in its usual form."""
+    try:
+        return (
+            str(ip_address(value)) if isinstance(value, str) and len(value) <= 100 else _refuse_address(value)
+        )
+    except ValueError:
+        return _refuse_address(value)
+
+
+def _refuse_address(value: object) -> NoReturn:
+    raise InvalidCloudRequestError(
+        f"{value!r:.80} is not an address such as '192.0.2.10' or '2001:db8::10'."
+    ) from None
+
+
 def validate_page_size(value: int) -> int:
     """Return a page size of at least 1."""
     if value < 1:
@@ -120,17 +136,6 @@ def validate_lines(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidCloudRequestError("A console is read by whole lines, at least 1.")
     return value
-
-
-def validate_address(value: object) -> str:
-    """Return an IPv4 or IPv6 address without a zone."""
-    try:
-        found = ip_address(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if found is None or "%" in str(value):
-        raise InvalidCloudRequestError(f"{value!r:.80} is not a valid IP address.")
-    return str(found)
 
 
 def encode_user_data(value: str | bytes) -> str:
