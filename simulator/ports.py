@@ -110,6 +110,28 @@ def create_port(
     return port
 
 
+def find_subnet(region: Region, network: Resource, address: str) -> str | None:
+    """Return the id of the network's subnet that has the address, or None."""
+    found = ipaddress.ip_address(address)
+    for subnet_id in network["subnets"]:
+        subnet = region.subnets.get(subnet_id)
+        if subnet is not None and found in ipaddress.ip_network(subnet["cidr"]):
+            return str(subnet_id)
+    return None
+
+
+def bind_port(port: Resource, device_id: str, owner: str) -> None:
+    """Give an existing port to a server."""
+    port.update({"device_id": device_id, "device_owner": owner, "status": "ACTIVE"})
+
+
+def unbind_port(region: Region, port_id: str) -> None:
+    """Take a port from its server, and leave it with its addresses."""
+    port = region.ports.get(port_id)
+    if port is not None:
+        port.update({"device_id": "", "device_owner": "", "status": "DOWN"})
+
+
 def delete_port(region: Region, port_id: str) -> None:
     """Delete a port, release its addresses, and disassociate its floating IPs."""
     port = region.ports.pop(port_id, None)
