@@ -11,8 +11,10 @@ from .state import Region, State
 
 # Longer than any test, so that a change scheduled for then never happens.
 _NEVER = 1e9
-# What a request may have created or changed beside the server that it names.
-_KINDS = ("servers", "volumes", "snapshots", "ports", "keypairs", "server_groups", "migrations")
+_CHANGED_KINDS = (
+    "servers", "volumes", "snapshots", "networks", "subnets", "ports", "routers", "floatingips", "security_groups",
+    "security_group_rules", "keypairs", "server_groups", "migrations",
+)  # fmt: skip
 _DURATIONS = ("build_seconds", "action_seconds", "volume_seconds")
 
 
@@ -21,7 +23,7 @@ def lose_changes(state: State, region: Region, *, everything: bool) -> Iterator[
     """Never continue what starts inside the block; with `everything`, leave no trace of it."""
     clock = state.clock
     durations = {name: getattr(clock, name) for name in _DURATIONS}
-    snapshot = copy.deepcopy([getattr(region, kind) for kind in _KINDS]) if everything else None
+    snapshot = copy.deepcopy({name: getattr(region, name) for name in _CHANGED_KINDS}) if everything else None
     for name in _DURATIONS:
         setattr(clock, name, _NEVER)
     try:
@@ -32,8 +34,8 @@ def lose_changes(state: State, region: Region, *, everything: bool) -> Iterator[
         if snapshot is None:
             _forget_plans(region, clock.now())
         else:
-            for kind, resources in zip(_KINDS, snapshot, strict=True):
-                setattr(region, kind, resources)
+            for name, resources in snapshot.items():
+                setattr(region, name, resources)
             index_used_addresses(region)
             region.invalidate_order()
 

@@ -66,8 +66,7 @@ def _take_port(call: Call, server: SimulatedServer, port_id: str) -> Resource:
         raise not_found(f"Port id {port_id} could not be found.")
     if port["device_id"]:
         raise conflict(f"Port {port_id} is still in use.")
-    bind_port(port, server.id, f"compute:{server.zone}")
-    server.kept_port_ids.append(port_id)
+    bind_port(port, server)
     return port
 
 

@@ -83,8 +83,6 @@ class SimulatedServer:
     group_names: list[str] = field(default_factory=lambda: ["default"])
     # The requested security groups; None for the project's default.
     group_ids: list[str] | None = None
-    # Ports that existed before the server; they outlive it.
-    kept_port_ids: list[str] = field(default_factory=list)
     host: str | None = None
     group_id: str | None = None
     config_drive: bool = False

@@ -10,10 +10,9 @@ from .ports import (
     NoFreeAddressError,
     bind_port,
     create_port,
-    delete_port,
     find_subnet,
     format_addresses,
-    unbind_port,
+    release_server_port,
 )
 from .server import SimulatedServer
 from .state import Region, Resource, State
@@ -138,9 +137,8 @@ def allocate_ports(state: State, region: Region, server: SimulatedServer, networ
     for requested in networks:
         network, port, address = requested["network"], requested["port"], requested["fixed_ip"]
         if port is not None:
-            bind_port(port, server.id, owner)
+            bind_port(port, server)
             server.port_ids.append(port["id"])
-            server.kept_port_ids.append(port["id"])
             continue
         if network["router:external"] and not network["shared"]:
             raise InvalidInterfaceError("Failed to allocate the network(s), not rescheduling.")
@@ -352,23 +350,15 @@ def _finish_deletion(region: Region, server: SimulatedServer, timestamp: float) 
 
 def _delete_ports(region: Region, server: SimulatedServer) -> None:
     for port_id in server.port_ids:
-        if port_id in server.kept_port_ids:
-            unbind_port(region, port_id)
-        else:
-            delete_port(region, port_id)
-    server.port_ids, server.kept_port_ids = [], []
+        release_server_port(region, port_id)
+    server.port_ids = []
 
 
 def _unplug_port(region: Region, server: SimulatedServer, port_id: str) -> None:
-    if port_id not in server.port_ids:
-        return
-    server.port_ids = [other for other in server.port_ids if other != port_id]
-    if port_id in server.kept_port_ids:
-        server.kept_port_ids = [other for other in server.kept_port_ids if other != port_id]
-        unbind_port(region, port_id)
-    else:
-        delete_port(region, port_id)
-    refresh_addresses(region, server)
+    if port_id in server.port_ids:
+        server.port_ids = [other for other in server.port_ids if other != port_id]
+        release_server_port(region, port_id)
+        refresh_addresses(region, server)
 
 
 def _free_volume(region: Region, server: SimulatedServer, volume_id: str) -> bool:
