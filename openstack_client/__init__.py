@@ -52,6 +52,7 @@ from .records import (
     VolumeReservation,
     VolumeType,
     Zone,
+    find_boot_volume_id,
 )
 from .server_creation import ServerNetwork
 from .transport import last_request_id
@@ -106,5 +107,6 @@ __all__ = [
     "VolumeReservation",
     "VolumeType",
     "Zone",
+    "find_boot_volume_id",
     "last_request_id",
 ]

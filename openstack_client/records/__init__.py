@@ -5,7 +5,16 @@ missing optional field, never raises. Texts, numbers and lists are bounded to wh
 object, or has no id, raises `UnreadableRecordError`.
 """
 
-from .compute import Address, Flavor, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .compute import (
+    Address,
+    Flavor,
+    Server,
+    ServerAction,
+    ServerReading,
+    VolumeAttachment,
+    Zone,
+    find_boot_volume_id,
+)
 from .compute_hosts import ComputeService, HostAggregate, Hypervisor
 from .history import ServerEvent, VolumeReservation
 from .keypairs import Keypair
@@ -43,4 +52,5 @@ __all__ = [
     "VolumeReservation",
     "VolumeType",
     "Zone",
+    "find_boot_volume_id",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -28,6 +28,7 @@ from .json_values import (
 )
 
 _YES = ("True", "true", True)
+_ROOT_DEVICES = frozenset({"/dev/vda", "/dev/sda", "/dev/xvda", "/dev/hda"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,25 @@ class VolumeAttachment:
             device=text(raw.get("device")),
             delete_on_termination=raw.get("delete_on_termination") is True,
         )
+
+
+def find_boot_volume_id(server: Server, attachments: Iterable[VolumeAttachment]) -> str | None:
+    """Return the id of the volume that a server boots from; None for one with an image, or where that is uncertain.
+
+    Nova tells the order of booting to nobody, and the name of the root device to administrators alone. Every hypervisor names
+    its first disk with an "a" ("/dev/vda", "/dev/sda"), and that is the root.
+    """
+    if server.image_id is not None:
+        return None
+    found = list(attachments)
+    roots = [
+        one.volume_id
+        for one in found
+        if one.device is not None and (one.device == server.root_device or one.device in _ROOT_DEVICES)
+    ]
+    if len(roots) == 1:
+        return roots[0]
+    return found[0].volume_id if len(found) == 1 and not roots else None
 
 
 @dataclass(frozen=True, slots=True)

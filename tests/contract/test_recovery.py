@@ -8,6 +8,7 @@ from openstack_client import (
     CloudNotFoundError,
     CloudServerLockedError,
     InvalidCloudRequestError,
+    find_boot_volume_id,
 )
 
 from .conftest import wait_for, wait_server_status
@@ -86,6 +87,7 @@ def test_volume_booted_server_is_not_rescued_with_any_image(
     made = make_server(image_id=None, boot_volume_id=volume.id)
     server = wait_server_status(cloud, made.id, "ACTIVE")
     assert server.delete_on_termination_ids == ()
+    assert find_boot_volume_id(server, cloud.compute.list_volume_attachments(made.id)) == volume.id
     for is_told in (False, True):
         with pytest.raises(InvalidCloudRequestError, match="cannot be rescued"):
             cloud.compute.rescue_server(made.id, is_volume_booted=is_told)

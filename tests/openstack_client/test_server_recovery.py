@@ -11,7 +11,10 @@ from openstack_client import (
     CloudQuotaExceededError,
     CloudUnavailableError,
     InvalidCloudRequestError,
+    Server,
     ServerNetwork,
+    VolumeAttachment,
+    find_boot_volume_id,
 )
 from openstack_client.validation import MAX_USER_DATA_BYTES
 from tests.listings import read_all_pages
@@ -220,6 +223,24 @@ def test_zones_have_hosts_and_aggregates(cloud, control, staff):
     }
     made = create(cloud, availability_zone="south")
     assert staff.get_server(made.id).host == "compute2"
+
+
+@pytest.mark.parametrize(
+    ("server", "devices", "boot"),
+    [
+        ({"image_id": "i"}, ["/dev/vda", "/dev/vdb"], None),
+        ({}, ["/dev/vdb", "/dev/vda"], 1),
+        ({"root_device": "/dev/xvde"}, ["/dev/xvde", "/dev/xvdf"], 0),
+        ({}, [None], 0),
+        ({}, [None, None], None),
+        ({}, ["/dev/vda", "/dev/sda"], None),
+        ({}, [], None),
+    ],
+)
+def test_boot_volume_is_the_first_disk_or_unknown(server, devices, boot):
+    attachments = [VolumeAttachment(f"v{number}", device) for number, device in enumerate(devices)]
+    found = find_boot_volume_id(Server("s", "s", "ACTIVE", **server), attachments)
+    assert found == (None if boot is None else f"v{boot}")
 
 
 def test_arguments_are_checked_before_anything_is_sent(cloud, control):
