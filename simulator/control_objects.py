@@ -148,6 +148,8 @@ def _change_server(state: State, region: Region, request: Request, resource_id: 
         "description",
         "key_name",
         "locked",
+        "encrypted_password",
+        "host",
         # Nova's record of its attachments only; the volume has Cinder's.
         "volumes",
     ):

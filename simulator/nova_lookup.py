@@ -22,7 +22,7 @@ def find_server(call: Call, server_id: str) -> SimulatedServer:
     return server
 
 
-def check_unlocked(call: Call, server: SimulatedServer) -> None:
-    """Raise `HttpError` 409 for a locked server, as Nova answers everybody but administrators."""
+def check_lock(call: Call, server: SimulatedServer) -> None:
+    """Raise `HttpError` 409 for a change of a locked server, unless an administrator requests it."""
     if server.locked and not call.token.is_admin:
         raise conflict(f"Instance {server.id} is locked")

@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 
 from .clock import format_zulu
+from .server import SimulatedServer
 from .state import Region, Resource, State
 
 
@@ -69,6 +70,26 @@ def find_default_group(region: Region, project_id: str) -> str | None:
     return found or None
 
 
+def bind_port(port: Resource, server: SimulatedServer) -> None:
+    """Give an existing port to a server. It was not made by Nova, so it outlives the server."""
+    port.update(
+        {"device_id": server.id, "device_owner": f"compute:{server.zone}", "status": "ACTIVE", "_kept": True}
+    )
+    port["revision_number"] += 1
+
+
+def release_server_port(region: Region, port_id: str) -> None:
+    """Take a port from its server: delete one that Nova has made, and leave any other unused."""
+    port = region.ports.get(port_id)
+    if port is None:
+        return
+    if port.pop("_kept", False):
+        port.update({"device_id": "", "device_owner": "", "status": "DOWN"})
+        port["revision_number"] += 1
+    else:
+        delete_port(region, port_id)
+
+
 def create_port(
     state: State,
     region: Region,
@@ -108,6 +129,16 @@ def create_port(
     }  # fmt: skip
     region.ports[port_id] = port
     return port
+
+
+def find_subnet(region: Region, network: Resource, address: str) -> str | None:
+    """Return the id of the network's subnet that has the address, or None."""
+    found = ipaddress.ip_address(address)
+    for subnet_id in network["subnets"]:
+        subnet = region.subnets.get(subnet_id)
+        if subnet is not None and found in ipaddress.ip_network(subnet["cidr"]):
+            return str(subnet_id)
+    return None
 
 
 def delete_port(region: Region, port_id: str) -> None:

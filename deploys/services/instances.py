@@ -96,7 +96,7 @@ def find_changeable_instance(
 ) -> MicroServiceInstance:
     """Return an instance whose named fields the caller may change now. Raises `NotFoundError`, 403, 409 `locked`."""
     instance = visible_instance(scope, service_id, instance_id, _required_role(names))
-    check_unlocked(instance)
+    check_lock(instance)
     return instance
 
 
@@ -120,7 +120,7 @@ def remove_instance(*, scope: Scope, service_id: UUID, instance_id: UUID, if_mat
         _lock_instance(scope, service_id, instance_id, Role.ADMIN, if_match).delete()
 
 
-def check_unlocked(instance: MicroServiceInstance) -> None:
+def check_lock(instance: MicroServiceInstance) -> None:
     """Raise 409 `locked`, with the deployment that has locked the instance."""
     if not instance.locked:
         return
@@ -139,7 +139,7 @@ def _lock_instance(
     """Return an instance with its row locked, so that no deployment starts in the meantime."""
     rows = MicroServiceInstance.objects.filter(service=service_id).select_related("host")
     instance: MicroServiceInstance = lock_row(rows, scope, instance_id, needed)
-    check_unlocked(instance)
+    check_lock(instance)
     check_if_match(if_match, instance.updated_at)
     return instance
 

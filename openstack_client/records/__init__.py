@@ -5,17 +5,32 @@ missing optional field, never raises. Texts, numbers and lists are bounded to wh
 object, or has no id, raises `UnreadableRecordError`.
 """
 
-from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .compute import (
+    Address,
+    Flavor,
+    Server,
+    ServerAction,
+    ServerReading,
+    VolumeAttachment,
+    Zone,
+    find_boot_volume_id,
+)
+from .compute_hosts import ComputeService, HostAggregate, Hypervisor
 from .history import ServerEvent, VolumeReservation
+from .keypairs import Keypair
 from .network import FixedIp, FloatingIp, Network, Port, Router, SecurityGroup, Subnet
 from .quota import Quota
+from .server_resources import ServerGroup, ServerInterface, ServerMigration
 from .storage import Image, Snapshot, Volume, VolumeType
 
 __all__ = [
     "Address",
+    "ComputeService",
     "FixedIp",
     "Flavor",
     "FloatingIp",
+    "HostAggregate",
+    "Hypervisor",
     "Image",
     "Keypair",
     "Network",
@@ -26,6 +41,9 @@ __all__ = [
     "Server",
     "ServerAction",
     "ServerEvent",
+    "ServerGroup",
+    "ServerInterface",
+    "ServerMigration",
     "ServerReading",
     "Snapshot",
     "Subnet",
@@ -34,4 +52,5 @@ __all__ = [
     "VolumeReservation",
     "VolumeType",
     "Zone",
+    "find_boot_volume_id",
 ]

@@ -169,7 +169,7 @@ class ServerCommand(CloudCommand):
 
     def build_refusal(self, refusal: CloudConflictError, server: Server, code: str = "") -> Failed:
         """Build the failure of a request that Nova refuses because of the server's state; `code` is the code of any other reason than a lock."""
-        if not server.locked:
+        if not server.is_locked:
             return Failed(code or refusal.code, describe_refusal(refusal))
         message = _(
             "The server is locked in the cloud: an administrator of the cloud has locked it in Nova, and has to unlock it. "
