@@ -85,6 +85,7 @@ class Transport:
         doing: str,
         json: Any = None,
         params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         microversion: str | None = None,
     ) -> Any:
         """Send one request and return the JSON of its answer, or None when the answer has no body.
@@ -100,6 +101,7 @@ class Transport:
                 method,
                 json=json,
                 params=params,
+                headers=dict(headers or {}),
                 microversion=microversion,
                 raise_exc=False,
                 # keystoneauth writes bodies to its debug log, and the answer to a create holds a password.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, NoReturn
 
 from .errors import InvalidCloudRequestError
 from .records.storage import IMAGE_BASE_FIELDS
@@ -92,6 +93,22 @@ def validate_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
             )
         result[key] = text
     return result
+
+
+def validate_address(value: object) -> str:
+    """Return an IPv4 or IPv6 address in its usual form."""
+    try:
+        return (
+            str(ip_address(value)) if isinstance(value, str) and len(value) <= 100 else _refuse_address(value)
+        )
+    except ValueError:
+        return _refuse_address(value)
+
+
+def _refuse_address(value: object) -> NoReturn:
+    raise InvalidCloudRequestError(
+        f"{value!r:.80} is not an address such as '192.0.2.10' or '2001:db8::10'."
+    ) from None
 
 
 def validate_page_size(value: int) -> int:

@@ -7,28 +7,43 @@ object, or has no id, raises `UnreadableRecordError`.
 
 from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone
 from .history import ServerEvent, VolumeReservation
-from .network import FixedIp, FloatingIp, Network, Port, Router, SecurityGroup, Subnet
+from .network import (
+    AllocationPool,
+    FixedIp,
+    FloatingIp,
+    Network,
+    NetworkAvailability,
+    Port,
+    Router,
+    Subnet,
+    SubnetAvailability,
+)
 from .quota import Quota
+from .security import SecurityGroup, SecurityGroupRule
 from .storage import Image, Snapshot, Volume, VolumeType
 
 __all__ = [
     "Address",
+    "AllocationPool",
     "FixedIp",
     "Flavor",
     "FloatingIp",
     "Image",
     "Keypair",
     "Network",
+    "NetworkAvailability",
     "Port",
     "Quota",
     "Router",
     "SecurityGroup",
+    "SecurityGroupRule",
     "Server",
     "ServerAction",
     "ServerEvent",
     "ServerReading",
     "Snapshot",
     "Subnet",
+    "SubnetAvailability",
     "Volume",
     "VolumeAttachment",
     "VolumeReservation",
