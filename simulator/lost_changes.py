@@ -6,10 +6,15 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .ports import index_used_addresses
 from .state import Region, State
 
 # Longer than any test, so that a change scheduled for then never happens.
 _NEVER = 1e9
+_CHANGED_KINDS = (
+    "servers", "volumes", "snapshots", "networks", "subnets", "ports", "routers", "floatingips", "security_groups",
+    "security_group_rules",
+)  # fmt: skip
 _DURATIONS = ("build_seconds", "action_seconds", "volume_seconds")
 
 
@@ -18,7 +23,7 @@ def lose_changes(state: State, region: Region, *, everything: bool) -> Iterator[
     """Never continue what starts inside the block; with `everything`, leave no trace of it."""
     clock = state.clock
     durations = {name: getattr(clock, name) for name in _DURATIONS}
-    snapshot = copy.deepcopy((region.servers, region.volumes, region.snapshots)) if everything else None
+    snapshot = copy.deepcopy({name: getattr(region, name) for name in _CHANGED_KINDS}) if everything else None
     for name in _DURATIONS:
         setattr(clock, name, _NEVER)
     try:
@@ -29,7 +34,9 @@ def lose_changes(state: State, region: Region, *, everything: bool) -> Iterator[
         if snapshot is None:
             _forget_plans(region, clock.now())
         else:
-            region.servers, region.volumes, region.snapshots = snapshot
+            for name, resources in snapshot.items():
+                setattr(region, name, resources)
+            index_used_addresses(region)
             region.invalidate_order()
 
 
@@ -40,6 +47,8 @@ def _forget_plans(region: Region, now: float) -> None:
             # An action whose message was lost has no events.
             server.actions[0]["lost"] = True
         server.plan = left
-    for resource in (*region.volumes.values(), *region.snapshots.values()):
+        if server.addresses_due is not None and server.addresses_due >= now + _NEVER / 100:
+            server.addresses_due = None
+    for resource in (*region.volumes.values(), *region.snapshots.values(), *region.floatingips.values()):
         if resource.get("_plan") and resource["_plan"][0] >= now + _NEVER / 100:
             del resource["_plan"]

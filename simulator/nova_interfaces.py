@@ -8,7 +8,7 @@ from typing import Any
 from .calls import Call
 from .http_messages import Response, bad_request, conflict, not_found, unwrap
 from .nova_lookup import find_server
-from .ports import NoFreeAddressError, delete_port
+from .ports import NoFreeAddressError, ensure_default_group, release_server_port
 from .server import SimulatedServer
 from .state import Resource
 from .transitions import allocate_port, refresh_addresses
@@ -52,7 +52,7 @@ def detach_interface(call: Call, server_id: str, port_id: str) -> Response:
     if port_id not in server.port_ids:
         raise not_found(f"Port id {port_id} could not be found.")
     server.port_ids.remove(port_id)
-    delete_port(call.region, port_id)
+    release_server_port(call.region, port_id)
     refresh_addresses(call.region, server)
     _mark_changed(call, server)
     return Response(202)
@@ -60,6 +60,8 @@ def detach_interface(call: Call, server_id: str, port_id: str) -> Response:
 
 def select_security_groups(call: Call, requested: Any) -> list[Resource]:
     """Return the project's security groups that a new server names, by name or id. Raises `HttpError` 400 or 409."""
+    if requested:
+        ensure_default_group(call.state, call.region, call.token.project_id or "")
     found = []
     for reference in requested or ():
         given = reference.get("name") if isinstance(reference, dict) else None
