@@ -43,9 +43,7 @@ def version_document(base: str) -> Resource:
 def list_resources(call: Call, plural: str) -> Response:
     """List resources sorted by id, as Neutron does for paging. Filters are exact; a repeated filter matches any of its values."""
     resources, _, _ = select_collection(call, plural)
-    if plural == "ports":
-        advance_servers(call.state, call.region, call.now)
-    advance_floating_ips(call.region, call.now)
+    _apply_due_changes(call)
     if plural.startswith("security-group"):
         ensure_default_group(call.state, call.region, call.token.project_id or "")
     if len(call.request.query_text) > 8000:
@@ -77,6 +75,12 @@ def list_resources(call: Call, plural: str) -> Response:
     return Response(200, body)
 
 
+def _apply_due_changes(call: Call) -> None:
+    """Apply the changes of servers, whose removal takes their ports along, and the late statuses of floating IPs."""
+    advance_servers(call.state, call.region, call.now)
+    advance_floating_ips(call.region, call.now)
+
+
 def _parse_limit(given: str) -> int:
     """Parse the page limit; 0 is no limit."""
     if not given.isdecimal():
@@ -100,13 +104,14 @@ def _matches_filter(resource: Resource, name: str, values: set[str]) -> bool:
 def show_resource(call: Call, plural: str, resource_id: str) -> Response:
     """Show one resource."""
     _, singular, _ = select_collection(call, plural)
-    advance_floating_ips(call.region, call.now)
+    _apply_due_changes(call)
     return Response(200, {singular: serialize(find_resource(call, plural, resource_id))})
 
 
 def create_resource(call: Call, plural: str) -> Response:
     """Create a resource, within the project's quota."""
     resources, singular, _ = select_collection(call, plural)
+    _apply_due_changes(call)
     requested = call.request.json().get(singular)
     if not isinstance(requested, dict):
         raise neutron_error(400, "HTTPBadRequest", f"Resource body required: {singular}")
@@ -132,7 +137,7 @@ _BUILDERS: dict[str, Callable[[Call, Resource], Any]] = {
 def update_resource(call: Call, plural: str, resource_id: str) -> Response:
     """Update the changeable fields, with the revision that the request may name."""
     _, singular, _ = select_collection(call, plural)
-    advance_floating_ips(call.region, call.now)
+    _apply_due_changes(call)
     found = _find_own_resource(call, plural, resource_id)
     _check_revision(call, found)
     requested = call.request.json().get(singular) or {}
@@ -181,6 +186,7 @@ def _find_own_resource(call: Call, plural: str, resource_id: str) -> Resource:
 def delete_resource(call: Call, plural: str, resource_id: str) -> Response:
     """Delete a resource that is not in use."""
     resources, singular, _ = select_collection(call, plural)
+    _apply_due_changes(call)
     found = _find_own_resource(call, plural, resource_id)
     _check_revision(call, found)
     prepare = _DELETION_PREPARATIONS.get(plural)

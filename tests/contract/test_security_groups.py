@@ -1,6 +1,5 @@
 """Security groups and their rules, made and changed by our calls."""
 
-import contextlib
 import dataclasses
 import uuid
 
@@ -19,21 +18,6 @@ from openstack_client import (
 from tests.listings import read_all_pages
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-def make_group(cloud, tag):
-    """Create security groups, and remove them at the end of the test."""
-    created = []
-
-    def make(**more):
-        group = cloud.network.create_security_group(**{"name": tag, **more})
-        created.append(group.id)
-        return group
-
-    yield make
-    for group_id in created:
-        cloud.network.delete_security_group(group_id)
 
 
 @pytest.fixture
@@ -253,27 +237,6 @@ def test_groups_of_a_port_are_replaced_in_one_request(cloud, make_group, server_
         cloud.network.delete_port(port.id)
     with pytest.raises(CloudNotFoundError):
         cloud.network.set_port_security_groups(port.id, [], revision=None)
-
-
-@pytest.fixture
-def limit_network(cloud, administrator):
-    """Set Neutron's limits for the project, each this much above its usage, and restore them at the end of the test."""
-    path = f"/quotas/{cloud.project_id}"
-    before = {quota.name: quota.limit for quota in cloud.network.list_quotas()}
-    changed = set()
-
-    def put(limits):
-        answer = administrator.network.put(path, json={"quota": limits})
-        assert answer.status_code == 200, answer.text
-
-    def limit(**more):
-        now = {quota.name: quota.in_use for quota in cloud.network.list_quotas()}
-        changed.update(more)
-        put({name: now[name] + count for name, count in more.items()})
-
-    yield limit
-    with contextlib.suppress(KeyError):
-        put({name: before[name] for name in changed})
 
 
 def test_quotas_of_groups_and_rules(cloud, make_group, add_rule, limit_network):
