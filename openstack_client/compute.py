@@ -1,4 +1,4 @@
-"""Servers, flavors, key pairs, zones and quotas: Nova."""
+"""Servers, flavors, zones and quotas: Nova."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .compute_hosts import ComputeHosts
 from .errors import InvalidCloudRequestError
+from .keypairs import Keypairs
 from .nova_requests import COMPUTE_MICROVERSION, SERVICE, unwrap_list, unwrap_object
 from .paging import Page, RecordPage, join_pages, json_pages, prefetch_pages, read_records
-from .records import Flavor, Keypair, Quota, Server, ServerReading, Zone
-from .records.compute import keypair_name
+from .records import Flavor, Quota, Server, ServerReading, Zone
 from .records.quota import quotas_from_json
 from .server_actions import ServerActions
+from .server_creation import ServerCreation
+from .server_groups import ServerGroups
+from .server_interfaces import ServerInterfaces
+from .server_labels import ServerLabels
+from .server_migrations import ServerMigrations
+from .server_recovery import ServerRecovery
 from .server_volumes import ServerVolumes
-from .validation import validate_id, validate_metadata, validate_name, validate_tag, validate_tags
+from .validation import validate_id, validate_name, validate_tag
 
 __all__ = ["COMPUTE_MICROVERSION", "Compute"]
 
@@ -22,7 +29,18 @@ __all__ = ["COMPUTE_MICROVERSION", "Compute"]
 _SMALL_LISTING_PAGE_SIZE = 1000
 
 
-class Compute(ServerActions, ServerVolumes):
+class Compute(
+    ServerActions,
+    ServerCreation,
+    ServerGroups,
+    ServerInterfaces,
+    ServerLabels,
+    ServerMigrations,
+    ServerRecovery,
+    ServerVolumes,
+    ComputeHosts,
+    Keypairs,
+):
     """Nova's calls. Each returns when Nova has accepted the request; nothing here waits for a state."""
 
     def check(self) -> None:
@@ -113,67 +131,6 @@ class Compute(ServerActions, ServerVolumes):
         pages = self._raw_pages(1000, _build_server_query(None, tag, ()))
         return [Server.from_json(raw) for page in pages for raw in page]
 
-    def create_server(
-        self,
-        *,
-        name: str,
-        flavor_id: str,
-        network_ids: Sequence[str],
-        tags: Sequence[str],
-        image_id: str | None = None,
-        boot_volume_id: str | None = None,
-        availability_zone: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        key_name: str | None = None,
-    ) -> Server:
-        """Request a server, from an image or from a volume. Not safe to repeat: look for its tag first.
-
-        Nova answers with the id alone, so the record holds the id and the requested values; `get_server` returns the
-        rest. After `CloudUnavailableError` the server may exist nevertheless.
-        Raises `CloudQuotaExceededError`, `CloudConflictError`, `CloudForbiddenError`, `InvalidCloudRequestError`.
-        """
-        if (image_id is None) == (boot_volume_id is None):
-            raise InvalidCloudRequestError(
-                "A server boots from an image or from a volume: exactly one of them is needed."
-            )
-        if isinstance(network_ids, str) or not network_ids:
-            raise InvalidCloudRequestError("A server needs at least one network.")
-        payload: dict[str, Any] = {
-            "name": validate_name(name, "server"),
-            "flavorRef": validate_id(flavor_id, "flavor"),
-            "networks": [{"uuid": validate_id(network_id, "network")} for network_id in network_ids],
-            "tags": validate_tags(tags),
-            "metadata": validate_metadata(metadata),
-        }
-        if image_id is not None:
-            payload["imageRef"] = validate_id(image_id, "image")
-        if boot_volume_id is not None:
-            payload["block_device_mapping_v2"] = [
-                {
-                    "boot_index": 0,
-                    "uuid": validate_id(boot_volume_id, "volume"),
-                    "source_type": "volume",
-                    "destination_type": "volume",
-                    "delete_on_termination": False,
-                }
-            ]
-        if availability_zone is not None:
-            payload["availability_zone"] = validate_name(availability_zone, "availability zone")
-        if key_name is not None:
-            payload["key_name"] = validate_name(key_name, "key pair")
-        body = self._call("POST", "/servers", f"create server {name}", json={"server": payload})
-        answer = unwrap_object(body, "server")
-        # The answer also holds the server's initial password (adminPass), which must not be kept.
-        return Server.from_json(
-            {
-                "id": answer.get("id"),
-                "name": name,
-                "status": "BUILD",
-                "tags": payload["tags"],
-                "metadata": payload["metadata"],
-            }
-        )
-
     def rename_server(self, server_id: str, name: str) -> None:
         """Rename a server, whatever its state. Raises `CloudNotFoundError`.
 
@@ -182,16 +139,6 @@ class Compute(ServerActions, ServerVolumes):
         path = f"/servers/{validate_id(server_id, 'server')}"
         payload = {"server": {"name": validate_name(name, "server")}}
         self._call("PUT", path, f"rename server {server_id}", json=payload)
-
-    def replace_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
-        """Replace a server's metadata: keys that are not in the new one are deleted.
-
-        Raises `CloudNotFoundError`, `CloudQuotaExceededError` (too many keys), and `CloudConflictError` when the server's state does not allow it: only a
-        server that is active, stopped, paused or suspended accepts it.
-        """
-        path = f"/servers/{validate_id(server_id, 'server')}/metadata"
-        payload = {"metadata": validate_metadata(metadata)}
-        self._call("PUT", path, f"replace the metadata of server {server_id}", json=payload)
 
     def delete_server(self, server_id: str) -> None:
         """Request the deletion of a server. Raises `CloudNotFoundError`, which may mean success to the caller."""
@@ -209,20 +156,6 @@ class Compute(ServerActions, ServerVolumes):
             microversion=COMPUTE_MICROVERSION,
         )
         return join_pages(read_records(page, Flavor.from_json) for page in pages)
-
-    def list_keypairs(self) -> RecordPage[Keypair]:
-        """List the key pairs of the user of the credentials, by name. They belong to the user, not to the project."""
-        pages = json_pages(
-            self._transport,
-            SERVICE,
-            "/os-keypairs",
-            "keypairs",
-            doing="list key pairs",
-            page_size=_SMALL_LISTING_PAGE_SIZE,
-            microversion=COMPUTE_MICROVERSION,
-            get_marker=keypair_name,
-        )
-        return join_pages(read_records(page, Keypair.from_json) for page in pages)
 
     def list_quotas(self) -> list[Quota]:
         """List the project's limits and usage, sorted by name."""

@@ -140,6 +140,24 @@ class CloudPortHasFloatingIpError(CloudConflictError):
     code: ClassVar[str] = "port_has_floating_ip"
 
 
+class CloudServerLockedError(CloudConflictError):
+    """The server is locked in Nova: until it is unlocked, Nova refuses every change of it by anyone but administrators."""
+
+    code: ClassVar[str] = "server_locked"
+
+
+class CloudKeypairExistsError(CloudConflictError):
+    """The user has a key pair of this name with another key."""
+
+    code: ClassVar[str] = "keypair_exists"
+
+
+class CloudPasswordRefusedError(CloudConflictError):
+    """The server runs, but its operating system cannot take a password: no guest agent answers, or the hypervisor cannot set one."""
+
+    code: ClassVar[str] = "password_refused"
+
+
 class CloudQuotaExceededError(CloudError):
     """The project's quota in the cloud does not allow the request. The message holds the cloud's figures."""
 

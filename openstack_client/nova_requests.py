@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from .errors import CloudConflictError, CloudServerLockedError
 from .translation import malformed_answer
 from .transport import Transport
 from .validation import validate_id
@@ -14,6 +16,7 @@ from .validation import validate_id
 # left out, which would look like a loss. Every cloud since Stein (2019) supports it.
 COMPUTE_MICROVERSION = "2.69"
 SERVICE = "compute"
+_LOCKED = re.compile(r"\bInstance \S+ is locked\b")
 
 
 class NovaRequests:
@@ -22,10 +25,18 @@ class NovaRequests:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def _request_action(self, server_id: str, action: dict[str, Any], doing: str) -> Any:
+    def _request_action(
+        self,
+        server_id: str,
+        action: dict[str, Any],
+        doing: str,
+        *,
+        microversion: str = COMPUTE_MICROVERSION,
+        secrets: tuple[str, ...] = (),
+    ) -> Any:
         """Request an action on a server. `doing` completes "Could not ..."."""
         path = f"/servers/{validate_id(server_id, 'server')}/action"
-        return self._call("POST", path, doing, json=action)
+        return self._call("POST", path, doing, json=action, microversion=microversion, secrets=secrets)
 
     def _call(
         self,
@@ -36,9 +47,28 @@ class NovaRequests:
         json: Any = None,
         params: Mapping[str, Any] | None = None,
         microversion: str = COMPUTE_MICROVERSION,
+        secrets: tuple[str, ...] = (),
     ) -> Any:
-        return self._transport.request(
-            SERVICE, method, path, doing=doing, json=json, params=params, microversion=microversion
+        try:
+            return self._transport.request(
+                SERVICE,
+                method,
+                path,
+                doing=doing,
+                json=json,
+                params=params,
+                microversion=microversion,
+                secrets=secrets,
+            )
+        except CloudConflictError as conflict:
+            refused = conflict
+        # A conflict of an administrator's lock has the same status as one of a state; only the message differs.
+        if not _LOCKED.search(refused.message):
+            raise refused
+        raise CloudServerLockedError(
+            f"{refused.message.rstrip('.')}. It must be unlocked in the cloud first.",
+            status_code=refused.status_code,
+            request_id=refused.request_id,
         )
 
 

@@ -81,15 +81,25 @@ _TOKEN = re.compile(r"gAAAA[A-Za-z0-9_\-=]{20,}")
 
 
 def error_from_response(
-    response: Any, *, service: str, doing: str, secrets: tuple[str, ...] = ()
+    response: Any,
+    *,
+    service: str,
+    doing: str,
+    secrets: tuple[str, ...] = (),
+    request_secrets: tuple[str, ...] = (),
 ) -> CloudError:
     """Return the error for an answer with a status of 400 or more (or an unusual one below).
 
-    `service` is OpenStack's type ("compute"), `doing` is the operation in words ("start server 1234").
+    `service` is OpenStack's type ("compute"), `doing` is the operation in words ("start server 1234"). `request_secrets` are
+    the secret texts in the request's body.
     """
     status = int(response.status_code)
     body = _decode_body(response)
-    reason = _scrub(_extract_message(body) or str(response.reason or ""), secrets)
+    reason = _extract_message(body) or str(response.reason or "")
+    if request_secrets:
+        reason = _cut_refused_value(reason)
+    # A text of few characters is no secret worth hiding, and replacing it would leave nothing of the message.
+    reason = _scrub(reason, secrets + tuple(secret for secret in request_secrets if len(secret) >= 4))
     request_id = _get_request_id(response)
     message = f"Could not {doing}: {service} answered {status}" + (f": {reason}" if reason else ".")
     retry_after = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))
@@ -282,6 +292,15 @@ def _extract_details(body: Any) -> str:
         if isinstance(value, dict) and isinstance(value.get("details"), str):
             return str(value["details"])
     return ""
+
+
+def _cut_refused_value(message: str) -> str:
+    """Return the message of a refusal without the refused value, which may hold a secret in any notation.
+
+    Nova's schemas answer "Invalid input for field/attribute user_data. Value: <all of it>. <all of it> is too long".
+    """
+    kept, found, _value = message.partition(" Value: ")
+    return kept if found else message
 
 
 def _scrub(text: str, secrets: tuple[str, ...]) -> str:

@@ -87,10 +87,12 @@ class Transport:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         microversion: str | None = None,
+        secrets: tuple[str, ...] = (),
     ) -> Any:
         """Send one request and return the JSON of its answer, or None when the answer has no body.
 
-        Raises a `CloudError`, or whatever the guard raises. `doing` completes "Could not ...".
+        Raises a `CloudError`, or whatever the guard raises. `doing` completes "Could not ...". `secrets` are the texts of the
+        body that no error may show: services repeat what they refuse.
         """
         response = self._run(
             service,
@@ -113,7 +115,11 @@ class Transport:
             _last_request_id.set(response.headers.get("x-openstack-request-id") or "")
         if not 200 <= response.status_code < 300:
             raise error_from_response(
-                response, service=service, doing=doing, secrets=self._credentials.secrets()
+                response,
+                service=service,
+                doing=doing,
+                secrets=self._credentials.secrets(),
+                request_secrets=secrets,
             )
         if not response.content:
             return None

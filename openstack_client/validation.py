@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, NoReturn
@@ -22,6 +23,11 @@ _RESERVED_NAMES = IMAGE_BASE_FIELDS | {
 _CLOUD_SET_PROPERTIES = IMAGE_BASE_FIELDS | {
     "base_image_ref", "bdm_v2", "block_device_mapping", "image_type", "instance_uuid", "root_device_name", "user_id",
 }  # fmt: skip
+# Nova's limit of 65,535 characters is that of the encoded text; base64 has 4 characters for 3 bytes.
+MAX_USER_DATA_BYTES = 65_535 // 4 * 3
+SERVER_GROUP_POLICIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
+_MAX_PASSWORD = 255
+_MAX_REASON = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -129,4 +135,47 @@ def validate_lines(value: object) -> int:
     """Return a number of lines: at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidCloudRequestError("A console is read by whole lines, at least 1.")
+    return value
+
+
+def encode_user_data(value: str | bytes) -> str:
+    """Return user data in base64, at most `MAX_USER_DATA_BYTES` before the encoding. Text is encoded as UTF-8."""
+    content = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    if len(content) > MAX_USER_DATA_BYTES:
+        raise InvalidCloudRequestError(
+            f"The user data has {len(content):,} bytes; Nova takes at most {MAX_USER_DATA_BYTES:,}. Compressed with gzip, "
+            "cloud-init reads it too."
+        )
+    return b64encode(content).decode()
+
+
+def validate_password(value: object) -> str:
+    """Return a password of 1 to 255 characters, without control characters. The error does not show it."""
+    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_PASSWORD or _CONTROL.search(value):
+        raise InvalidCloudRequestError(
+            f"A password has 1 to {_MAX_PASSWORD} characters, without control characters."
+        )
+    return value
+
+
+def validate_reason(value: object) -> str:
+    """Return a reason of 1 to 255 characters, as Nova stores it with a lock."""
+    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_REASON:
+        raise InvalidCloudRequestError(f"The reason of a lock has 1 to {_MAX_REASON} characters.")
+    return value
+
+
+def validate_policy(value: object) -> str:
+    """Return the policy of a server group."""
+    if value not in SERVER_GROUP_POLICIES:
+        raise InvalidCloudRequestError(
+            f"{value!r:.80} is no policy of a server group; there are {', '.join(SERVER_GROUP_POLICIES)}."
+        )
+    return str(value)
+
+
+def validate_count(value: object, what: str) -> int:
+    """Return a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidCloudRequestError(f"{what} is a whole number of at least 1.")
     return value

@@ -15,8 +15,9 @@ from . import keystone, seeding, standard_content
 from .control_objects import change_resource, parse_kind
 from .faults import Fault
 from .http_messages import Request, Response, bad_request, not_found
-from .state import KINDS, Resource, State
-from .transitions import advance_images, advance_servers, advance_volumes
+from .nova_passwords import PASSWORD_FAULTS
+from .state import KINDS, Resource, State, build_hosts
+from .transitions import advance_images, advance_server, advance_servers, advance_volumes
 
 
 def handle(state: State, request: Request, path: str) -> Response:
@@ -27,6 +28,8 @@ def handle(state: State, request: Request, path: str) -> Response:
     body: Any = None
     if request.body:
         body = [] if request.body.lstrip()[:1] == b"[" else request.json()
+    if len(parts) == 2 and (method, name) == ("GET", "servers"):
+        return _show_server(state, parts[1])
     if len(parts) == 2 and method in {"PATCH", "DELETE"} and (kind := parse_kind(name)) is not None:
         return change_resource(state, request, kind, parts[1])
     if method == "POST" and name in _POST_HANDLERS:
@@ -121,6 +124,42 @@ def _fail_resizes(state: State, requested: Resource) -> Response:
     return Response(200, {"failing_resizes": len(state.failing_resizes)})
 
 
+def _fail_migrations(state: State, requested: Resource) -> Response:
+    """Let the next migrations and evacuations be accepted and fail: `{"times"?}`. The servers stay where they are."""
+    state.failing_migrations.extend(["requested"] * int(requested.get("times", 1)))
+    return Response(200, {"failing_migrations": len(state.failing_migrations)})
+
+
+def _set_hosts(state: State, requested: Resource) -> Response:
+    """Set the hosts of every region: `{"hosts": {name: is up}}`. Servers on a host that is left out stay on it."""
+    hosts = requested.get("hosts") or {}
+    for region in state.regions.values():
+        region.hosts = build_hosts(str(name) for name in hosts)
+        for name, is_up in hosts.items():
+            region.hosts[str(name)]["up"] = bool(is_up)
+    state.dirty = True
+    return Response(200, {"hosts": hosts})
+
+
+def _set_password_fault(state: State, requested: Resource) -> Response:
+    """Let servers refuse passwords: `{"fault": "not_enabled" | "failed" | "unsupported" | ""}`; "" lets them take them again."""
+    fault = str(requested.get("fault", ""))
+    if fault not in {"", *PASSWORD_FAULTS}:
+        raise bad_request(f"fault must be one of {', '.join(PASSWORD_FAULTS)}, or empty")
+    state.password_fault = fault
+    return Response(200, {"fault": fault})
+
+
+def _show_server(state: State, server_id: str) -> Response:
+    """Show everything that a server has, its user data and its last password included."""
+    for region in state.regions.values():
+        server = region.servers.get(server_id)
+        if server is not None:
+            advance_server(state, region, server, state.clock.now())
+            return Response(200, {**server.to_json(), "status": server.status})
+    raise not_found(f"no servers {server_id}")
+
+
 def _fail_volumes(state: State, requested: Resource) -> Response:
     """Let the next operations of this kind fail: `{"work": "create" | "extend" | "snapshot", "times"?}`."""
     work = requested.get("work")
@@ -177,6 +216,9 @@ _POST_HANDLERS: dict[str, Callable[[State, Resource], Response]] = {
     "failing_builds": _fail_builds,
     "failing_resizes": _fail_resizes,
     "failing_volumes": _fail_volumes,
+    "failing_migrations": _fail_migrations,
+    "hosts": _set_hosts,
+    "passwords": _set_password_fault,
     "soft_delete": _set_soft_delete,
     "zones": _set_zones,
     "quotas": _set_quotas,
@@ -259,7 +301,7 @@ def _list_objects(state: State) -> Response:
             ]
         }
         for kind in KINDS:
-            if kind not in {"quotas", "keypairs", "flavors"}:
+            if kind not in {"quotas", "flavors", "hosts"}:
                 objects[kind] = [_summarize(resource) for resource in getattr(region, kind).values()]
         found[region.name] = objects
     first: Resource = next(iter(found.values()), {})
@@ -284,5 +326,8 @@ def _summarize(resource: Resource) -> Resource:
         "device_id",
         "volume_id",
         "volume_type",
+        "fingerprint",
+        "members",
+        "user_id",
     )
     return {**{name: resource[name] for name in names if name in resource}, "project_id": owner}

@@ -175,6 +175,8 @@ def _change_server(state: State, region: Region, request: Request, resource_id: 
         "power_state",
         "description",
         "key_name",
+        "encrypted_password",
+        "host",
         # Nova's record of its attachments only; the volume has Cinder's.
         "volumes",
     ):

@@ -66,7 +66,8 @@ def load(state: State, path: Path) -> None:
     for name, raw in found["regions"].items():
         region = Region(name)
         for kind in KINDS:
-            setattr(region, kind, raw[kind])
+            # Files of earlier versions do not have every kind.
+            setattr(region, kind, raw.get(kind) or getattr(region, kind))
         # Files of earlier versions have no zones.
         region.zones = raw.get("zones") or region.zones
         for saved in raw["servers"]:

@@ -13,7 +13,7 @@ from .state import Region, State
 _NEVER = 1e9
 _CHANGED_KINDS = (
     "servers", "volumes", "snapshots", "networks", "subnets", "ports", "routers", "floatingips", "security_groups",
-    "security_group_rules",
+    "security_group_rules", "keypairs", "server_groups", "migrations",
 )  # fmt: skip
 _DURATIONS = ("build_seconds", "action_seconds", "volume_seconds")
 

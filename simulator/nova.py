@@ -1,4 +1,4 @@
-"""Nova: list, create, update and delete servers."""
+"""Nova: list, update and delete servers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Any
 from . import (
     nova_actions,
     nova_consoles,
+    nova_creation,
     nova_flavors,
     nova_history,
-    nova_images,
+    nova_hosts,
     nova_interfaces,
     nova_keypairs,
+    nova_passwords,
     nova_quotas,
+    nova_server_groups,
     nova_tags,
     nova_transitions,
     nova_volumes,
@@ -23,11 +26,11 @@ from . import (
 )
 from .calls import Call
 from .http_messages import Response, bad_request, unwrap
-from .nova_lookup import find_server
+from .nova_lookup import check_lock, find_server
 from .routes import Routes
 from .server import SimulatedServer
 from .state import Resource
-from .transitions import advance_server, advance_volume, schedule_build
+from .transitions import advance_server
 
 MAX_VERSION = (2, 93)
 _MAX_PAGE = 1000
@@ -60,8 +63,8 @@ def list_servers(call: Call) -> Response:
 def list_servers_in_detail(call: Call) -> Response:
     """List all fields. The body is joined from the servers' cached JSON texts."""
     servers, links = _select_page(call, "servers/detail")
-    old = call.microversion < (2, 47)
-    text = ", ".join([server.json_text(call.base, plain_old=old) for server in servers])
+    old, is_admin = call.microversion < (2, 47), call.token.is_admin
+    text = ", ".join([server.json_text(call.base, plain_old=old, is_admin=is_admin) for server in servers])
     tail = f', "servers_links": {json.dumps(links)}' if links else ""
     return Response(200, f'{{"servers": [{text}]{tail}}}'.encode())
 
@@ -72,7 +75,14 @@ def show_server(call: Call, server_id: str) -> Response:
     if server.task_state == "scheduling":
         # Until a host has the server, Nova shows the time of the request as "updated".
         server.updated, server.text = call.now, None
-    text = server.json_text(call.base, plain_old=call.microversion < (2, 47))
+    text = server.json_text(call.base, plain_old=call.microversion < (2, 47), is_admin=call.token.is_admin)
+    more: Resource = {}
+    if call.microversion >= (2, 71):
+        more["server_groups"] = [server.group_id] if server.group_id in call.region.server_groups else []
+    if call.microversion >= (2, 73):
+        more["locked_reason"] = server.locked_reason
+    if more:
+        text = f"{text[:-1]}, {json.dumps(more)[1:]}"
     return Response(200, f'{{"server": {text}}}'.encode())
 
 
@@ -179,137 +189,6 @@ def _matches_filters(server: SimulatedServer, requested: dict[str, Any]) -> bool
     )
 
 
-def create_server(call: Call) -> Response:  # noqa: C901 - one refusal after the other, in Nova's order.
-    """Accept a new server. Raises `HttpError` in Nova's words and order."""
-    call.action = "create"
-    requested = unwrap(call.request.json(), "server")
-    state, region = call.state, call.region
-    name: Any = requested.get("name")
-    nova_tags.check_name(name)
-    flavor = region.flavors.get(str(requested.get("flavorRef")))
-    if call.microversion >= (2, 37) and "networks" not in requested:
-        raise bad_request(
-            f"Invalid input for field/attribute server. Value: {requested}. 'networks' is a required property"
-        )
-    if flavor is None:
-        raise bad_request(f"Flavor {requested.get('flavorRef')} could not be found.")
-    if "tags" in requested and call.microversion < (2, 52):
-        raise bad_request("Additional properties are not allowed ('tags' was unexpected)")
-    tags = nova_tags.validate_tags(requested.get("tags") or [])
-    image_id = requested.get("imageRef") or None
-    image = None if image_id is None else nova_images.find_bootable_image(call, str(image_id))
-    zone = requested.get("availability_zone") or next(
-        (name for name, is_up in region.zones.items() if is_up), ""
-    )
-    if not region.zones.get(zone):
-        raise bad_request("The requested availability zone is not available")
-    metadata = nova_tags.validate_metadata(call, requested.get("metadata") or {})
-    networks = _select_networks(call, requested.get("networks"))
-    volumes = _select_boot_volumes(call, requested)
-    if image is None and not volumes:
-        raise bad_request("Missing imageRef attribute")
-    disks = nova_images.parse_block_devices(image) if image is not None else []
-    for attached in volumes:
-        if attached["root"]:
-            nova_images.check_volume_fits(region.volumes[attached["id"]], flavor)
-    if image is not None and not any(attached["root"] for attached in volumes):
-        root = next((disk for disk in disks if disk["boot_index"] == 0), None)
-        nova_images.check_flavor_fits(image, flavor, volume_gb=root["volume_size"] if root else None)
-    if requested.get("key_name") and f"{call.token.user_id} {requested['key_name']}" not in region.keypairs:
-        raise bad_request("Invalid key_name provided.")
-    groups = nova_interfaces.select_security_groups(call, requested.get("security_groups"))
-    nova_quotas.check_server_quota(call, flavor)
-    volumes += nova_images.create_boot_volumes(call, disks)
-    now = call.now
-    server = SimulatedServer(
-        id=state.new_id(),
-        name=name,
-        project_id=call.token.project_id or "",
-        user_id=call.token.user_id,
-        flavor=nova_flavors.build_server_flavor(flavor),
-        image_id=image_id,
-        created=now,
-        updated=now,
-        tags=tags,
-        metadata=metadata,
-        zone=zone,
-        image_meta=nova_images.build_image_meta(image, flavor),
-        key_name=requested.get("key_name"),
-        volumes=volumes,
-        description=requested.get("description"),
-        group_names=[group["name"] for group in groups] or ["default"],
-        group_ids=[group["id"] for group in groups] or None,
-    )
-    nova_history.record_action(call, server, "create")
-    for attached in volumes:
-        region.volumes[attached["id"]].update({"status": "reserved", "_server": server.id})
-    schedule_build(state, region, server, networks, now)
-    region.add_server(server)
-    state.dirty = True
-    call.record_accepted("create", server.id)
-    body = {
-        "id": server.id,
-        "links": [{"rel": "self", "href": f"{call.base}/servers/{server.id}"}],
-        "OS-DCF:diskConfig": "MANUAL",
-        "security_groups": [{"name": name} for name in server.group_names],
-        "adminPass": state.new_hex()[:12],
-    }
-    return Response(202, {"server": body}, {"Location": f"{call.base}/servers/{server.id}"})
-
-
-def _select_boot_volumes(call: Call, requested: Resource) -> list[Resource]:
-    found: list[Resource] = []
-    for mapping in requested.get("block_device_mapping_v2") or ():
-        if mapping.get("source_type") != "volume":
-            continue
-        volume = call.region.volumes.get(mapping.get("uuid"))
-        if volume is not None:
-            advance_volume(call.state, call.region, volume, call.now)
-        if volume is None or volume["os-vol-tenant-attr:tenant_id"] != call.token.project_id:
-            raise bad_request(f"Block Device Mapping is Invalid: failed to get volume {mapping.get('uuid')}.")
-        if volume["status"] != "available":
-            raise bad_request(
-                f"Invalid volume: Invalid input received: Invalid volume: Volume {volume['id']} status must be available "
-                f"or downloading to reserve, but the current status is {volume['status']}. (HTTP 400)"
-            )
-        if mapping.get("boot_index") == 0 and volume["bootable"] != "true":
-            raise bad_request(f"Block Device {volume['id']} is not bootable.")
-        found.append(
-            {
-                "id": volume["id"],
-                "delete_on_termination": bool(mapping.get("delete_on_termination")),
-                "device": nova_volumes.next_device_name(
-                    found, is_volume_booted=requested.get("imageRef") is None
-                ),
-                "root": mapping.get("boot_index") == 0,
-            }
-        )
-    return found
-
-
-def _select_networks(call: Call, requested: object) -> list[Resource]:
-    visible = [
-        n
-        for n in call.region.networks.values()
-        if n["shared"] or n["project_id"] == call.token.project_id or call.token.is_admin
-    ]
-    if requested == "none":
-        return []
-    if requested in (None, "auto"):
-        return [n for n in visible if not n["router:external"]][:1]
-    if not isinstance(requested, list):
-        raise bad_request("Invalid input for field/attribute networks.")
-    found = []
-    for entry in requested:
-        network = next((n for n in visible if n["id"] == entry.get("uuid")), None)
-        if network is None:
-            raise bad_request(f"Network {entry.get('uuid')} could not be found.")
-        if not network["subnets"]:
-            raise bad_request(f"Network {network['id']} requires a subnet in order to boot instances on.")
-        found.append(network)
-    return found
-
-
 def update_server(call: Call, server_id: str) -> Response:
     """Rename or describe a server."""
     call.action, call.object_id = "update_server", server_id
@@ -330,6 +209,7 @@ def delete_server(call: Call, server_id: str) -> Response:
     """Start the deletion of a server. A repetition during the deletion is accepted."""
     call.action, call.object_id = "delete", server_id
     server = find_server(call, server_id)
+    check_lock(call, server)
     if call.state.soft_delete and server.launched is not None:
         nova_transitions.begin_soft_delete(call, server)
     elif server.task_state != "deleting" or not server.plan:
@@ -343,7 +223,7 @@ ROUTES = Routes(
     [
         ("GET", "/servers", list_servers),
         ("GET", "/servers/detail", list_servers_in_detail),
-        ("POST", "/servers", create_server),
+        ("POST", "/servers", nova_creation.create_server),
         ("GET", "/servers/<server_id>", show_server),
         ("PUT", "/servers/<server_id>", update_server),
         ("DELETE", "/servers/<server_id>", delete_server),
@@ -351,9 +231,12 @@ ROUTES = Routes(
         *nova_consoles.TABLE,
         *nova_flavors.TABLE,
         *nova_history.TABLE,
+        *nova_hosts.TABLE,
         *nova_interfaces.TABLE,
         *nova_keypairs.TABLE,
+        *nova_passwords.TABLE,
         *nova_quotas.TABLE,
+        *nova_server_groups.TABLE,
         *nova_zones.TABLE,
         *nova_tags.TABLE,
         *nova_volumes.TABLE,

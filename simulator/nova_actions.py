@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+from . import nova_migrations, nova_passwords, nova_rebuild
 from .calls import Call
 from .http_messages import Response, bad_request, conflict, not_found, service_error
 from .nova_consoles import show_console_output
@@ -16,10 +18,10 @@ from .nova_images import (
     store_disk_image,
     store_volume_image,
 )
-from .nova_lookup import find_server
+from .nova_lookup import check_lock, find_server
 from .nova_quotas import check_server_quota
 from .nova_tags import check_name, validate_metadata
-from .nova_transitions import Transition, begin_delete, begin_transition
+from .nova_transitions import Plan, Transition, begin_delete, begin_transition
 from .server import SimulatedServer
 from .state import Resource
 from .transitions import advance_server, schedule_steps
@@ -60,7 +62,7 @@ def run_action(call: Call, server_id: str) -> Response:
     if len(body) != 1:
         raise bad_request("Malformed request body")
     handler = _OTHER_ACTIONS.get(action)
-    if handler is None and action not in {*_TRANSITIONS, "reboot", "resize"}:
+    if handler is None and action not in {*_TRANSITIONS, *nova_migrations.ACTIONS, "reboot", "resize"}:
         raise bad_request(f"There is no such action: {action}")
     argument = body[action]
     _check_body(call, action, argument)
@@ -72,7 +74,16 @@ def run_action(call: Call, server_id: str) -> Response:
         answer = handler(call, server, argument)
         call.record_accepted(action, server_id)
         return answer
+    if action in nova_migrations.ACTIONS:
+        nova_migrations.check_request(call, server, action, argument)
+    if action != "evacuate":
+        check_lock(call, server)
     _check_on_host(server, action)
+    return _run_transition(call, server, action, argument)
+
+
+def _run_transition(call: Call, server: SimulatedServer, action: str, argument: Any) -> Response:
+    """Run an action that ends in a state of its own, if the server's present one allows it."""
     transition = _select_transition(call, server, action, argument)
     problem = _find_conflict(server, transition)
     if problem is None and action in {"confirmResize", "revertResize"} and _is_confirming(server):
@@ -82,17 +93,65 @@ def run_action(call: Call, server_id: str) -> Response:
     if problem is not None:
         chance = call.state.chance.random()
         if not is_concurrent or chance >= races.duplicate_rate + races.error_rate:
-            raise conflict(f"Cannot '{transition.name}' instance {server_id} while it is in {problem}")
+            # Nova's message has the name of the action in the request, which is another for a few.
+            name = action if action in nova_migrations.ACTIONS else transition.name
+            raise conflict(f"Cannot '{name}' instance {server.id} while it is in {problem}")
         if chance >= races.duplicate_rate:
             raise _race_error()
-    begin_transition(call, server, transition)
-    call.record_accepted(action, server_id)
+    _check_details(call, server, action, argument)
+    begin_transition(call, server, transition, *_plan_details(call, server, transition, action, argument))
+    call.record_accepted(action, server.id)
     if is_concurrent and call.state.chance.random() < races.done_but_error_rate:
         raise _race_error()
+    return _build_answer(call, server, action)
+
+
+def _check_details(call: Call, server: SimulatedServer, action: str, argument: Any) -> None:
+    """Raise `HttpError` for what Nova refuses once the server's state allows the action."""
+    if action == "rescue":
+        nova_rebuild.check_rescue(call, server, argument)
+    elif action == "rebuild":
+        nova_rebuild.check_rebuild(call, server, argument)
+    elif action in nova_migrations.ACTIONS:
+        nova_migrations.check_host(call, server, action, argument)
+
+
+def _plan_details(
+    call: Call, server: SimulatedServer, transition: Transition, action: str, argument: Any
+) -> tuple[Plan] | tuple[()]:
+    """Return the steps of an action that has its own, after changing at once what the action changes at once."""
+    changes: Resource = {
+        "vm_state": transition.vm_state,
+        "task_state": None,
+        "power_state": transition.power_state,
+        "fault": None,
+    }
+    if action == "rescue":
+        nova_rebuild.begin_rescue(server, argument)
+    elif action == "rebuild":
+        steps, changes = nova_rebuild.build_rebuild_steps(server, changes)
+        nova_rebuild.begin_rebuild(call, server, argument)
+        return ((steps, changes, ["launch"]),)
+    elif action in nova_migrations.ACTIONS:
+        return (nova_migrations.build_steps(call, server, action, argument, changes),)
+    return ()
+
+
+def _build_answer(call: Call, server: SimulatedServer, action: str) -> Response:
+    password = server.admin_password or call.state.new_hex()[:12]
+    if action == "rescue":
+        return Response(200, {"adminPass": password})
+    if action == "rebuild":
+        shown = json.loads(server.json_text(call.base))
+        return Response(202, {"server": {**shown, "adminPass": password}})
+    if action == "evacuate":
+        return Response(200)
     return Response(204 if action == "confirmResize" else 202)
 
 
 def _check_on_host(server: SimulatedServer, action: str) -> None:
+    if action in {"rescue", "rebuild"}:
+        nova_rebuild.check_launched(server, action)
     if action not in {"os-start", "os-stop", "reboot"} or server.vm_state == "building":
         return
     if not server.is_on_host:
@@ -136,7 +195,7 @@ def _select_transition(call: Call, server: SimulatedServer, action: str, argumen
         if _find_conflict(server, _RESIZE) is None:
             _check_resize(call, server, flavor)
         return _RESIZE
-    return _TRANSITIONS[action]
+    return _TRANSITIONS.get(action) or nova_migrations.ACTIONS[action]
 
 
 def _find_conflict(server: SimulatedServer, transition: Transition) -> str | None:
@@ -186,20 +245,11 @@ def _create_image(call: Call, server: SimulatedServer, argument: Any) -> Respons
     return Response(202, {"image_id": image["id"]} if call.microversion >= (2, 45) else None)
 
 
-def _lock(call: Call, server: SimulatedServer, argument: Any) -> Response:
-    server.locked, server.text = True, None
-    return Response(202)
-
-
-def _unlock(call: Call, server: SimulatedServer, argument: Any) -> Response:
-    server.locked, server.text = False, None
-    return Response(202)
-
-
 def _force_delete(call: Call, server: SimulatedServer, argument: Any) -> Response:
     if not (call.state.force_delete or call.token.is_admin):
         rule = "os_compute_api:os-deferred-delete:force"
         raise service_error(403, "forbidden", f"Policy doesn't allow {rule} to be performed.")
+    check_lock(call, server)
     if server.task_state == "deleting":
         return Response(202)
     begin_delete(call, server)
@@ -226,8 +276,9 @@ def _accept_only(call: Call, server: SimulatedServer, argument: Any) -> Response
 _OTHER_ACTIONS: dict[str, Callable[[Call, SimulatedServer, Any], Response]] = {
     "createImage": _create_image,
     "os-getConsoleOutput": show_console_output,
-    "lock": _lock,
-    "unlock": _unlock,
+    "changePassword": nova_passwords.change_password,
+    "lock": nova_passwords.lock,
+    "unlock": nova_passwords.unlock,
     "forceDelete": _force_delete,
     "os-resetState": _reset_state,
     "addSecurityGroup": _accept_only,

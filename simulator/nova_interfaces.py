@@ -2,60 +2,163 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 from .calls import Call
-from .http_messages import Response, bad_request, conflict, not_found, unwrap
-from .nova_lookup import find_server
-from .ports import NoFreeAddressError, ensure_default_group, release_server_port
+from .http_messages import Response, bad_request, conflict, forbidden, not_found, service_error, unwrap
+from .nova_history import record_action
+from .nova_lookup import check_lock, find_server
+from .ports import NoFreeAddressError, bind_port, ensure_default_group, find_subnet
 from .server import SimulatedServer
 from .state import Resource
-from .transitions import allocate_port, refresh_addresses
+from .transitions import advance_server, allocate_port, refresh_addresses, schedule_port_detachment
+
+_STATES = {"active", "paused", "stopped"}
 
 
 def list_interfaces(call: Call, server_id: str) -> Response:
     """List a server's ports."""
     server = find_server(call, server_id)
     ports = [call.region.ports[port_id] for port_id in server.port_ids if port_id in call.region.ports]
-    return Response(200, {"interfaceAttachments": [_serialize_interface(port) for port in ports]})
+    return Response(200, {"interfaceAttachments": [_serialize_interface(call, port) for port in ports]})
 
 
-def _serialize_interface(port: Resource) -> Resource:
-    return {
+def _serialize_interface(call: Call, port: Resource) -> Resource:
+    shown = {
         "net_id": port["network_id"], "port_id": port["id"], "mac_addr": port["mac_address"],
         "port_state": port["status"], "fixed_ips": port["fixed_ips"],
     }  # fmt: skip
+    return {**shown, "tag": None} if call.microversion >= (2, 70) else shown
 
 
 def attach_interface(call: Call, server_id: str) -> Response:
-    """Attach a new port to a server."""
+    """Attach an existing port, or a new one on a network, and answer once it is attached."""
+    call.action, call.object_id = "attach_interface", server_id
     server = find_server(call, server_id)
-    network = call.region.networks.get(str(unwrap(call.request.json(), "interfaceAttachment").get("net_id")))
-    if network is None:
-        raise bad_request("Network could not be found.")
-    try:
-        port = allocate_port(
-            call.state, call.region, network, server.project_id, device_id=server.id, owner="compute:nova"
-        )
-    except NoFreeAddressError:
-        raise bad_request(f"No fixed IP addresses available for network: {network['id']}") from None
+    requested = unwrap(call.request.json(), "interfaceAttachment")
+    network_id, port_id = requested.get("net_id"), requested.get("port_id")
+    fixed = requested.get("fixed_ips") or []
+    fixed_ip = fixed[0].get("ip_address") if fixed else None
+    if network_id and port_id:
+        raise bad_request("Must not input both network_id and port_id")
+    if fixed_ip and not network_id:
+        raise bad_request("Must input network_id when request IP address")
+    check_lock(call, server)
+    _check_state(server, "attach_interface")
+    record_action(call, server, "attach_interface")
+    port = (
+        _take_port(call, server, str(port_id))
+        if port_id
+        else _create_port(call, server, str(network_id), fixed_ip)
+    )
     server.port_ids.append(port["id"])
     refresh_addresses(call.region, server)
     _mark_changed(call, server)
-    return Response(200, {"interfaceAttachment": _serialize_interface(port)})
+    call.record_accepted("attach_interface", server_id)
+    return Response(200, {"interfaceAttachment": _serialize_interface(call, port)})
+
+
+def _take_port(call: Call, server: SimulatedServer, port_id: str) -> Resource:
+    port = find_port(call, port_id)
+    if port is None:
+        raise not_found(f"Port id {port_id} could not be found.")
+    if port["device_id"]:
+        raise conflict(f"Port {port_id} is still in use.")
+    bind_port(port, server)
+    return port
+
+
+def _create_port(call: Call, server: SimulatedServer, network_id: str, fixed_ip: Any) -> Resource:
+    region = call.region
+    network = region.networks.get(network_id)
+    if network is None or not (
+        network["shared"]
+        or network["router:external"]
+        or network["project_id"] == call.token.project_id
+        or call.token.is_admin
+    ):
+        # Not 404: Zed's compute service finds no network, and its API does not expect that.
+        raise _unexpected_error("oslo_messaging.rpc.client.RemoteError")
+    if network["router:external"] and not (network["shared"] or call.token.is_admin):
+        raise forbidden(f"It is not allowed to create an interface on external network {network_id}")
+    if not network["subnets"]:
+        raise bad_request("Failed to attach network adapter device: the network has no subnet.")
+    addresses = None
+    if fixed_ip is not None:
+        address = str(ipaddress.ip_address(fixed_ip))
+        subnet_id = find_subnet(region, network, address)
+        if subnet_id is None:
+            raise _unexpected_error("nova.exception_Remote.InvalidInput_Remote")
+        if find_address_user(call, network, address) is not None:
+            raise conflict(f"Fixed IP {address} is already in use.")
+        addresses = [{"subnet_id": subnet_id, "ip_address": address}]
+    try:
+        return allocate_port(
+            call.state,
+            region,
+            network,
+            server.project_id,
+            device_id=server.id,
+            owner=f"compute:{server.zone}",
+            fixed=addresses,
+        )
+    except NoFreeAddressError:
+        raise bad_request(f"No fixed IP addresses available for network: {network_id}") from None
 
 
 def detach_interface(call: Call, server_id: str, port_id: str) -> Response:
-    """Detach a port from a server and delete it."""
+    """Start the detachment of a port. One that the server does not have is accepted, too."""
+    call.action, call.object_id = "detach_interface", server_id
     server = find_server(call, server_id)
-    if port_id not in server.port_ids:
-        raise not_found(f"Port id {port_id} could not be found.")
-    server.port_ids.remove(port_id)
-    release_server_port(call.region, port_id)
-    refresh_addresses(call.region, server)
+    check_lock(call, server)
+    _check_state(server, "detach_interface")
+    record_action(call, server, "detach_interface")
+    if port_id in server.port_ids:
+        schedule_port_detachment(server, port_id, call.now + call.state.clock.action_seconds)
+        advance_server(call.state, call.region, server, call.now)
+    else:
+        server.actions[0]["message"] = "Error"
     _mark_changed(call, server)
+    call.record_accepted("detach_interface", server_id)
     return Response(202)
+
+
+def _check_state(server: SimulatedServer, action: str) -> None:
+    if server.vm_state not in _STATES:
+        raise conflict(f"Cannot '{action}' instance {server.id} while it is in vm_state {server.vm_state}")
+    if server.task_state is not None:
+        raise conflict(
+            f"Cannot '{action}' instance {server.id} while it is in task_state {server.task_state}"
+        )
+
+
+def _unexpected_error(error: str) -> Exception:
+    return service_error(
+        500,
+        "computeFault",
+        "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if "
+        f"possible.\n<class '{error}'>",
+    )
+
+
+def find_port(call: Call, port_id: str) -> Resource | None:
+    """Return a port that the caller may use, or None."""
+    port = call.region.ports.get(port_id)
+    if port is None or not (call.token.is_admin or port["project_id"] == call.token.project_id):
+        return None
+    return port
+
+
+def find_address_user(call: Call, network: Resource, address: str) -> str | None:
+    """Return the id of what uses an address of a network ("" for an unused port), or None for a free address."""
+    for port in call.region.ports.values():
+        if port["network_id"] == network["id"] and any(
+            fixed["ip_address"] == address for fixed in port["fixed_ips"]
+        ):
+            return str(port["device_id"])
+    return None
 
 
 def select_security_groups(call: Call, requested: Any) -> list[Resource]:
@@ -80,8 +183,8 @@ def select_security_groups(call: Call, requested: Any) -> list[Resource]:
 
 
 def _mark_changed(call: Call, server: SimulatedServer) -> None:
+    # Not `updated`: Nova's listing with changes-since shows neither attachment nor detachment.
     server.text = None
-    server.updated = call.now
     call.state.dirty = True
 
 

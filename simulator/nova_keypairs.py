@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
+import re
+from base64 import b64decode
 from collections.abc import Callable
 
 from .calls import Call
 from .clock import format_naive
-from .http_messages import Response, bad_request, conflict, not_found, unwrap
+from .http_messages import Response, bad_request, conflict, forbidden, not_found, unwrap
 from .state import Resource
 
 _MAX_KEYPAIRS = 1000
 _PAGED_SINCE = (2, 35)
 _DELETED_WITH_204_SINCE = (2, 2)
+_NEVER_GENERATED_SINCE = (2, 92)
+# Since 2.92, "@" and "." are allowed, too.
+_NAME = re.compile(r"[A-Za-z0-9 _\-]{1,255}")
+_NEW_NAME = re.compile(r"[A-Za-z0-9 _\-@.]{1,255}")
 # A useless key, returned once to a user who did not import one, as Nova does.
 _PRIVATE_KEY = "-----BEGIN SIMULATED KEY-----\nopens nothing\n-----END SIMULATED KEY-----\n"
 
@@ -24,12 +31,27 @@ def keypair_key(user_id: str, name: str) -> str:
 
 def build_keypair(user_id: str, name: str, public_key: str, created: str | None) -> Resource:
     """Return a key pair as Nova stores it."""
-    digest = hashlib.md5(public_key.encode(), usedforsecurity=False).hexdigest()
+    # As Nova does, of the key itself; keys that tests seed are no real ones.
+    key = decode_public_key(public_key) or public_key.encode()
+    digest = hashlib.md5(key, usedforsecurity=False).hexdigest()
     fingerprint = ":".join(digest[start : start + 2] for start in range(0, 32, 2))
     return {
         "name": name, "type": "ssh", "public_key": public_key, "fingerprint": fingerprint, "user_id": user_id,
         "created_at": created,
     }  # fmt: skip
+
+
+def decode_public_key(public_key: str) -> bytes | None:
+    """Return the binary form of an OpenSSH public key, or None for any other text."""
+    fields = public_key.split()
+    if len(fields) < 2:
+        return None
+    try:
+        found = b64decode(fields[1], validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    kind = fields[0].encode()
+    return found if found[4 : 4 + len(kind)] == kind and int.from_bytes(found[:4]) == len(kind) else None
 
 
 def list_keypairs(call: Call) -> Response:
@@ -72,16 +94,27 @@ def create_keypair(call: Call) -> Response:
     """Import a public key, or generate a key pair."""
     requested = unwrap(call.request.json(), "keypair")
     name = requested.get("name")
-    if not isinstance(name, str) or not 1 <= len(name) <= 255:
+    is_new = call.microversion >= _NEVER_GENERATED_SINCE
+    if not isinstance(name, str) or not (_NEW_NAME if is_new else _NAME).fullmatch(name):
         raise bad_request(f"Invalid input for field/attribute name. Value: {name}.")
+    given = requested.get("public_key")
+    if is_new and given is None:
+        raise bad_request("Invalid input for field/attribute keypair. 'public_key' is a required property")
+    # Nova computes the fingerprint first, and looks at the quota before it looks for the name.
+    if given is not None and decode_public_key(str(given)) is None:
+        raise bad_request("Keypair data is invalid: failed to generate fingerprint")
     key = keypair_key(call.token.user_id, name)
+    limit = call.state.get_quota_limit(call.region, call.token.project_id or "", "key_pairs")
+    mine = sum(pair["user_id"] == call.token.user_id for pair in call.region.keypairs.values())
+    if 0 <= limit <= mine:
+        raise forbidden("Quota exceeded, too many key pairs.")
     if key in call.region.keypairs:
         raise conflict(f"Key pair '{name}' already exists.")
-    given = requested.get("public_key")
     public_key = given or f"ssh-rsa {call.state.new_hex()} Generated-by-Nova"
     new = build_keypair(call.token.user_id, name, public_key, format_naive(call.now))
     call.region.keypairs[key] = new
     call.state.dirty = True
+    call.record_accepted("create_keypair", name)
     answer = {name: new[name] for name in ("name", "public_key", "fingerprint", "user_id", "type")}
     return Response(201, {"keypair": answer if given else {**answer, "private_key": _PRIVATE_KEY}})
 
@@ -91,6 +124,7 @@ def delete_keypair(call: Call, name: str) -> Response:
     _find(call, name)
     del call.region.keypairs[keypair_key(call.token.user_id, name)]
     call.state.dirty = True
+    call.record_accepted("delete_keypair", name)
     return Response(204 if call.microversion >= _DELETED_WITH_204_SINCE else 202)
 
 

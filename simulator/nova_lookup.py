@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .calls import Call
-from .http_messages import not_found
+from .http_messages import conflict, not_found
 from .server import SimulatedServer
 from .transitions import advance_server
 
@@ -20,3 +20,9 @@ def find_server(call: Call, server_id: str) -> SimulatedServer:
     ):
         raise not_found(f"Instance {server_id} could not be found.")
     return server
+
+
+def check_lock(call: Call, server: SimulatedServer) -> None:
+    """Raise `HttpError` 409 for a change of a locked server, unless an administrator requests it."""
+    if server.locked and not call.token.is_admin:
+        raise conflict(f"Instance {server.id} is locked")

@@ -52,6 +52,7 @@ def show_quota_in_detail(call: Call, project_id: str) -> Response:
         "instances": len(servers),
         "cores": sum(server.flavor["vcpus"] for server in servers),
         "ram": sum(server.flavor["ram"] for server in servers),
+        "server_groups": sum(g["project_id"] == project_id for g in call.region.server_groups.values()),
     }
     details = {
         name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0}

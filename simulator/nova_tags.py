@@ -8,7 +8,7 @@ from typing import Any
 
 from .calls import Call
 from .http_messages import Response, bad_request, conflict, forbidden, not_found, unwrap
-from .nova_lookup import find_server
+from .nova_lookup import check_lock, find_server
 from .server import SimulatedServer
 
 _MAX_TAGS = 50
@@ -72,6 +72,11 @@ def validate_metadata(call: Call, metadata: Any) -> dict[str, str]:
     return dict(metadata)
 
 
+def _check_label_state(server: SimulatedServer, operation: str) -> None:
+    if server.vm_state not in _METADATA_STATES:
+        raise conflict(f"Cannot '{operation}' instance {server.id} while it is in vm_state {server.vm_state}")
+
+
 def _mark_changed(call: Call, server: SimulatedServer) -> None:
     # Not `updated`: Nova's listing with changes-since does not show a change of tags.
     server.text = None
@@ -86,6 +91,7 @@ def show_tags(call: Call, server_id: str) -> Response:
 def put_tags(call: Call, server_id: str) -> Response:
     """Replace a server's tags."""
     server = find_server(call, server_id)
+    _check_label_state(server, "update tags")
     server.tags = validate_tags(call.request.json().get("tags"))
     _mark_changed(call, server)
     call.record_accepted("replace_tags", server_id)
@@ -95,11 +101,12 @@ def put_tags(call: Call, server_id: str) -> Response:
 def put_tag(call: Call, server_id: str, tag: str) -> Response:
     """Add one tag."""
     server = find_server(call, server_id)
+    _check_label_state(server, "update tag")
     _check_tag("tag", tag)
-    if tag in server.tags:
-        return Response(204)
     if len(server.tags) >= _MAX_TAGS:
         raise bad_request(f"The number of tags exceeded the per-server limit {_MAX_TAGS}")
+    if tag in server.tags:
+        return Response(204)
     server.tags.append(tag)
     _mark_changed(call, server)
     call.record_accepted("add_tag", server_id)
@@ -109,6 +116,7 @@ def put_tag(call: Call, server_id: str, tag: str) -> Response:
 def delete_tag(call: Call, server_id: str, tag: str) -> Response:
     """Delete one tag."""
     server = find_server(call, server_id)
+    _check_label_state(server, "delete tag")
     if tag not in server.tags:
         raise not_found(f"Server {server_id} has no tag '{tag}'")
     server.tags.remove(tag)
@@ -127,10 +135,8 @@ def change_metadata(call: Call, server_id: str) -> Response:
     call.action, call.object_id = "change_metadata", server_id
     requested = unwrap(call.request.json(), "metadata")
     server = find_server(call, server_id)
-    if server.vm_state not in _METADATA_STATES:
-        raise conflict(
-            f"Cannot 'update metadata' instance {server_id} while it is in vm_state {server.vm_state}"
-        )
+    check_lock(call, server)
+    _check_label_state(server, "update metadata")
     server.metadata = validate_metadata(
         call, requested if call.request.method == "PUT" else {**server.metadata, **requested}
     )
@@ -143,6 +149,8 @@ def change_metadata(call: Call, server_id: str) -> Response:
 def delete_metadata(call: Call, server_id: str, key: str) -> Response:
     """Delete one metadata key."""
     server = find_server(call, server_id)
+    check_lock(call, server)
+    _check_label_state(server, "delete metadata")
     if key not in server.metadata:
         raise not_found("Metadata item was not found")
     server.metadata = {k: v for k, v in server.metadata.items() if k != key}

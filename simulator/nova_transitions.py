@@ -15,6 +15,8 @@ from .transitions import advance_server, schedule_attachment, schedule_steps
 
 # The time as a fraction of the duration, the changed fields, and the events.
 Step = tuple[float, Resource, list[str]]
+# The steps of an action, its last changes, and its last events.
+Plan = tuple[list[Step], Resource, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,10 @@ class Transition:
     allowed_tasks: tuple[str, ...] = ()
 
 
-def begin_transition(call: Call, server: SimulatedServer, transition: Transition) -> None:
-    """Schedule the steps of an accepted action."""
+def begin_transition(
+    call: Call, server: SimulatedServer, transition: Transition, plan: Plan | None = None
+) -> None:
+    """Schedule the steps of an accepted action: those of `plan`, if it is one that has its own."""
     now, seconds = call.now, call.state.clock.action_seconds
     changes: Resource = {
         "vm_state": transition.vm_state,
@@ -43,19 +47,27 @@ def begin_transition(call: Call, server: SimulatedServer, transition: Transition
     server.odd_status = None
     server.task_state = transition.task_state
     steps: list[Step] = []
+    migration_events: list[str] = []
     if transition.name == "resize":
         steps, changes = _build_resize_steps(call, server, changes)
     elif transition.name in {"confirmResize", "revertResize"} and server.old_flavor:
         before = dict(server.old_flavor)
-        was = before.pop("_was", "active")
+        was, host, migration_id = (before.pop(name, None) for name in ("_was", "_host", "_migration"))
+        was = was or "active"
         changes.update({"vm_state": was, "power_state": 1 if was == "active" else 4, "old_flavor": None})
         if transition.name == "revertResize":
-            changes["flavor"] = before
+            changes.update({"flavor": before, "host": host or server.host})
+        if migration_id is not None:
+            ended = "reverted" if transition.name == "revertResize" else "confirmed"
+            migration_events = [f"migration {migration_id} {ended}"]
     elif transition.name == "shelve":
         steps = _build_shelve_steps(call, server)
     elif transition.name == "unshelve":
         steps, changes = _build_unshelve_steps(call, server, changes)
     events = {"unshelve": ["launch", "unshelved"], "shelve": ["offloaded"]}.get(transition.name, [])
+    if plan is not None:
+        steps, changes, events = plan
+    events = [*events, *migration_events]
     if changes.pop("failed", False):
         events = ["action failed"]
     schedule_steps(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .calls import Call
 from .http_messages import Response, bad_request, conflict, not_found, unwrap
 from .nova_history import record_action
-from .nova_lookup import find_server
+from .nova_lookup import check_lock, find_server
 from .server import SimulatedServer
 from .state import Resource
 from .transitions import advance_server, advance_volume, reserve_volume, schedule_detachment
@@ -73,6 +73,7 @@ def attach_volume(call: Call, server_id: str) -> Response:
     requested = unwrap(call.request.json(), "volumeAttachment")
     server = find_server(call, server_id)
     volume = _find_volume(call, str(requested.get("volumeId")))
+    check_lock(call, server)
     _check_state(server, "attach_volume")
     owner = volume.get("_server") or next((a["server_id"] for a in volume["attachments"]), None)
     if owner is not None:
@@ -111,6 +112,7 @@ def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
     if attached.get("root"):
         # As Zed does; older releases answer 403 with the same message.
         raise bad_request("Cannot detach a root device volume")
+    check_lock(call, server)
     _check_state(server, "detach_volume")
     is_off_host = server.vm_state == "shelved_offloaded"
     if volume["status"] != "in-use" and not (is_off_host and volume["status"] == "reserved"):

@@ -156,6 +156,16 @@ def create_port(
     return port
 
 
+def find_subnet(region: Region, network: Resource, address: str) -> str | None:
+    """Return the id of the network's subnet that has the address, or None."""
+    found = ipaddress.ip_address(address)
+    for subnet_id in network["subnets"]:
+        subnet = region.subnets.get(subnet_id)
+        if subnet is not None and found in ipaddress.ip_network(subnet["cidr"]):
+            return str(subnet_id)
+    return None
+
+
 def delete_port(region: Region, port_id: str, *, due: float = 0.0) -> None:
     """Delete a port, release its addresses, and disassociate its floating IPs, which are shown as DOWN at the time `due`."""
     port = region.ports.pop(port_id, None)

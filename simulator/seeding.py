@@ -57,7 +57,7 @@ def _seed_servers(
     image_id = next(iter(region.images))
     network = next(n for n in region.networks.values() if not n["router:external"])
     user = state.find_user("demo") or next(iter(state.users.values()))
-    now = state.clock.now()
+    now, hosts = state.clock.now(), sorted(region.hosts)
     ids = []
     for number in range(count):
         server_id = state.new_id()
@@ -77,6 +77,7 @@ def _seed_servers(
             tags=[str(tag) for tag in requested.get("tags", ())],
             metadata=dict(requested.get("metadata") or {}),
             key_name=requested.get("key_name"),
+            host=hosts[number % len(hosts)] if hosts else None,
         )
         try:
             port = create_port(state, region, network, project_id, device_id=server_id, owner="compute:nova")

@@ -32,6 +32,8 @@ _STATUS_BY_TASK = {
     "resize_finish": "RESIZE",
     "resize_reverting": "REVERT_RESIZE",
     "rebuilding": "REBUILD",
+    "rebuild_block_device_mapping": "REBUILD",
+    "rebuild_spawning": "REBUILD",
     "updating_password": "PASSWORD",
     "migrating": "MIGRATING",
 }
@@ -81,6 +83,16 @@ class SimulatedServer:
     group_names: list[str] = field(default_factory=lambda: ["default"])
     # The requested security groups; None for the project's default.
     group_ids: list[str] | None = None
+    host: str | None = None
+    group_id: str | None = None
+    config_drive: bool = False
+    user_data: str | None = None
+    # The last password that was set; only the control API shows it.
+    admin_password: str | None = None
+    # What a Windows server reports to Nova: its password, encrypted, in base64.
+    encrypted_password: str = ""
+    locked_by: str | None = None
+    locked_reason: str | None = None
     # Values that are shown instead of the real ones, by field, for tests of clients.
     raw: dict[str, Any] = field(default_factory=dict)
     # A status that Nova does not have; the name is stored in data files.
@@ -128,13 +140,24 @@ class SimulatedServer:
         """Return the fields for the data file."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "text"}
 
-    def json_text(self, base: str, *, plain_old: bool = False) -> str:
+    def json_text(self, base: str, *, plain_old: bool = False, is_admin: bool = False) -> str:
         """Return the server's details as JSON, cached until a change: a listing of 10,000 servers then only joins texts."""
         if plain_old:
             return json.dumps(self._as_json(base, plain_old=True))
         if self.text is None:
             self.text = json.dumps(self._as_json(base, plain_old=False))
-        return self.text
+        return self._add_admin_fields(self.text) if is_admin else self.text
+
+    def _add_admin_fields(self, text: str) -> str:
+        shown = {
+            "OS-EXT-SRV-ATTR:host": self.host,
+            "OS-EXT-SRV-ATTR:hypervisor_hostname": self.host,
+            "OS-EXT-SRV-ATTR:instance_name": f"instance-{self.id[:8]}",
+            "OS-EXT-SRV-ATTR:hostname": self.name,
+            "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
+            "OS-EXT-SRV-ATTR:user_data": self.user_data,
+        }
+        return f"{text[:-1]}, {json.dumps(shown)[1:]}"
 
     def _as_json(self, base: str, *, plain_old: bool) -> dict[str, Any]:
         links = [{"rel": "self", "href": f"{base}/servers/{self.id}"}]
@@ -165,7 +188,7 @@ class SimulatedServer:
             "OS-EXT-AZ:availability_zone": ""
             if self.task_state == "scheduling" or self.vm_state == "shelved_offloaded"
             else self.zone,
-            "config_drive": "",
+            "config_drive": "True" if self.config_drive else "",
             "key_name": self.key_name,
             "OS-SRV-USG:launched_at": format_naive(self.launched),
             "OS-SRV-USG:terminated_at": format_naive(self.terminated),

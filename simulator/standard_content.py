@@ -36,12 +36,13 @@ def reset(
     state.clock = Clock()
     for collection in (
         state.regions, state.projects, state.users, state.grants, state.application_credentials, state.tokens,
-        state.failing_builds, state.failing_resizes, state.failing_volumes, state.faults.rules, state.log,
+        state.failing_builds, state.failing_resizes, state.failing_volumes, state.failing_migrations, state.faults.rules, state.log,
         state.missing_services,
     ):  # fmt: skip
         collection.clear()
     state.race_behavior = type(state.race_behavior)()
     state.soft_delete, state.force_delete = False, True
+    state.password_fault = ""
     state.quirks = type(state.quirks)()
     state.dirty = True
     for name in ("demo", "admin", "other", "service"):

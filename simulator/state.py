@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -18,7 +19,7 @@ Resource = dict[str, Any]
 # Kinds of a region that are dictionaries of JSON objects by id; servers have a class of their own.
 KINDS = (
     "flavors", "images", "networks", "subnets", "ports", "routers", "security_groups", "security_group_rules",
-    "floatingips", "volumes", "snapshots", "volume_types", "keypairs", "quotas",
+    "floatingips", "volumes", "snapshots", "volume_types", "keypairs", "quotas", "server_groups", "migrations", "hosts",
 )  # fmt: skip
 
 
@@ -42,6 +43,11 @@ class Token:
         return "admin" in self.roles
 
 
+def build_hosts(names: Iterable[str]) -> dict[str, Resource]:
+    """Return hosts of Nova that are up and accept servers."""
+    return {name: {"id": name, "up": True, "enabled": True, "disabled_reason": None} for name in names}
+
+
 class Region:
     """The resources of one region."""
 
@@ -57,6 +63,10 @@ class Region:
         self.security_groups: dict[str, Resource] = {}
         self.security_group_rules: dict[str, Resource] = {}
         self.floatingips: dict[str, Resource] = {}
+        self.server_groups: dict[str, Resource] = {}
+        self.migrations: dict[str, Resource] = {}
+        # Two, so that servers can migrate; tests set others by the control API.
+        self.hosts: dict[str, Resource] = build_hosts(("compute1", "compute2"))
         self.volumes: dict[str, Resource] = {}
         self.snapshots: dict[str, Resource] = {}
         self.volume_types: dict[str, Resource] = {}
@@ -111,6 +121,10 @@ class State:
     missing_services: dict[str, list[str]] = field(default_factory=dict)
     # The results of the next resizes: the fault, and the final vm_state, or None for the previous one.
     failing_resizes: list[tuple[str, str | None]] = field(default_factory=list)
+    # The reasons of the next live migrations and evacuations that fail.
+    failing_migrations: list[str] = field(default_factory=list)
+    # Why servers take no password: "not_enabled", "failed" or "unsupported"; "" when they do.
+    password_fault: str = ""
     # Cinder's next operations that fail: "create", "extend" or "snapshot", once for each entry.
     failing_volumes: list[str] = field(default_factory=list)
     # Whether Nova soft-deletes servers, and whether their owners may force the deletion.

@@ -5,11 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from .clock import format_naive, format_zulu
-from .ports import NoFreeAddressError, create_port, format_addresses, release_server_port
+from .host_selection import select_host
+from .ports import (
+    NoFreeAddressError,
+    bind_port,
+    create_port,
+    find_subnet,
+    format_addresses,
+    release_server_port,
+)
 from .server import SimulatedServer
 from .state import Region, Resource, State
 
 _DETACH_EVENT = "detached "
+_UNPLUG_EVENT = "unplugged "
+_MIGRATION_EVENT = "migration "
+_NO_HOST = "No valid host was found. There are not enough hosts available."
+
+
+class InvalidInterfaceError(Exception):
+    """A requested interface of a new server that Nova accepts, and that fails on the host."""
 
 
 def advance_server(state: State, region: Region, server: SimulatedServer, now: float) -> None:
@@ -79,19 +94,24 @@ def advance_images(region: Region, now: float) -> None:
 
 
 def schedule_steps(server: SimulatedServer, steps: list[list[Any]]) -> None:
-    """Replace a server's scheduled steps, except detachments of volumes."""
+    """Replace a server's scheduled steps, except detachments of volumes and ports."""
     kept = [step for step in server.plan if _is_detachment(step[2])]
     server.plan = sorted([*kept, *steps], key=lambda step: step[0])
 
 
 def _is_detachment(events: list[str]) -> bool:
-    """Return whether the step is a detachment. Nova does not show it on the server: `updated` stays, and `changes-since` omits it."""
-    return any(event.startswith(_DETACH_EVENT) for event in events)
+    """Return whether the step is the detachment of a volume or port. Nova does not show it on the server: `updated` stays, and `changes-since` omits it."""
+    return any(event.startswith((_DETACH_EVENT, _UNPLUG_EVENT)) for event in events)
 
 
 def schedule_detachment(server: SimulatedServer, volume_id: str, due: float) -> None:
     """Schedule the detachment of a volume, whatever else the server does."""
     server.plan = sorted([*server.plan, [due, {}, [_DETACH_EVENT + volume_id]]], key=lambda step: step[0])
+
+
+def schedule_port_detachment(server: SimulatedServer, port_id: str, due: float) -> None:
+    """Schedule the detachment of a port, whatever else the server does."""
+    server.plan = sorted([*server.plan, [due, {}, [_UNPLUG_EVENT + port_id]]], key=lambda step: step[0])
 
 
 def schedule_change(resource: Resource, due: float, changes: dict[str, Any] | None) -> None:
@@ -112,18 +132,39 @@ def allocate_port(state: State, region: Region, network: Resource, project_id: s
 
 
 def allocate_ports(state: State, region: Region, server: SimulatedServer, networks: list[Resource]) -> None:
-    """Create a port on each network. The server shows the addresses once it is launched. Raises `NoFreeAddressError`."""
-    for network in networks:
-        port = allocate_port(
+    """Take the existing port, or create one, for each requested interface. The server shows the addresses once it is launched.
+
+    Raises `NoFreeAddressError`, and `InvalidInterfaceError` for an address or network that only the host finds invalid.
+    """
+    owner = f"compute:{server.zone}"
+    for requested in networks:
+        network, port, address = requested["network"], requested["port"], requested["fixed_ip"]
+        if port is not None:
+            bind_port(port, server)
+            server.port_ids.append(port["id"])
+            continue
+        if network["router:external"] and not network["shared"]:
+            raise InvalidInterfaceError("Failed to allocate the network(s), not rescheduling.")
+        fixed = None
+        if address is not None:
+            subnet_id = find_subnet(region, network, address)
+            if subnet_id is None:
+                raise InvalidInterfaceError(
+                    f"Invalid input received: Fixed IP {address} is not a valid ip address for network {network['id']}."
+                )
+            fixed = [{"subnet_id": subnet_id, "ip_address": address}]
+        groups = None if server.group_ids is None else list(server.group_ids)
+        created = allocate_port(
             state,
             region,
             network,
             server.project_id,
             device_id=server.id,
-            owner=f"compute:{server.zone}",
-            groups=None if server.group_ids is None else list(server.group_ids),
+            owner=owner,
+            groups=groups,
+            fixed=fixed,
         )
-        server.port_ids.append(port["id"])
+        server.port_ids.append(created["id"])
 
 
 def refresh_addresses(region: Region, server: SimulatedServer) -> None:
@@ -177,19 +218,16 @@ def refresh_group_names(region: Region, server: SimulatedServer) -> None:
 def schedule_build(
     state: State, region: Region, server: SimulatedServer, networks: list[Resource], now: float
 ) -> None:
-    """Schedule a build: from BUILD to ACTIVE, or to ERROR for a requested failure or without a free address."""
+    """Schedule a build: from BUILD to ACTIVE, or to ERROR for a requested failure, without a host or a free address."""
     seconds = state.clock.build_seconds
     fault = state.failing_builds.pop(0) if state.failing_builds else None
     # A host that gives up releases the volumes; without a host, only the deletion of the server does.
+    if fault is None:
+        server.host = select_host(region, server)
+        fault = _NO_HOST if server.host is None else None
     found_a_host = fault is None
     if fault is None:
-        try:
-            allocate_ports(state, region, server, networks)
-        except NoFreeAddressError:
-            fault = (
-                f"Build of instance {server.id} aborted: Failed to allocate the network(s) with error No fixed IP "
-                f"addresses available for network: {', '.join(n['id'] for n in networks)}, not rescheduling."
-            )
+        fault = _find_network_fault(state, region, server, networks)
     # Between scheduling and networking, Nova shows a BUILD without any task.
     tasks = [(0.2, None), (0.3, "networking"), (0.45, "spawning")]
     if server.volumes:
@@ -197,7 +235,7 @@ def schedule_build(
     server.plan.extend([now + seconds * part, {"task_state": task}, []] for part, task in tasks)
     if fault is not None:
         shown = {"code": 500, "created": format_zulu(now + seconds), "message": fault}
-        changes: dict[str, Any] = {"vm_state": "error", "task_state": None, "fault": shown}
+        changes: dict[str, Any] = {"vm_state": "error", "task_state": None, "fault": shown, "host": None}
         server.plan.append([now + seconds, changes, ["action failed", "ports gone"]])
     if found_a_host:
         for attached in server.volumes:
@@ -209,6 +247,24 @@ def schedule_build(
     server.plan.append(
         [now + seconds, {"vm_state": "active", "task_state": None, "power_state": 1}, ["launch", "addresses"]]
     )
+
+
+def _find_network_fault(
+    state: State, region: Region, server: SimulatedServer, networks: list[Resource]
+) -> str | None:
+    """Create a new server's ports, and return why that fails on its host, or None."""
+    start = f"Build of instance {server.id} aborted: "
+    try:
+        allocate_ports(state, region, server, networks)
+    except NoFreeAddressError:
+        ids = ", ".join(requested["network"]["id"] for requested in networks)
+        return (
+            f"{start}Failed to allocate the network(s) with error No fixed IP addresses available for network: {ids}, "
+            "not rescheduling."
+        )
+    except InvalidInterfaceError as error:
+        return f"{start}{error}"
+    return None
 
 
 def schedule_attachment(region: Region, server: SimulatedServer, attached: Resource, due: float) -> None:
@@ -236,6 +292,15 @@ def reserve_volume(
         schedule_attachment(region, server, attached, now + state.clock.action_seconds)
 
 
+def _update_migration(region: Region, event: str, timestamp: float) -> None:
+    _, migration_id, status = event.split(" ")
+    migration = region.migrations.get(migration_id)
+    if migration is not None:
+        migration.update({"status": status, "updated_at": format_naive(timestamp)})
+        if status == "error":
+            migration.update({"dest_compute": None, "dest_node": None})
+
+
 def _apply_server_event(
     state: State, region: Region, server: SimulatedServer, event: str, timestamp: float
 ) -> None:
@@ -252,6 +317,10 @@ def _apply_server_event(
         server.shelved_image_id = None
     elif event == "gone":
         _finish_deletion(region, server, timestamp)
+    elif event.startswith(_UNPLUG_EVENT):
+        _unplug_port(region, server, event.removeprefix(_UNPLUG_EVENT))
+    elif event.startswith(_MIGRATION_EVENT):
+        _update_migration(region, event, timestamp)
     else:
         _apply_volume_event(region, server, event)
 
@@ -298,6 +367,13 @@ def _delete_ports(region: Region, server: SimulatedServer) -> None:
     for port_id in server.port_ids:
         release_server_port(region, port_id)
     server.port_ids = []
+
+
+def _unplug_port(region: Region, server: SimulatedServer, port_id: str) -> None:
+    if port_id in server.port_ids:
+        server.port_ids = [other for other in server.port_ids if other != port_id]
+        release_server_port(region, port_id)
+        refresh_addresses(region, server)
 
 
 def _free_volume(region: Region, server: SimulatedServer, volume_id: str) -> bool:

@@ -5,8 +5,10 @@ missing optional field, never raises. Texts, numbers and lists are bounded to wh
 object, or has no id, raises `UnreadableRecordError`.
 """
 
-from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .compute import Address, Flavor, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .compute_hosts import ComputeService, HostAggregate, Hypervisor
 from .history import ServerEvent, VolumeReservation
+from .keypairs import Keypair
 from .network import (
     AllocationPool,
     FixedIp,
@@ -20,14 +22,18 @@ from .network import (
 )
 from .quota import Quota
 from .security import SecurityGroup, SecurityGroupRule
+from .server_resources import ServerGroup, ServerInterface, ServerMigration
 from .storage import Image, Snapshot, Volume, VolumeType
 
 __all__ = [
     "Address",
     "AllocationPool",
+    "ComputeService",
     "FixedIp",
     "Flavor",
     "FloatingIp",
+    "HostAggregate",
+    "Hypervisor",
     "Image",
     "Keypair",
     "Network",
@@ -40,6 +46,9 @@ __all__ = [
     "Server",
     "ServerAction",
     "ServerEvent",
+    "ServerGroup",
+    "ServerInterface",
+    "ServerMigration",
     "ServerReading",
     "Snapshot",
     "Subnet",

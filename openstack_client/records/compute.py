@@ -27,6 +27,8 @@ from .json_values import (
     timestamp,
 )
 
+_YES = ("True", "true", True)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -45,7 +47,8 @@ class Server:
 
     `image_id` is None for a server that boots from a volume. A server in a cell that is down has the status UNKNOWN and few
     other fields. `fault` is Nova's reason for ERROR. `security_groups` are sorted, unique names; Nova reports none during a
-    build.
+    build. `delete_on_termination_ids` are those of `volume_ids` that Nova deletes with the server.
+    `host`, `hypervisor` and `root_device` ("/dev/vda") are shown to administrators only.
     """
 
     id: str
@@ -72,6 +75,14 @@ class Server:
     terminated_at: datetime | None = None
     key_name: str | None = None
     security_groups: tuple[str, ...] = ()
+    user_id: str | None = None
+    is_locked: bool = False
+    has_config_drive: bool = False
+    delete_on_termination_ids: tuple[str, ...] = ()
+    description: str | None = None
+    host: str | None = None
+    hypervisor: str | None = None
+    root_device: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Server:
@@ -84,7 +95,7 @@ class Server:
         image = get("image")
         fault = get("fault")
         addresses = get("addresses")
-        volumes = get("os-extended-volumes:volumes_attached")
+        volumes = _read_volumes(get("os-extended-volumes:volumes_attached"))
         groups = get("security_groups")
         return cls(
             server_id,
@@ -99,9 +110,7 @@ class Server:
             count(flavor.get("ram")),
             count(flavor.get("disk")),
             reference(image.get("id")) if isinstance(image, dict) else None,
-            tuple([v["id"] for v in volumes[:MAX_MEMBERS] if isinstance(v, dict) and is_id(v.get("id"))])
-            if isinstance(volumes, list)
-            else (),
+            tuple([v["id"] for v in volumes]),
             text(get("OS-EXT-AZ:availability_zone")),
             long_text(fault.get("message")) if isinstance(fault, dict) else None,
             texts(get("tags")),
@@ -113,6 +122,15 @@ class Server:
             timestamp(get("OS-SRV-USG:terminated_at")),
             text(get("key_name")),
             _read_names(groups) if groups else (),
+            text(get("user_id")),
+            get("locked") is True,
+            # Nova writes "True" or "".
+            get("config_drive") in _YES,
+            tuple([v["id"] for v in volumes if v.get("delete_on_termination") is True]),
+            long_text(get("description")),
+            text(get("OS-EXT-SRV-ATTR:host")),
+            text(get("OS-EXT-SRV-ATTR:hypervisor_hostname")),
+            text(get("OS-EXT-SRV-ATTR:root_device_name")),
         )
 
 
@@ -200,25 +218,6 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True)
-class Keypair:
-    """The public half of a user's key pair. It has no id: its name is unique for its user."""
-
-    name: str
-    type: str
-    fingerprint: str
-
-    @classmethod
-    def from_json(cls, raw: Any) -> Keypair:
-        """Return the record of one element of Nova's `keypairs`, which wraps each in an object of its own."""
-        name = keypair_name(raw)
-        if name is None:
-            raise UnreadableRecordError("a key pair without a name")
-        found = raw["keypair"]
-        # Nova reports the type since microversion 2.2; before that, all were ssh.
-        return cls(name, text(found.get("type")) or "ssh", text(found.get("fingerprint")) or "")
-
-
-@dataclass(frozen=True, slots=True)
 class VolumeAttachment:
     """A volume on a server. `device` is its name there ("/dev/vdb"), or None while Nova has not assigned one.
 
@@ -259,10 +258,11 @@ class Zone:
         return cls(name=name, is_available=isinstance(state, dict) and state.get("available") is True)
 
 
-def keypair_name(raw: Any) -> str | None:
-    """Return the name of one element of Nova's `keypairs`, or None."""
-    found = raw.get("keypair") if isinstance(raw, dict) else None
-    return text(found.get("name")) if isinstance(found, dict) else None
+def _read_volumes(raw: Any) -> list[dict[str, Any]]:
+    """Return the attached volumes with a valid id."""
+    if not isinstance(raw, list):
+        return []
+    return [v for v in raw[:MAX_MEMBERS] if isinstance(v, dict) and is_id(v.get("id"))]
 
 
 def _read_names(raw: Any) -> tuple[str, ...]:

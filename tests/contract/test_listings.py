@@ -218,11 +218,12 @@ def test_keypairs(cloud, sdk, tag, monkeypatch):
         made = [sdk.compute.create_keypair(name=name) for name in names]
         ours = [pair for pair in cloud.compute.list_keypairs() if pair not in before]
         assert ours == [
-            Keypair(pair.name, "ssh", pair.fingerprint) for pair in sorted(made, key=lambda p: p.name)
+            Keypair(pair.name, "ssh", pair.fingerprint, pair.public_key)
+            for pair in sorted(made, key=lambda p: p.name)
         ]
         assert {p.name for p in cloud.compute.list_keypairs()} == {p.name for p in sdk.compute.keypairs()}
         # In pages too: their marker is a name.
-        monkeypatch.setattr("openstack_client.compute._SMALL_LISTING_PAGE_SIZE", 2)
+        monkeypatch.setattr("openstack_client.keypairs._PAGE_SIZE", 2)
         assert [pair for pair in cloud.compute.list_keypairs() if pair not in before] == ours
     finally:
         for name in names:

@@ -149,15 +149,18 @@ def test_server_with_groups_of_its_own(cloud, control, neutron):
         cloud.compute._call("POST", "/servers", "try", json={"server": wanted})
 
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEREULwbKxBGxQLQ552qBh0BNBdH2dTJGETd03MvMGuE me"
+
+
 def test_keypairs(cloud):
     def send(method, path="", **more):
         return cloud.compute._call(method, f"/os-keypairs{path}", "try", **more)
 
     assert "private_key" in send("POST", json={"keypair": {"name": "b"}})["keypair"]
-    given = send("POST", json={"keypair": {"name": "a", "public_key": "ssh-rsa AAAA me"}})["keypair"]
+    given = send("POST", json={"keypair": {"name": "a", "public_key": PUBLIC_KEY}})["keypair"]
     assert "private_key" not in given and len(given["fingerprint"]) == 47
     assert [k.name for k in cloud.compute.list_keypairs()] == ["a", "b"]
-    assert send("GET", "/a")["keypair"]["public_key"] == "ssh-rsa AAAA me"
+    assert send("GET", "/a")["keypair"]["public_key"] == PUBLIC_KEY
     with pytest.raises(CloudConflictError, match="already exists"):
         send("POST", json={"keypair": {"name": "a"}})
     with pytest.raises(InvalidCloudRequestError, match="Marker nope could not be found"):

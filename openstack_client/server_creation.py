@@ -1,0 +1,170 @@
+"""The creation of servers: Nova."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InvalidCloudRequestError
+from .nova_requests import NovaRequests, unwrap_object
+from .records import Server
+from .validation import (
+    encode_user_data,
+    validate_address,
+    validate_id,
+    validate_metadata,
+    validate_name,
+    validate_password,
+    validate_tags,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNetwork:
+    """A network interface of a new server: on a network, with an address of choice if `fixed_ip` is set; or an existing port.
+
+    A port belongs to its creator and outlives the server; one that Nova makes is deleted with the server.
+    """
+
+    network_id: str | None = None
+    fixed_ip: str | None = None
+    port_id: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Return one element of Nova's `networks`. Raises `InvalidCloudRequestError`."""
+        if (self.network_id is None) == (self.port_id is None):
+            raise InvalidCloudRequestError(
+                "An interface of a server has a network or a port: exactly one of them is needed."
+            )
+        if self.port_id is not None:
+            if self.fixed_ip is not None:
+                raise InvalidCloudRequestError("A port has its addresses already; none can be chosen.")
+            return {"port": validate_id(self.port_id, "port")}
+        payload = {"uuid": validate_id(self.network_id, "network")}
+        if self.fixed_ip is not None:
+            payload["fixed_ip"] = validate_address(self.fixed_ip)
+        return payload
+
+
+class ServerCreation(NovaRequests):
+    """Nova's request for a new server."""
+
+    def create_server(
+        self,
+        *,
+        name: str,
+        flavor_id: str,
+        tags: Sequence[str],
+        network_ids: Sequence[str] = (),
+        networks: Sequence[ServerNetwork] = (),
+        image_id: str | None = None,
+        boot_volume_id: str | None = None,
+        availability_zone: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        key_name: str | None = None,
+        user_data: str | bytes | None = None,
+        config_drive: bool | None = None,
+        security_groups: Sequence[str] = (),
+        server_group_id: str | None = None,
+        admin_password: str | None = None,
+        description: str | None = None,
+    ) -> Server:
+        """Request a server, from an image or from a volume. Not safe to repeat: look for its tag first.
+
+        Interfaces come in the order of `networks`, or of `network_ids` for those without a choice of address or port.
+        `key_name` is a key pair of the user of the credentials. `user_data` is what cloud-init reads, at most
+        `MAX_USER_DATA_BYTES`. `config_drive` None leaves the choice to the image and the cloud.
+        `security_groups` are ids, for the ports that Nova makes; ports that exist keep theirs. `server_group_id` decides on the
+        host. `admin_password` is set where the image supports it; without it, Nova makes one that nobody learns.
+
+        Nova answers with the id alone, so the record holds the id and the requested values; `get_server` returns the
+        rest. After `CloudUnavailableError` the server may exist nevertheless.
+        Raises `CloudQuotaExceededError`, `CloudConflictError` (a port that is in use), `CloudForbiddenError`, and
+        `InvalidCloudRequestError`, also for an address that is taken or in none of the network's subnets. Errors never hold
+        `user_data` or `admin_password`.
+        """
+        if (image_id is None) == (boot_volume_id is None):
+            raise InvalidCloudRequestError(
+                "A server boots from an image or from a volume: exactly one of them is needed."
+            )
+        payload: dict[str, Any] = {
+            "name": validate_name(name, "server"),
+            "flavorRef": validate_id(flavor_id, "flavor"),
+            "networks": _build_networks(network_ids, networks),
+            "tags": validate_tags(tags),
+            "metadata": validate_metadata(metadata),
+        }
+        if image_id is not None:
+            payload["imageRef"] = validate_id(image_id, "image")
+        if boot_volume_id is not None:
+            payload["block_device_mapping_v2"] = [
+                {
+                    "boot_index": 0,
+                    "uuid": validate_id(boot_volume_id, "volume"),
+                    "source_type": "volume",
+                    "destination_type": "volume",
+                    "delete_on_termination": False,
+                }
+            ]
+        if availability_zone is not None:
+            payload["availability_zone"] = validate_name(availability_zone, "availability zone")
+        if key_name is not None:
+            payload["key_name"] = validate_name(key_name, "key pair")
+        if config_drive is not None:
+            payload["config_drive"] = bool(config_drive)
+        if description is not None:
+            payload["description"] = description[:255]
+        if security_groups:
+            payload["security_groups"] = _build_security_groups(security_groups)
+        secrets = _add_secrets(payload, user_data, admin_password)
+        request: dict[str, Any] = {"server": payload}
+        if server_group_id is not None:
+            request["os:scheduler_hints"] = {"group": validate_id(server_group_id, "server group")}
+        body = self._call("POST", "/servers", f"create server {name}", json=request, secrets=secrets)
+        answer = unwrap_object(body, "server")
+        # The answer also holds the server's initial password (adminPass), which must not be kept.
+        return Server.from_json(
+            {
+                "id": answer.get("id"),
+                "name": name,
+                "status": "BUILD",
+                "tags": payload["tags"],
+                "metadata": payload["metadata"],
+                "key_name": key_name,
+            }
+        )
+
+
+def _build_networks(network_ids: Sequence[str], networks: Sequence[ServerNetwork]) -> list[dict[str, str]]:
+    if isinstance(network_ids, str) or bool(network_ids) == bool(networks):
+        raise InvalidCloudRequestError(
+            "A server needs at least one network, in network_ids or in networks, not in both."
+        )
+    found = [entry.to_json() for entry in networks or [ServerNetwork(network_id=one) for one in network_ids]]
+    ports = [entry["port"] for entry in found if "port" in entry]
+    addresses = [(entry["uuid"], entry["fixed_ip"]) for entry in found if "fixed_ip" in entry]
+    if len(set(ports)) < len(ports) or len(set(addresses)) < len(addresses):
+        raise InvalidCloudRequestError("A server cannot have the same port or address twice.")
+    return found
+
+
+def _build_security_groups(security_groups: Sequence[str]) -> list[dict[str, str]]:
+    if isinstance(security_groups, str):
+        raise InvalidCloudRequestError("Security groups are a list of ids.")
+    # Nova takes names and ids here; names are not unique.
+    return [{"name": validate_id(group, "security group")} for group in dict.fromkeys(security_groups)]
+
+
+def _add_secrets(
+    payload: dict[str, Any], user_data: str | bytes | None, admin_password: str | None
+) -> tuple[str, ...]:
+    """Add the secrets to a payload, and return them: the texts that no error may show."""
+    secrets: list[str] = []
+    if user_data is not None:
+        payload["user_data"] = encode_user_data(user_data)
+        secrets.append(payload["user_data"])
+    if admin_password is not None:
+        payload["adminPass"] = validate_password(admin_password)
+        secrets.append(admin_password)
+    return tuple(secrets)
