@@ -10,7 +10,7 @@ from .ports import NoFreeAddressError, create_port, delete_port
 from .state import Region, Resource
 
 INTERFACE = "network:router_interface"
-_GATEWAY = "network:router_gateway"
+GATEWAY = "network:router_gateway"
 
 
 def create_router(call: Call, requested: Resource) -> Resource:
@@ -34,7 +34,7 @@ def set_gateway(call: Call, router: Resource, requested: Resource | None) -> Non
                 f"Gateway cannot be updated for router {router['id']}, since a gateway to external network "
                 f"{before['network_id']} is required by one or more floating IPs.",
             )
-        for port in list_router_ports(call.region, router["id"], _GATEWAY):
+        for port in list_router_ports(call.region, router["id"], GATEWAY):
             delete_port(call.region, port["id"])
     router["external_gateway_info"] = None
     if not network_id:
@@ -45,7 +45,7 @@ def set_gateway(call: Call, router: Resource, requested: Resource | None) -> Non
         raise neutron_error(400, "BadRequest", message)
     try:
         # The port belongs to no project, so projects do not see it.
-        port = create_port(call.state, call.region, network, "", device_id=router["id"], owner=_GATEWAY)
+        port = create_port(call.state, call.region, network, "", device_id=router["id"], owner=GATEWAY)
     except NoFreeAddressError:
         raise _build_no_address_error(network) from None
     router["external_gateway_info"] = {
