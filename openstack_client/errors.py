@@ -82,6 +82,64 @@ class CloudConflictError(CloudError):
     code: ClassVar[str] = "conflict"
 
 
+class CloudInUseError(CloudConflictError):
+    """The object cannot be removed while others use it: a security group with ports, a network with ports."""
+
+    code: ClassVar[str] = "in_use"
+
+
+class CloudAlreadyExistsError(CloudConflictError):
+    """An equal object exists already: a rule of a security group. `existing_id` is its id, or None when the cloud does not name it."""
+
+    code: ClassVar[str] = "already_exists"
+    existing_id: str | None = None
+
+
+class CloudDefaultGroupError(CloudConflictError):
+    """The project's security group "default" can be neither removed nor renamed, and there is only one."""
+
+    code: ClassVar[str] = "default_group"
+
+
+class CloudChangedError(CloudConflictError):
+    """The object was changed since it was read (412): read it again, and decide anew."""
+
+    code: ClassVar[str] = "changed_meanwhile"
+
+
+class CloudAddressInUseError(CloudConflictError):
+    """The requested fixed address belongs to another port."""
+
+    code: ClassVar[str] = "address_in_use"
+
+
+class CloudAddressesExhaustedError(CloudConflictError):
+    """The network has no free address left: for a port, or for a floating IP of an external network."""
+
+    code: ClassVar[str] = "addresses_exhausted"
+
+
+class CloudNoRouteError(CloudConflictError):
+    """No router connects the port's subnet to the external network of the floating IP.
+
+    Neutron answers 404; this is not a `CloudNotFoundError`, because both objects exist.
+    """
+
+    code: ClassVar[str] = "no_route"
+
+
+class CloudFloatingIpAttachedError(CloudConflictError):
+    """The floating IP is attached to another port. Neutron itself would move it without a word."""
+
+    code: ClassVar[str] = "floating_ip_attached"
+
+
+class CloudPortHasFloatingIpError(CloudConflictError):
+    """The port's fixed address has another floating IP of the same external network."""
+
+    code: ClassVar[str] = "port_has_floating_ip"
+
+
 class CloudServerLockedError(CloudConflictError):
     """The server is locked in Nova: until it is unlocked, Nova refuses every change of it by anyone but administrators."""
 
@@ -122,6 +180,24 @@ class InvalidCloudRequestError(CloudError):
     """The request is invalid: refused before it was sent (no `status_code`), or by the cloud."""
 
     code: ClassVar[str] = "invalid_request"
+
+
+class CloudAddressOutsideSubnetError(InvalidCloudRequestError):
+    """The requested fixed address is not one that ports of the subnet, or of the network, may have."""
+
+    code: ClassVar[str] = "address_outside_subnet"
+
+
+class CloudAddressIsGatewayError(InvalidCloudRequestError):
+    """The requested fixed address is the subnet's gateway. Neutron itself may give it to a port, which cuts the network off."""
+
+    code: ClassVar[str] = "address_is_gateway"
+
+
+class CloudPortSecurityError(InvalidCloudRequestError):
+    """The port has no port security, or no address, so it can have no security groups."""
+
+    code: ClassVar[str] = "port_security_disabled"
 
 
 class CloudAddressRefusedError(InvalidCloudRequestError):

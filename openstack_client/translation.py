@@ -13,9 +13,10 @@ caller may retry; after a change it reads the cloud's present state first. All o
 | 404 | all, in the service's own form | the object does not exist | `CloudNotFoundError` |
 | 404 | all, in another form | a proxy's page, a wrong address | again |
 | 408, 425, 429 | all | too slow, too early, too many requests | again, after `Retry-After` |
-| 409 | network, type `OverQuota` | a quota | `CloudQuotaExceededError` |
-| 409 | network, type `RetryRequest`; all, "try again" | two requests met in the database | again |
+| 400, 404, 409, 412 | network, a type of `neutron_errors.py` | a quota, an address, a group in use ... | as that table says |
+| 409 | network, type `RetryRequest` | two requests met in the database | again |
 | 409 | all | the object's state | `CloudConflictError` |
+| 412 | all | the object was changed since it was read (`If-Match`) | `CloudChangedError` |
 | 413 | all, a message about a rate ("rate-limited", "Only 10 POST request(s) ...") | Nova before Liberty, Cinder: too many requests | again, after `Retry-After` |
 | 413 | compute, `overLimit` with a `Retry-After` above 0 and no message about a quota | as above | again |
 | 413 | block-storage, in JSON | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `CloudQuotaExceededError` |
@@ -23,7 +24,7 @@ caller may retry; after a change it reads the cloud's present state first. All o
 | 413 | all, a message about a quota | a quota | `CloudQuotaExceededError` |
 | 413 | others | the request is too large | `InvalidCloudRequestError` |
 | 423 | all | locked | `CloudConflictError` |
-| 400, 405, 406, 410-412, 414-417, 422, 424, 426, 428, 431, 451 and the other 4xx | all | the request is wrong, or too old or new | `InvalidCloudRequestError` |
+| 400, 405, 406, 410, 411, 414-417, 422, 424, 426, 428, 431, 451 and the other 4xx | all | the request is wrong, or too old or new | `InvalidCloudRequestError` |
 | 421 | all | misdirected request | again |
 | 500 | all | a fault of the service: a real Nova answers up to 14 of 50 simultaneous stops with it, although some are done | again |
 | 501 | all | the service or its driver cannot do it: a console of that type, an action of that hypervisor | `InvalidCloudRequestError` |
@@ -47,6 +48,7 @@ from .connection_errors import describe_connection_error
 from .decoding import clean_text, decode_json
 from .errors import (
     CloudAuthenticationError,
+    CloudChangedError,
     CloudConflictError,
     CloudError,
     CloudForbiddenError,
@@ -56,6 +58,7 @@ from .errors import (
     CloudUnavailableError,
     InvalidCloudRequestError,
 )
+from .neutron_errors import NEUTRON_ERRORS, add_existing_id, get_neutron_type
 
 _MAX_MESSAGE_LENGTH = 500
 # A cloud may request an hour and be back in a second. People and locks wait, and a request in two minutes does no harm.
@@ -111,11 +114,15 @@ def error_from_response(
         return CloudUnavailableError(
             message, status_code=status, request_id=request_id, retry_after=retry_after
         )
-    return kind(message, status_code=status, request_id=request_id)
+    return add_existing_id(kind(message, status_code=status, request_id=request_id))
 
 
 def _choose_error_class(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the module's table, line by line.
     """Return the class of the error for a status; see the module's table."""
+    if service == "network" and status in {400, 404, 409, 412}:
+        known = NEUTRON_ERRORS.get(get_neutron_type(body) or "")
+        if known is not None:
+            return known
     if status == 401:
         return CloudAuthenticationError if service == "identity" else CloudUnavailableError
     if status == 403:
@@ -123,10 +130,9 @@ def _choose_error_class(status: int, service: str, body: Any, retry_after: float
     if status == 404:
         return CloudNotFoundError if _is_from_service(service, body) else CloudUnavailableError
     if status == 409:
-        kind = _get_neutron_type(body)
-        if kind == "OverQuota":
-            return CloudQuotaExceededError
-        return CloudUnavailableError if kind == "RetryRequest" else CloudConflictError
+        return CloudConflictError
+    if status == 412:
+        return CloudChangedError
     if status == 413:
         return _choose_error_class_of_413(service, body, retry_after)
     if status in {408, 421, 425, 429}:
@@ -251,11 +257,6 @@ def _is_quota_refusal(body: Any) -> bool:
     """
     message = _extract_message(body).lower()
     return "quota" in message or (message.startswith("maximum number of") and "exceed" in message)
-
-
-def _get_neutron_type(body: Any) -> Any:
-    neutron = body.get("NeutronError") if isinstance(body, dict) else None
-    return neutron.get("type") if isinstance(neutron, dict) else None
 
 
 def _is_from_service(service: str, body: Any) -> bool:

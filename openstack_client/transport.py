@@ -85,6 +85,7 @@ class Transport:
         doing: str,
         json: Any = None,
         params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         microversion: str | None = None,
         secrets: tuple[str, ...] = (),
     ) -> Any:
@@ -102,6 +103,7 @@ class Transport:
                 method,
                 json=json,
                 params=params,
+                headers=dict(headers or {}),
                 microversion=microversion,
                 raise_exc=False,
                 # keystoneauth writes bodies to its debug log, and the answer to a create holds a password.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .clock import format_zulu
 from .http_messages import Request, Response, not_found
-from .ports import delete_port
+from .ports import delete_port, disassociate, release_address
 from .raw_resources import overlay_fields
 from .server import POWER_BY_VM_STATE, VM_STATE_BY_STATUS
 from .state import KINDS, Region, Resource, State
@@ -102,9 +102,34 @@ def _remove_router(region: Region, router_id: str) -> None:
         delete_port(region, port_id)
     for floating in region.floatingips.values():
         if floating["router_id"] == router_id:
-            unassociated = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
-            floating.update({**unassociated, "port_details": None})
+            disassociate(floating)
     del region.routers[router_id]
+
+
+def _remove_floating_ip(region: Region, floating_ip_id: str) -> None:
+    """Delete a floating IP, release its address, and take it from its server's addresses."""
+    floating = region.floatingips.pop(floating_ip_id)
+    for subnet_id in region.networks.get(floating["floating_network_id"], {}).get("subnets", ()):
+        release_address(region, subnet_id, floating["floating_ip_address"])
+    server = region.servers.get(region.ports.get(floating["port_id"] or "", {}).get("device_id", ""))
+    if server is not None:
+        refresh_addresses(region, server)
+
+
+def _remove_security_group(region: Region, group_id: str) -> None:
+    """Delete a security group with its rules, and take it from its ports."""
+    for rule in region.security_groups.pop(group_id)["security_group_rules"]:
+        region.security_group_rules.pop(rule["id"], None)
+    for port in region.ports.values():
+        port["security_groups"] = [other for other in port["security_groups"] if other != group_id]
+
+
+def _remove_rule(region: Region, rule_id: str) -> None:
+    rule = region.security_group_rules.pop(rule_id)
+    group = region.security_groups.get(rule["security_group_id"])
+    if group is not None:
+        group["security_group_rules"] = [r for r in group["security_group_rules"] if r["id"] != rule_id]
+        group["revision_number"] += 1
 
 
 _REMOVALS: dict[str, Callable[[Region, str], object]] = {
@@ -113,6 +138,9 @@ _REMOVALS: dict[str, Callable[[Region, str], object]] = {
     "subnets": _remove_subnet,
     "ports": _remove_port,
     "routers": _remove_router,
+    "floatingips": _remove_floating_ip,
+    "security_groups": _remove_security_group,
+    "security_group_rules": _remove_rule,
 }
 
 

@@ -47,6 +47,8 @@ def _forget_plans(region: Region, now: float) -> None:
             # An action whose message was lost has no events.
             server.actions[0]["lost"] = True
         server.plan = left
-    for resource in (*region.volumes.values(), *region.snapshots.values()):
+        if server.addresses_due is not None and server.addresses_due >= now + _NEVER / 100:
+            server.addresses_due = None
+    for resource in (*region.volumes.values(), *region.snapshots.values(), *region.floatingips.values()):
         if resource.get("_plan") and resource["_plan"][0] >= now + _NEVER / 100:
             del resource["_plan"]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
 from bisect import bisect_right
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from . import neutron_quotas, neutron_resources, neutron_routers
+from . import (
+    neutron_floating_ips,
+    neutron_groups,
+    neutron_networks,
+    neutron_ports,
+    neutron_quotas,
+    neutron_routers,
+)
 from .calls import Call
 from .clock import format_zulu
 from .http_messages import HttpError, Response
-from .neutron_lookup import can_see, find_resource, neutron_error, select_collection
+from .neutron_lookup import can_see, find_resource, neutron_error, not_found_error, select_collection
 from .pagination import serialize
-from .ports import NoFreeAddressError, allocate_address, delete_port, release_address
+from .ports import advance_floating_ips, ensure_default_group
 from .routes import Routes
 from .state import Resource
-from .transitions import advance_servers, allocate_port, refresh_group_names
+from .transitions import advance_servers
 
 _PAGING_PARAMETERS = {"limit", "marker", "fields", "sort_key", "sort_dir", "page_reverse"}
 _BY_ID = itemgetter("id")
@@ -36,9 +42,10 @@ def version_document(base: str) -> Resource:
 
 def list_resources(call: Call, plural: str) -> Response:
     """List resources sorted by id, as Neutron does for paging. Filters are exact; a repeated filter matches any of its values."""
-    resources, _, name = select_collection(call, plural)
-    if plural == "ports":
-        advance_servers(call.state, call.region, call.now)
+    resources, _, _ = select_collection(call, plural)
+    _apply_due_changes(call)
+    if plural.startswith("security-group"):
+        ensure_default_group(call.state, call.region, call.token.project_id or "")
     if len(call.request.query_text) > 8000:
         raise HttpError(Response(414, b"Request-URI Too Long", content_type="text/plain"))
     requested: dict[str, set[str]] = {}
@@ -54,7 +61,7 @@ def list_resources(call: Call, plural: str) -> Response:
     found.sort(key=_BY_ID)
     if (marker := query.get("marker")) is not None:
         if marker not in resources:
-            raise neutron_error(404, f"{name}NotFound", f"{name} {marker} could not be found.")
+            raise not_found_error(plural, marker)
         found = found[bisect_right(found, marker, key=_BY_ID) :]
     limit = _parse_limit(query.get("limit", "0"))
     page = found[:limit] if limit else found
@@ -66,6 +73,12 @@ def list_resources(call: Call, plural: str) -> Response:
             {"rel": "next", "href": f"{call.base}/{plural}?{kept}marker={page[-1]['id']}"}
         ]
     return Response(200, body)
+
+
+def _apply_due_changes(call: Call) -> None:
+    """Apply the changes of servers, whose removal takes their ports along, and the late statuses of floating IPs."""
+    advance_servers(call.state, call.region, call.now)
+    advance_floating_ips(call.region, call.now)
 
 
 def _parse_limit(given: str) -> int:
@@ -91,12 +104,14 @@ def _matches_filter(resource: Resource, name: str, values: set[str]) -> bool:
 def show_resource(call: Call, plural: str, resource_id: str) -> Response:
     """Show one resource."""
     _, singular, _ = select_collection(call, plural)
+    _apply_due_changes(call)
     return Response(200, {singular: serialize(find_resource(call, plural, resource_id))})
 
 
 def create_resource(call: Call, plural: str) -> Response:
     """Create a resource, within the project's quota."""
     resources, singular, _ = select_collection(call, plural)
+    _apply_due_changes(call)
     requested = call.request.json().get(singular)
     if not isinstance(requested, dict):
         raise neutron_error(400, "HTTPBadRequest", f"Resource body required: {singular}")
@@ -108,112 +123,77 @@ def create_resource(call: Call, plural: str) -> Response:
     return Response(201, {singular: serialize(new)})
 
 
-def _build_network(call: Call, requested: Resource) -> Resource:
-    return neutron_resources.build_network(call.state, call.token.project_id or "", requested)
-
-
-def _build_subnet(call: Call, requested: Resource) -> Resource:
-    network = find_resource(call, "networks", str(requested.get("network_id")))
-    try:
-        net = ipaddress.ip_network(str(requested.get("cidr")))
-    except ValueError:
-        message = f"Invalid input for cidr. Reason: '{requested.get('cidr')}'."
-        raise neutron_error(400, "HTTPBadRequest", message) from None
-    return neutron_resources.build_subnet(call.state, call.token.project_id or "", network, net, requested)
-
-
-def _build_port(call: Call, requested: Resource) -> Resource:
-    network = find_resource(call, "networks", str(requested.get("network_id")))
-    groups = requested.get("security_groups")
-    for group_id in groups or ():
-        find_resource(call, "security-groups", str(group_id))
-    fixed = (
-        [_build_fixed_ip(call, one) for one in requested["fixed_ips"]] if requested.get("fixed_ips") else None
-    )
-    try:
-        port = allocate_port(
-            call.state,
-            call.region,
-            network,
-            call.token.project_id or "",
-            device_id=str(requested.get("device_id") or ""),
-            owner=str(requested.get("device_owner") or ""),
-            groups=groups,
-            fixed=fixed,
-        )
-    except NoFreeAddressError:
-        message = f"No more IP addresses available on network {network['id']}."
-        raise neutron_error(409, "IpAddressGenerationFailure", message) from None
-    port.update(
-        {name: requested[name] for name in ("name", "description", "admin_state_up") if name in requested}
-    )
-    return port
-
-
-def _build_fixed_ip(call: Call, requested: Resource) -> Resource:
-    subnet = find_resource(call, "subnets", str(requested.get("subnet_id")))
-    address = requested.get("ip_address")
-    if address is None:
-        return {"subnet_id": subnet["id"], "ip_address": allocate_address(call.region, subnet)}
-    found = {"subnet_id": subnet["id"], "ip_address": str(address)}
-    if any(found in port["fixed_ips"] for port in call.region.ports.values()):
-        message = f"IP address {address} already allocated in subnet {subnet['id']}"
-        raise neutron_error(409, "IpAddressAlreadyAllocated", message)
-    return found
-
-
-def _build_group(call: Call, requested: Resource) -> Resource:
-    return neutron_resources.build_security_group(
-        call.state, call.region, call.token.project_id or "", requested
-    )
-
-
-def _build_rule(call: Call, requested: Resource) -> Resource:
-    group = find_resource(call, "security-groups", str(requested.get("security_group_id")))
-    return neutron_resources.add_rule(call.state, call.region, group, requested)
-
-
 _BUILDERS: dict[str, Callable[[Call, Resource], Any]] = {
-    "networks": _build_network,
-    "subnets": _build_subnet,
-    "ports": _build_port,
+    "networks": neutron_networks.create_network,
+    "subnets": neutron_networks.create_subnet,
+    "ports": neutron_ports.build_port,
     "routers": neutron_routers.create_router,
-    "security-groups": _build_group,
-    "security-group-rules": _build_rule,
-    "floatingips": neutron_routers.create_floating_ip,
+    "security-groups": neutron_groups.build_group,
+    "security-group-rules": neutron_groups.build_rule,
+    "floatingips": neutron_floating_ips.create_floating_ip,
 }
 
 
 def update_resource(call: Call, plural: str, resource_id: str) -> Response:
-    """Update the changeable fields, a floating IP's port and a router's gateway."""
+    """Update the changeable fields, with the revision that the request may name."""
     _, singular, _ = select_collection(call, plural)
-    found = find_resource(call, plural, resource_id)
+    _apply_due_changes(call)
+    found = _find_own_resource(call, plural, resource_id)
+    _check_revision(call, found)
     requested = call.request.json().get(singular) or {}
-    if plural == "floatingips" and "port_id" in requested:
-        neutron_routers.associate_floating_ip(call, found, requested["port_id"])
-    if plural == "routers" and "external_gateway_info" in requested:
-        neutron_routers.set_gateway(call, found, requested["external_gateway_info"])
+    prepare = _UPDATE_PREPARATIONS.get(plural)
+    if prepare is not None:
+        prepare(call, found, requested)
     found.update({name: requested[name] for name in _CHANGEABLE if name in requested and name in found})
     if plural == "ports" and "security_groups" in requested:
-        server = call.region.servers.get(found["device_id"])
-        if server is not None:
-            refresh_group_names(call.region, server)
+        neutron_ports.show_update_on_server(call.region, found)
     found["updated_at"] = format_zulu(call.now)
+    found["revision_number"] += 1
     call.state.dirty = True
+    call.record_accepted(f"update_{singular}", resource_id)
     return Response(200, {singular: serialize(found)})
+
+
+def _set_gateway(call: Call, router: Resource, requested: Resource) -> None:
+    if "external_gateway_info" in requested:
+        neutron_routers.set_gateway(call, router, requested["external_gateway_info"])
+
+
+_UPDATE_PREPARATIONS: dict[str, Callable[[Call, Resource, Resource], None]] = {
+    "ports": neutron_ports.prepare_port_update,
+    "routers": _set_gateway,
+    "security-groups": neutron_groups.check_group_update,
+    "floatingips": neutron_floating_ips.update_floating_ip,
+}
+
+
+def _check_revision(call: Call, found: Resource) -> None:
+    """Raise `HttpError` 412 when the request is for another revision than the present one."""
+    wanted = call.request.headers.get("if-match", "").removeprefix("revision_number=")
+    if wanted and wanted != str(found["revision_number"]):
+        message = f"Constrained to {wanted}, but current revision is {found['revision_number']}"
+        raise neutron_error(412, "RevisionNumberConstraintFailed", message)
+
+
+def _find_own_resource(call: Call, plural: str, resource_id: str) -> Resource:
+    """Return a resource that the caller may change. Raises `HttpError` 404, for one that is only shared with the caller, too."""
+    found = find_resource(call, plural, resource_id)
+    if found.get("project_id") != call.token.project_id and not call.token.is_admin:
+        raise not_found_error(plural, resource_id)
+    return found
 
 
 def delete_resource(call: Call, plural: str, resource_id: str) -> Response:
     """Delete a resource that is not in use."""
-    resources, singular, name = select_collection(call, plural)
-    found = find_resource(call, plural, resource_id)
-    if found.get("project_id") != call.token.project_id and not call.token.is_admin:
-        raise neutron_error(404, f"{name}NotFound", f"{name} {resource_id} could not be found.")
-    check = _DELETION_PREPARATIONS.get(plural)
-    if check is not None:
-        check(call, found)
+    resources, singular, _ = select_collection(call, plural)
+    _apply_due_changes(call)
+    found = _find_own_resource(call, plural, resource_id)
+    _check_revision(call, found)
+    prepare = _DELETION_PREPARATIONS.get(plural)
+    if prepare is not None:
+        prepare(call, found)
     if plural == "ports":
-        delete_port(call.region, resource_id)
+        neutron_ports.remove_port(call, found)
     else:
         del resources[resource_id]
     call.state.dirty = True
@@ -221,65 +201,14 @@ def delete_resource(call: Call, plural: str, resource_id: str) -> Response:
     return Response(204)
 
 
-def _prepare_network_deletion(call: Call, network: Resource) -> None:
-    """Delete a network's subnets with it. Raises `HttpError` 409 while ports are on it."""
-    users = [port["id"] for port in call.region.ports.values() if port["network_id"] == network["id"]]
-    if users:
-        message = f"Unable to complete operation on network {network['id']}. There are one or more ports still in use on "
-        message += f"the network, id for these ports is: {','.join(users)}."
-        raise neutron_error(409, "NetworkInUse", message)
-    for subnet_id in network["subnets"]:
-        call.region.subnets.pop(subnet_id, None)
-
-
-def _prepare_subnet_deletion(call: Call, subnet: Resource) -> None:
-    """Take a subnet from its network. Raises `HttpError` 409 while addresses of it are in use."""
-    region = call.region
-    if any(
-        fixed["subnet_id"] == subnet["id"] for port in region.ports.values() for fixed in port["fixed_ips"]
-    ):
-        raise neutron_error(409, "SubnetInUse", f"Unable to complete operation on subnet {subnet['id']}: One or more ports have "
-                      "an IP allocation from this subnet.")  # fmt: skip
-    network = region.networks[subnet["network_id"]]
-    network["subnets"] = [subnet_id for subnet_id in network["subnets"] if subnet_id != subnet["id"]]
-
-
-def _check_port_deletion(call: Call, port: Resource) -> None:
-    if port["device_owner"].startswith("network:router_"):
-        message = f"Port {port['id']} cannot be deleted directly via the port API: has device owner {port['device_owner']}."
-        raise neutron_error(409, "ServicePortInUse", message)
-
-
-def _prepare_group_deletion(call: Call, group: Resource) -> None:
-    if group["name"] == "default" and not call.token.is_admin:
-        message = "Insufficient rights for removing default security group."
-        raise neutron_error(409, "SecurityGroupCannotRemoveDefault", message)
-    if any(group["id"] in port["security_groups"] for port in call.region.ports.values()):
-        raise neutron_error(409, "SecurityGroupInUse", f"Security Group {group['id']} in use.")
-    for rule in group["security_group_rules"]:
-        call.region.security_group_rules.pop(rule["id"], None)
-
-
-def _prepare_rule_deletion(call: Call, rule: Resource) -> None:
-    group = call.region.security_groups[rule["security_group_id"]]
-    group["security_group_rules"] = [r for r in group["security_group_rules"] if r["id"] != rule["id"]]
-
-
-def _prepare_floating_ip_deletion(call: Call, floating: Resource) -> None:
-    neutron_routers.associate_floating_ip(call, floating, None)
-    network = call.region.networks.get(floating["floating_network_id"], {})
-    for subnet_id in network.get("subnets", ()):
-        release_address(call.region, subnet_id, floating["floating_ip_address"])
-
-
 _DELETION_PREPARATIONS: dict[str, Callable[[Call, Resource], None]] = {
-    "networks": _prepare_network_deletion,
-    "subnets": _prepare_subnet_deletion,
-    "ports": _check_port_deletion,
+    "networks": neutron_networks.prepare_network_deletion,
+    "subnets": neutron_networks.prepare_subnet_deletion,
+    "ports": lambda _call, port: neutron_ports.check_port_deletion(port),
     "routers": neutron_routers.prepare_router_deletion,
-    "security-groups": _prepare_group_deletion,
-    "security-group-rules": _prepare_rule_deletion,
-    "floatingips": _prepare_floating_ip_deletion,
+    "security-groups": neutron_groups.prepare_group_deletion,
+    "security-group-rules": neutron_groups.prepare_rule_deletion,
+    "floatingips": neutron_floating_ips.release_floating_ip,
 }
 
 
@@ -287,6 +216,8 @@ def list_extensions(call: Call) -> Response:
     """List the extensions that clients look for."""
     names = (
         "router", "security-group", "external-net", "quotas", "quota_details", "net-mtu", "standard-attr-tag",
+        "standard-attr-revisions", "standard-attr-description", "revision-if-match", "port-security", "fip-port-details",
+        "network-ip-availability",
     )  # fmt: skip
     return Response(
         200, {"extensions": [{"alias": n, "name": n, "description": "", "links": []} for n in names]}
@@ -299,6 +230,8 @@ ROUTES = Routes(
         ("GET", "/quotas/<project_id>", neutron_quotas.show_quota),
         ("GET", "/quotas/<project_id>/details", neutron_quotas.show_details),
         ("PUT", "/quotas/<project_id>", neutron_quotas.put_quota),
+        ("GET", "/network-ip-availabilities", neutron_networks.list_availabilities),
+        ("GET", "/network-ip-availabilities/<network_id>", neutron_networks.show_availability),
         ("PUT", "/routers/<router_id>/<verb>", neutron_routers.change_interface),
         ("GET", "/<plural>", list_resources),
         ("POST", "/<plural>", create_resource),

@@ -46,10 +46,25 @@ def can_see(call: Call, resource: Resource) -> bool:
     )
 
 
+# How the kinds whose words differ are called when they are missing.
+_MISSING = {
+    "security-groups": "Security group {} does not exist",
+    "security-group-rules": "Security group rule {} does not exist",
+    "floatingips": "Floating IP {} could not be found",
+}
+
+
+def not_found_error(plural: str, resource_id: str) -> HttpError:
+    """Return the 404 of a kind."""
+    name = KINDS[plural][2]
+    message = _MISSING.get(plural, f"{name} {{}} could not be found.").format(resource_id)
+    return neutron_error(404, f"{name}NotFound", message)
+
+
 def find_resource(call: Call, plural: str, resource_id: str) -> Resource:
     """Return a resource that the caller can see. Raises `HttpError` 404."""
-    resources, _, name = select_collection(call, plural)
+    resources, _, _ = select_collection(call, plural)
     found = resources.get(resource_id)
     if found is None or not can_see(call, found):
-        raise neutron_error(404, f"{name}NotFound", f"{name} {resource_id} could not be found.")
+        raise not_found_error(plural, resource_id)
     return found

@@ -44,12 +44,13 @@ def put_quota(call: Call, project_id: str) -> Response:
     return show_quota(call, project_id)
 
 
-def check_quota(call: Call, singular: str, resources: dict[str, Resource]) -> None:
-    """Raise `HttpError` 409 when the project's quota has no room for one more."""
+def check_quota(call: Call, singular: str, resources: dict[str, Resource], *, more: int = 1) -> None:
+    """Raise `HttpError` 409 when the project's quota has no room for so many more."""
     limit = call.state.get_quota_limit(call.region, call.token.project_id or "", singular)
     if limit < 0:
         return
-    if sum(resource.get("project_id") == call.token.project_id for resource in resources.values()) >= limit:
+    used = sum(resource.get("project_id") == call.token.project_id for resource in resources.values())
+    if used + more > limit:
         raise neutron_error(409, "OverQuota", f"Quota exceeded for resources: ['{singular}'].")
 
 

@@ -24,7 +24,8 @@ def build_network(state: State, project_id: str, requested: Resource) -> Resourc
     """Return a network without subnets."""
     return {
         **build_common_fields(state, project_id, requested), "admin_state_up": requested.get("admin_state_up", True), "mtu": 1450,
-        "status": "ACTIVE", "subnets": [], "shared": bool(requested.get("shared")), "port_security_enabled": True,
+        "status": "ACTIVE", "subnets": [], "shared": bool(requested.get("shared")),
+        "port_security_enabled": bool(requested.get("port_security_enabled", True)),
         "router:external": bool(requested.get("router:external")), "availability_zone_hints": [], "availability_zones": [],
         "ipv4_address_scope": None, "ipv6_address_scope": None,
     }  # fmt: skip
@@ -83,12 +84,18 @@ def add_rule(state: State, region: Region, group: Resource, requested: Resource)
         "direction": requested.get("direction", "ingress"), "ethertype": requested.get("ethertype", "IPv4"),
         "protocol": requested.get("protocol"), "port_range_min": requested.get("port_range_min"),
         "port_range_max": requested.get("port_range_max"), "remote_ip_prefix": requested.get("remote_ip_prefix"),
-        "remote_group_id": requested.get("remote_group_id"), "remote_address_group_id": None, "normalized_cidr": None,
+        "remote_group_id": requested.get("remote_group_id"), "remote_address_group_id": None,
+        "normalized_cidr": _normalize_cidr(requested.get("remote_ip_prefix")),
     }  # fmt: skip
     del rule["name"]
+    group["revision_number"] += 1
     region.security_group_rules[rule["id"]] = rule
     group["security_group_rules"].append(rule)
     return rule
+
+
+def _normalize_cidr(prefix: str | None) -> str | None:
+    return None if prefix is None else str(ipaddress.ip_network(prefix, strict=False))
 
 
 def build_floating_ip(
@@ -96,7 +103,7 @@ def build_floating_ip(
 ) -> Resource:
     """Return a floating IP without a port."""
     new: Resource = {
-        **build_common_fields(state, project_id, requested), "floating_ip_address": address, "status": "DOWN",
+        **build_common_fields(state, project_id, requested), "revision_number": 0, "floating_ip_address": address, "status": "DOWN",
         "floating_network_id": network["id"], "router_id": None, "port_id": None, "fixed_ip_address": None,
         "port_details": None,
     }  # fmt: skip

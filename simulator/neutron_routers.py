@@ -1,17 +1,16 @@
-"""Neutron: routers with their interfaces and gateways, and floating IPs."""
+"""Neutron: routers with their interfaces and gateways."""
 
 from __future__ import annotations
 
 from .calls import Call
 from .http_messages import Response
 from .neutron_lookup import find_resource, neutron_error
-from .neutron_resources import build_floating_ip, build_router
-from .ports import NoFreeAddressError, allocate_address, create_port, delete_port
+from .neutron_resources import build_router
+from .ports import NoFreeAddressError, create_port, delete_port
 from .state import Region, Resource
-from .transitions import refresh_addresses
 
 INTERFACE = "network:router_interface"
-_GATEWAY = "network:router_gateway"
+GATEWAY = "network:router_gateway"
 
 
 def create_router(call: Call, requested: Resource) -> Resource:
@@ -35,7 +34,7 @@ def set_gateway(call: Call, router: Resource, requested: Resource | None) -> Non
                 f"Gateway cannot be updated for router {router['id']}, since a gateway to external network "
                 f"{before['network_id']} is required by one or more floating IPs.",
             )
-        for port in list_router_ports(call.region, router["id"], _GATEWAY):
+        for port in list_router_ports(call.region, router["id"], GATEWAY):
             delete_port(call.region, port["id"])
     router["external_gateway_info"] = None
     if not network_id:
@@ -46,7 +45,7 @@ def set_gateway(call: Call, router: Resource, requested: Resource | None) -> Non
         raise neutron_error(400, "BadRequest", message)
     try:
         # The port belongs to no project, so projects do not see it.
-        port = create_port(call.state, call.region, network, "", device_id=router["id"], owner=_GATEWAY)
+        port = create_port(call.state, call.region, network, "", device_id=router["id"], owner=GATEWAY)
     except NoFreeAddressError:
         raise _build_no_address_error(network) from None
     router["external_gateway_info"] = {
@@ -169,58 +168,8 @@ def prepare_router_deletion(call: Call, router: Resource) -> None:
     set_gateway(call, router, None)
 
 
-def create_floating_ip(call: Call, requested: Resource) -> Resource:
-    """Return a new floating IP of an external network, associated with a port when the request names one."""
-    network = find_resource(call, "networks", str(requested.get("floating_network_id")))
-    subnet = call.region.subnets.get(network["subnets"][0]) if network["subnets"] else None
-    if not network["router:external"] or subnet is None:
-        message = f"Bad floatingip request: Network {network['id']} does not contain any IPv4 subnet."
-        raise neutron_error(400, "BadRequest", message)
-    try:
-        address = allocate_address(call.region, subnet)
-    except NoFreeAddressError:
-        raise _build_no_address_error(network) from None
-    new = build_floating_ip(call.state, call.token.project_id or "", network, address, requested)
-    if requested.get("port_id"):
-        associate_floating_ip(call, new, requested["port_id"])
-    return new
-
-
-def associate_floating_ip(call: Call, floating: Resource, port_id: str | None) -> None:
-    """Associate a floating IP with a port, or disassociate it. A router must connect the port's subnet to the external network."""
-    before = floating["port_id"]
-    if port_id is None:
-        unassociated = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
-        floating.update({**unassociated, "port_details": None})
-    else:
-        port = find_resource(call, "ports", port_id)
-        if not port["fixed_ips"]:
-            message = f"Bad floatingip request: Cannot add floating IP to port {port_id} that has no fixed IPv4 addresses."
-            raise neutron_error(400, "BadRequest", message)
-        fixed = port["fixed_ips"][0]
-        router = _find_gateway_router(call.region, fixed["subnet_id"], floating["floating_network_id"])
-        if router is None:
-            raise neutron_error(
-                404,
-                "ExternalGatewayForFloatingIPNotFound",
-                f"External network {floating['floating_network_id']} is not reachable from subnet {fixed['subnet_id']}.  "
-                f"Therefore, cannot associate Port {port_id} with a Floating IP.",
-            )
-        names = ("name", "network_id", "mac_address", "admin_state_up", "status", "device_id", "device_owner")
-        found = {"port_id": port_id, "fixed_ip_address": fixed["ip_address"], "router_id": router["id"]}
-        details = {name: port[name] for name in names}
-        floating.update({**found, "status": "ACTIVE", "port_details": details})
-    # Stored before the addresses of servers are computed from the region's floating IPs.
-    call.region.floatingips[floating["id"]] = floating
-    for touched in {before, port_id} - {None}:
-        device = call.region.ports.get(touched or "", {}).get("device_id")
-        server = call.region.servers.get(device or "")
-        if server is not None and server.launched is not None:
-            refresh_addresses(call.region, server)
-            server.updated = call.now
-
-
-def _find_gateway_router(region: Region, subnet_id: str, network_id: str) -> Resource | None:
+def find_gateway_router(region: Region, subnet_id: str, network_id: str) -> Resource | None:
+    """Return the router that connects a subnet to an external network, or None."""
     for router in region.routers.values():
         gateway = router["external_gateway_info"]
         is_gateway_network = gateway is not None and gateway["network_id"] == network_id

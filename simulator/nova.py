@@ -108,7 +108,7 @@ def _select_page(  # noqa: C901 - one loop over 10,000 servers, in which calls w
         server = order[position]
         if server.project_id != project_id and not all_projects:
             continue
-        if server.plan:
+        if server.is_waiting:
             advance_server(call.state, call.region, server, now)
         if since is None:
             # Nova hides soft-deleted servers, too; with changes-since it lists them.

@@ -10,7 +10,7 @@ from .calls import Call
 from .http_messages import Response, bad_request, conflict, forbidden, not_found, service_error, unwrap
 from .nova_history import record_action
 from .nova_lookup import check_lock, find_server
-from .ports import NoFreeAddressError, bind_port, find_subnet
+from .ports import NoFreeAddressError, bind_port, ensure_default_group, find_subnet
 from .server import SimulatedServer
 from .state import Resource
 from .transitions import advance_server, allocate_port, refresh_addresses, schedule_port_detachment
@@ -163,6 +163,8 @@ def find_address_user(call: Call, network: Resource, address: str) -> str | None
 
 def select_security_groups(call: Call, requested: Any) -> list[Resource]:
     """Return the project's security groups that a new server names, by name or id. Raises `HttpError` 400 or 409."""
+    if requested:
+        ensure_default_group(call.state, call.region, call.token.project_id or "")
     found = []
     for reference in requested or ():
         given = reference.get("name") if isinstance(reference, dict) else None

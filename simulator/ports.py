@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 
 from .clock import format_zulu
+from .neutron_resources import build_default_group
 from .server import SimulatedServer
 from .state import Region, Resource, State
 
@@ -20,13 +21,13 @@ def index_used_addresses(region: Region) -> None:
     region.next_address = {}
     for port in region.ports.values():
         for fixed in port["fixed_ips"]:
-            _mark_used(region, fixed)
+            mark_used(region, fixed)
     for floating in region.floatingips.values():
         for subnet_id in region.networks.get(floating["floating_network_id"], {}).get("subnets", ()):
-            _mark_used(region, {"subnet_id": subnet_id, "ip_address": floating["floating_ip_address"]})
+            mark_used(region, {"subnet_id": subnet_id, "ip_address": floating["floating_ip_address"]})
 
 
-def _mark_used(region: Region, fixed: Resource) -> None:
+def mark_used(region: Region, fixed: Resource) -> None:
     """Mark an address as used if it is in the allocation pool, unlike a gateway's."""
     subnet = region.subnets.get(fixed["subnet_id"])
     if subnet is not None:
@@ -60,14 +61,39 @@ def allocate_address(region: Region, subnet: Resource) -> str:
     return str(ipaddress.ip_address(number))
 
 
-def find_default_group(region: Region, project_id: str) -> str | None:
-    """Return the id of the project's security group "default", or None."""
+def allocate_fixed_ips(region: Region, network: Resource) -> list[Resource]:
+    """Return one free address of each IP version that a network has, [] without subnets. Raises `NoFreeAddressError`."""
+    subnets = [region.subnets[subnet_id] for subnet_id in network["subnets"] if subnet_id in region.subnets]
+    return [
+        _allocate_from_any(region, [one for one in subnets if one["ip_version"] == version])
+        for version in sorted({subnet["ip_version"] for subnet in subnets})
+    ]
+
+
+def _allocate_from_any(region: Region, subnets: list[Resource]) -> Resource:
+    for subnet in subnets:
+        try:
+            return {"subnet_id": subnet["id"], "ip_address": allocate_address(region, subnet)}
+        except NoFreeAddressError:
+            continue
+    raise NoFreeAddressError
+
+
+def ensure_default_group(state: State, region: Region, project_id: str) -> str:
+    """Return the id of the project's security group "default", which Neutron makes when it is first needed."""
     found = region.default_groups.get(project_id)
     if found is None or found not in region.security_groups:
         groups = region.security_groups.values()
-        mine = [g["id"] for g in groups if g["project_id"] == project_id and g["name"] == "default"]
-        found = region.default_groups[project_id] = mine[0] if mine else ""
-    return found or None
+        found = next(
+            (g["id"] for g in groups if g["project_id"] == project_id and g["name"] == "default"), None
+        )
+    if found is None:
+        group = build_default_group(state, region, project_id)
+        found = str(group["id"])
+        region.security_groups[found] = group
+        state.dirty = True
+    region.default_groups[project_id] = found
+    return found
 
 
 def bind_port(port: Resource, server: SimulatedServer) -> None:
@@ -101,21 +127,19 @@ def create_port(
     groups: list[str] | None = None,
     fixed: list[Resource] | None = None,
 ) -> Resource:
-    """Create a port with a MAC and, when the network has a subnet, an address. Raises `NoFreeAddressError`.
+    """Create a port with a MAC and an address of each IP version that the network has. Raises `NoFreeAddressError`.
 
-    By default the port is in its project's default security group, and ports of the network itself are in none.
+    By default the port is in its project's default security group. Ports of the network itself, and ports without port
+    security, are in none.
     """
     if fixed is None:
-        subnet = region.subnets.get(network["subnets"][0]) if network["subnets"] else None
-        fixed = (
-            [{"subnet_id": subnet["id"], "ip_address": allocate_address(region, subnet)}] if subnet else []
-        )
+        fixed = allocate_fixed_ips(region, network)
     else:
         for address in fixed:
-            _mark_used(region, address)
+            mark_used(region, address)
+    is_secured = network.get("port_security_enabled", True) and not owner.startswith("network:")
     if groups is None:
-        default = None if owner.startswith("network:") else find_default_group(region, project_id)
-        groups = [default] if default else []
+        groups = [ensure_default_group(state, region, project_id)] if is_secured else []
     number = state.random.getrandbits(24)
     port_id = state.new_id()
     stamp = format_zulu(state.clock.now())
@@ -124,7 +148,8 @@ def create_port(
         "mac_address": f"fa:16:3e:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
         "admin_state_up": True, "status": "ACTIVE" if device_id else "DOWN", "device_id": device_id,
         "device_owner": owner, "fixed_ips": fixed, "allowed_address_pairs": [], "extra_dhcp_opts": [],
-        "security_groups": groups, "description": "", "binding:vnic_type": "normal", "port_security_enabled": True,
+        "security_groups": groups, "description": "", "binding:vnic_type": "normal",
+        "port_security_enabled": network.get("port_security_enabled", True),
         "tags": [], "created_at": stamp, "updated_at": stamp, "revision_number": 1,
     }  # fmt: skip
     region.ports[port_id] = port
@@ -141,15 +166,32 @@ def find_subnet(region: Region, network: Resource, address: str) -> str | None:
     return None
 
 
-def delete_port(region: Region, port_id: str) -> None:
-    """Delete a port, release its addresses, and disassociate its floating IPs."""
+def delete_port(region: Region, port_id: str, *, due: float = 0.0) -> None:
+    """Delete a port, release its addresses, and disassociate its floating IPs, which are shown as DOWN at the time `due`."""
     port = region.ports.pop(port_id, None)
     for fixed in port["fixed_ips"] if port else ():
         release_address(region, fixed["subnet_id"], fixed["ip_address"])
     for floating in region.floatingips.values():
         if floating["port_id"] == port_id:
-            unassociated = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
-            floating.update({**unassociated, "port_details": None})
+            disassociate(floating, due)
+
+
+def disassociate(floating: Resource, due: float = 0.0) -> None:
+    """Take a floating IP from its port. Its agent reports the status DOWN at the time `due`."""
+    floating.update({"port_id": None, "fixed_ip_address": None, "router_id": None, "port_details": None})
+    floating["_plan"] = [due, "DOWN"]
+    floating["revision_number"] += 1
+
+
+def advance_floating_ips(region: Region, now: float) -> None:
+    """Apply the due statuses of floating IPs."""
+    for floating in region.floatingips.values():
+        plan = floating.get("_plan")
+        if plan and plan[0] <= now:
+            del floating["_plan"]
+            if floating["status"] != plan[1]:
+                floating["status"] = plan[1]
+                floating["revision_number"] += 1
 
 
 def format_addresses(port: Resource) -> list[Resource]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import reach
 from .http_messages import bad_request, not_found
 from .nova_flavors import build_server_flavor
 from .ports import NoFreeAddressError, create_port, format_addresses
@@ -14,7 +15,8 @@ from .state import Region, Resource, State
 def seed(state: State, requested: Resource) -> Resource:
     """Create the requested number of resources of each kind, and return their ids by kind.
 
-    `{"project", "region"?, "servers"?, "volumes"?, "ports"? ..., "status"?, "name_prefix"?, "size"?, "metadata"?, "tags"?}`.
+    `"reachable": true` also connects the internal network to the external one, with a router and some groups and floating IPs
+    (`reach.py`). `{"project", "region"?, "servers"?, "volumes"?, "ports"? ..., "status"?, "name_prefix"?, "size"?, "metadata"?, "tags"?}`.
     `"raw": {kind: [object, ...]}` holds objects whose fields replace the real ones, with any values. Their ids come last.
     Raises `HttpError`.
     """
@@ -40,6 +42,8 @@ def seed(state: State, requested: Resource) -> Resource:
             create_raw_resource(factory, kind, fields, f"{prefix}-raw-{n:05d}")
             for n, fields in enumerate(raw.get(kind, ()))
         ]
+    if requested.get("reachable"):
+        reach.make_reachable(state, region, project["id"])
     return found
 
 

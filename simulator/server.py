@@ -98,7 +98,14 @@ class SimulatedServer:
     # A status that Nova does not have; the name is stored in data files.
     odd_status: str | None = None
     plan: list[list[Any]] = field(default_factory=list)
+    # When Nova reads the floating IPs of its ports anew; None when it has the present ones.
+    addresses_due: float | None = None
     text: str | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether anything about it will change by itself."""
+        return bool(self.plan) or self.addresses_due is not None
 
     @property
     def status(self) -> str:

@@ -6,7 +6,6 @@ import random
 from typing import Any
 
 from .clock import Clock, format_naive, format_zulu
-from .neutron_resources import build_default_group
 from .ports import index_used_addresses
 from .state import Region, State
 
@@ -119,9 +118,6 @@ def _create_standard_resources(state: State, region: Region, demo: str) -> None:
         "volume_id": volume_id, "status": "available", "size": 10, "metadata": {},
         "os-extended-snapshot-attributes:project_id": demo, "os-extended-snapshot-attributes:progress": "100%",
     }  # fmt: skip
-    for project_id in state.projects:
-        group = build_default_group(state, region, project_id)
-        region.security_groups[group["id"]] = group
     index_used_addresses(region)
 
 

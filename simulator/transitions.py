@@ -41,12 +41,15 @@ def advance_server(state: State, region: Region, server: SimulatedServer, now: f
         if server.actions:
             server.actions[0]["updated_at"] = format_naive(timestamp)
         state.dirty = True
+    if server.addresses_due is not None and server.addresses_due <= now:
+        refresh_addresses(region, server)
+        state.dirty = True
 
 
 def advance_servers(state: State, region: Region, now: float) -> None:
     """Apply the due steps of all servers."""
     for server in region.servers.values():
-        if server.plan:
+        if server.is_waiting:
             advance_server(state, region, server, now)
 
 
@@ -184,7 +187,19 @@ def refresh_addresses(region: Region, server: SimulatedServer) -> None:
             if floating["port_id"] == port_id
         )
     server.addresses = found
+    server.addresses_due = None
     server.text = None
+
+
+def schedule_address_refresh(state: State, region: Region, port_id: str | None) -> None:
+    """Let Nova show the floating IPs of a server's port a while after Neutron does.
+
+    Its `updated` stays, so a listing with changes-since does not show the server (seen on Zed).
+    """
+    port = region.ports.get(port_id or "")
+    server = region.servers.get(port["device_id"]) if port is not None else None
+    if server is not None and server.launched is not None:
+        server.addresses_due = state.clock.now() + 2 * state.clock.action_seconds
 
 
 def refresh_group_names(region: Region, server: SimulatedServer) -> None:

@@ -18,13 +18,25 @@ from .compute import (
 from .compute_hosts import ComputeService, HostAggregate, Hypervisor
 from .history import ServerEvent, VolumeReservation
 from .keypairs import Keypair
-from .network import FixedIp, FloatingIp, Network, Port, Router, SecurityGroup, Subnet
+from .network import (
+    AllocationPool,
+    FixedIp,
+    FloatingIp,
+    Network,
+    NetworkAvailability,
+    Port,
+    Router,
+    Subnet,
+    SubnetAvailability,
+)
 from .quota import Quota
+from .security import SecurityGroup, SecurityGroupRule
 from .server_resources import ServerGroup, ServerInterface, ServerMigration
 from .storage import Image, Snapshot, Volume, VolumeType
 
 __all__ = [
     "Address",
+    "AllocationPool",
     "ComputeService",
     "FixedIp",
     "Flavor",
@@ -34,10 +46,12 @@ __all__ = [
     "Image",
     "Keypair",
     "Network",
+    "NetworkAvailability",
     "Port",
     "Quota",
     "Router",
     "SecurityGroup",
+    "SecurityGroupRule",
     "Server",
     "ServerAction",
     "ServerEvent",
@@ -47,6 +61,7 @@ __all__ = [
     "ServerReading",
     "Snapshot",
     "Subnet",
+    "SubnetAvailability",
     "Volume",
     "VolumeAttachment",
     "VolumeReservation",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from ..markers import split_description
 from .json_values import (
     MAX_MEMBERS,
     address,
@@ -17,12 +19,20 @@ from .json_values import (
     references,
     require_id,
     text,
+    texts,
+    timestamp,
 )
+
+# All addresses of an IPv6 subnet of 64 bits, many times over.
+_MAX_ADDRESSES = 2**128
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network. An external one provides floating IPs; servers are not attached to it."""
+    """A network. An external one provides floating IPs; servers are not attached to it.
+
+    Without port security, new ports of it have no security groups, and anything may be sent to and from them.
+    """
 
     id: str
     name: str
@@ -32,6 +42,9 @@ class Network:
     is_admin_state_up: bool = True
     subnet_ids: tuple[str, ...] = ()
     project_id: str | None = None
+    is_port_security_enabled: bool = True
+    mtu: int | None = None
+    tags: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, raw: Any) -> Network:
@@ -45,12 +58,26 @@ class Network:
             is_admin_state_up=raw.get("admin_state_up") is not False,
             subnet_ids=references(raw.get("subnets")),
             project_id=get_project_id(raw),
+            is_port_security_enabled=raw.get("port_security_enabled") is not False,
+            mtu=count(raw.get("mtu")),
+            tags=texts(raw.get("tags")),
         )
 
 
 @dataclass(frozen=True, slots=True)
+class AllocationPool:
+    """A range of valid addresses of a subnet, from which ports get theirs; both ends belong to it."""
+
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet. `cidr` and `gateway_ip` are valid; `cidr` is "" if the cloud's is not."""
+    """A subnet. `cidr` and `gateway_ip` are valid; `cidr` is "" if the cloud's is not.
+
+    With an `ipv6_address_mode` of "slaac" or "dhcpv6-stateless", Neutron computes the addresses, and no fixed one can be requested.
+    """
 
     id: str
     name: str
@@ -60,6 +87,9 @@ class Subnet:
     gateway_ip: str | None = None
     is_dhcp_enabled: bool = True
     project_id: str | None = None
+    allocation_pools: tuple[AllocationPool, ...] = ()
+    dns_servers: tuple[str, ...] = ()
+    ipv6_address_mode: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Subnet:
@@ -73,6 +103,11 @@ class Subnet:
             gateway_ip=address(raw.get("gateway_ip")),
             is_dhcp_enabled=raw.get("enable_dhcp") is not False,
             project_id=get_project_id(raw),
+            allocation_pools=_read_pools(raw.get("allocation_pools")),
+            dns_servers=tuple(
+                [found for one in texts(raw.get("dns_nameservers")) if (found := address(one))]
+            ),
+            ipv6_address_mode=text(raw.get("ipv6_address_mode")),
         )
 
 
@@ -123,7 +158,8 @@ class FixedIp:
 class Port:
     """A port. `device_owner` is the type of its user ("compute:nova", "network:router_interface"), "" for an unused one.
 
-    `device_id` is the id of the server, router ... that uses it.
+    `device_id` is the id of the server, router ... that uses it. `revision` grows with each change of the port. `marker` is
+    what the end of its description holds (see `markers.py`), without which `description` is given.
     """
 
     id: str
@@ -137,10 +173,16 @@ class Port:
     security_group_ids: tuple[str, ...] = ()
     is_admin_state_up: bool = True
     project_id: str | None = None
+    description: str = ""
+    marker: str | None = None
+    revision: int | None = None
+    is_port_security_enabled: bool = True
+    created_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Port:
         """Return the record of one element of Neutron's `ports`."""
+        description, marker = _read_description(raw)
         return cls(
             require_id(raw, "port"),
             text(raw.get("name")) or "",
@@ -153,6 +195,11 @@ class Port:
             references(raw.get("security_groups")),
             raw.get("admin_state_up") is not False,
             get_project_id(raw),
+            description,
+            marker,
+            count(raw.get("revision_number")),
+            raw.get("port_security_enabled") is not False,
+            timestamp(raw.get("created_at")),
         )
 
 
@@ -160,7 +207,9 @@ class Port:
 class FloatingIp:
     """A floating IP: an address of an external network that is mapped to a port. Unused while `port_id` is None.
 
-    `address` and `fixed_address` are valid; `address` is "" if the cloud's is not.
+    `address` and `fixed_address` are valid; `address` is "" if the cloud's is not. The status becomes ACTIVE a second or so
+    after it was attached, and DOWN as long after it was detached: the network's agent reports it. `device_id` is the id of
+    the server that has the port. `revision` grows with each change, those of the status included.
     """
 
     id: str
@@ -172,12 +221,19 @@ class FloatingIp:
     router_id: str | None = None
     project_id: str | None = None
     description: str = ""
+    marker: str | None = None
+    revision: int | None = None
+    device_id: str | None = None
+    created_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> FloatingIp:
         """Return the record of one element of Neutron's `floatingips`."""
+        floating_ip_id = require_id(raw, "floating IP")
+        description, marker = _read_description(raw)
+        port = raw.get("port_details")
         return cls(
-            id=require_id(raw, "floating IP"),
+            id=floating_ip_id,
             status=_read_status(raw),
             address=address(raw.get("floating_ip_address")) or "",
             fixed_address=address(raw.get("fixed_ip_address")),
@@ -185,36 +241,82 @@ class FloatingIp:
             port_id=reference(raw.get("port_id")),
             router_id=reference(raw.get("router_id")),
             project_id=get_project_id(raw),
-            description=long_text(raw.get("description")) or "",
+            description=description,
+            marker=marker,
+            revision=count(raw.get("revision_number")),
+            device_id=reference(port.get("device_id")) if isinstance(port, dict) else None,
+            created_at=timestamp(raw.get("created_at")),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class SecurityGroup:
-    """A security group. Only the number of its rules is kept."""
+class SubnetAvailability:
+    """The number of addresses in a subnet's pools, and how many of them are used."""
 
-    id: str
-    name: str
-    description: str = ""
-    rule_count: int = 0
-    project_id: str | None = None
+    subnet_id: str
+    total: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAvailability:
+    """The number of addresses of a network, and how many of them are used. IPv6 subnets may have more than 64 bits can count."""
+
+    network_id: str
+    total: int
+    used: int
+    subnets: tuple[SubnetAvailability, ...] = ()
+
+    @property
+    def free(self) -> int:
+        """The number of free addresses."""
+        return max(0, self.total - self.used)
 
     @classmethod
-    def from_json(cls, raw: Any) -> SecurityGroup:
-        """Return the record of one element of Neutron's `security_groups`."""
-        group_id = require_id(raw, "security group")
-        rules = raw.get("security_group_rules")
+    def from_json(cls, raw: Any) -> NetworkAvailability:
+        """Return the record of Neutron's `network_ip_availability`."""
+        network_id = require_id(
+            {**raw, "id": raw.get("network_id")} if isinstance(raw, dict) else raw, "network availability"
+        )
+        subnets = raw.get("subnet_ip_availability")
         return cls(
-            id=group_id,
-            name=text(raw.get("name")) or "",
-            description=long_text(raw.get("description")) or "",
-            rule_count=len(rules) if isinstance(rules, list) else 0,
-            project_id=get_project_id(raw),
+            network_id=network_id,
+            total=count(raw.get("total_ips"), _MAX_ADDRESSES) or 0,
+            used=count(raw.get("used_ips"), _MAX_ADDRESSES) or 0,
+            subnets=tuple(
+                [
+                    SubnetAvailability(
+                        subnet_id,
+                        count(one.get("total_ips"), _MAX_ADDRESSES) or 0,
+                        count(one.get("used_ips"), _MAX_ADDRESSES) or 0,
+                    )
+                    for one in (subnets[:MAX_MEMBERS] if isinstance(subnets, list) else ())
+                    if isinstance(one, dict) and (subnet_id := reference(one.get("subnet_id")))
+                ]
+            ),
         )
 
 
 def _read_status(raw: Any) -> str:
     return (text(raw.get("status")) or "UNKNOWN").upper()
+
+
+def _read_description(raw: Any) -> tuple[str, str | None]:
+    return split_description(long_text(raw.get("description")) or "")
+
+
+def _read_pools(raw: Any) -> tuple[AllocationPool, ...]:
+    if not isinstance(raw, list):
+        return ()
+    return tuple(
+        [
+            AllocationPool(start, end)
+            for item in raw[:MAX_MEMBERS]
+            if isinstance(item, dict)
+            and (start := address(item.get("start")))
+            and (end := address(item.get("end")))
+        ]
+    )
 
 
 def _read_fixed_ips(raw: Any) -> tuple[FixedIp, ...]:

@@ -28,6 +28,7 @@ COLLECTION_BY_TYPE = {
     "floating_ip": "floatingips",
     "zone": "zones",
     "keypair": "keypairs",
+    "server_group": "server_groups",
 }
 
 

@@ -44,6 +44,7 @@ LISTED = {
     "volume": lambda sdk: [one.id for one in sdk.block_storage.volumes()],
     "keypair": lambda sdk: [one.name for one in sdk.compute.keypairs()],
     "server": lambda sdk: [one.id for one in sdk.compute.servers()],
+    "server_group": lambda sdk: [one.id for one in sdk.compute.server_groups()],
 }
 
 

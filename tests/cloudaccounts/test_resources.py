@@ -33,6 +33,8 @@ def test_every_type_is_synced_and_unchanged_by_the_next_sync(cloud, account, typ
         open_cloud(account, "RegionOne").compute._call(
             "POST", "/os-keypairs", "make a keypair", json={"keypair": {"name": "key"}}
         )
+    if type_code == "server_group":
+        open_cloud(account, "RegionOne").compute.create_server_group("spread", "anti-affinity")
     first = sync_resource(account.pk, type_code)
     assert (first.state, first.message) == ("success", "")
     assert first.created == CloudResource.objects.filter(type=type_code).count()

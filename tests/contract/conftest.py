@@ -14,6 +14,28 @@ import simulator
 from openstack_client import Cloud, CloudConflictError, CloudCredentials, CloudError, CloudNotFoundError
 from tests.listings import read_all_pages
 
+from .reach import (
+    closed_network,
+    external,
+    limit_network,
+    make_floating_ip,
+    make_group,
+    make_port,
+    own_network,
+    small_external_network,
+)
+
+__all__ = [
+    "closed_network",
+    "external",
+    "limit_network",
+    "make_floating_ip",
+    "make_group",
+    "make_port",
+    "own_network",
+    "small_external_network",
+]
+
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
 # The cloud in clouds.yaml whose user may set limits and states. Without it, the tests that need them are skipped.
 REAL_ADMIN = os.environ.get("PORTAL_TEST_CLOUD_ADMIN", "admin")

@@ -1,14 +1,19 @@
 """The error of each status of each service: the table in translation.py, line by line."""
 
 import json
+import pickle
 from email.utils import formatdate
 
 import pytest
 
 from openstack_client import (
+    CloudAddressOutsideSubnetError,
     CloudAuthenticationError,
+    CloudChangedError,
     CloudConflictError,
     CloudForbiddenError,
+    CloudInUseError,
+    CloudNoRouteError,
     CloudNotFoundError,
     CloudQuotaExceededError,
     CloudUnavailableError,
@@ -43,6 +48,8 @@ def usual(status):
         return CloudForbiddenError
     if status in {409, 423}:
         return CloudConflictError
+    if status == 412:
+        return CloudChangedError
     if status == 507:
         return CloudQuotaExceededError
     if status in {404, 408, 421, 425, 429}:
@@ -84,7 +91,13 @@ def words(kind, message, **more):
         (403, "compute", words("forbidden", "Policy doesn't allow it to be performed."), {}, CloudForbiddenError),
         (409, "network", {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: ['port']."}}, {}, CloudQuotaExceededError),
         (409, "network", {"NeutronError": {"type": "RetryRequest", "message": "x"}}, {}, AGAIN),
-        (409, "network", {"NeutronError": {"type": "PortInUse", "message": "x"}}, {}, CloudConflictError),
+        (409, "network", {"NeutronError": {"type": "PortInUse", "message": "x"}}, {}, CloudInUseError),
+        (409, "network", {"NeutronError": {"type": "SomethingNew", "message": "x"}}, {}, CloudConflictError),
+        (404, "network", {"NeutronError": {"type": "ExternalGatewayForFloatingIPNotFound", "message": "x"}}, {}, CloudNoRouteError),
+        (404, "network", {"NeutronError": {"type": "PortNotFound", "message": "x"}}, {}, CloudNotFoundError),
+        (404, "network", {"NeutronError": {"type": ["x"], "message": "x"}}, {}, CloudNotFoundError),
+        (400, "network", {"NeutronError": {"type": "InvalidIpForNetwork", "message": "x"}}, {}, CloudAddressOutsideSubnetError),
+        (400, "compute", {"NeutronError": {"type": "InvalidIpForNetwork", "message": "x"}}, {}, InvalidCloudRequestError),
         (409, "compute", words("conflictingRequest", "Cannot 'start' instance while it is in vm_state active"), {}, CloudConflictError),
         (404, "compute", words("itemNotFound", "Instance x could not be found."), {}, CloudNotFoundError),
         (501, "compute", words("notImplemented", "Console type spice-html5 is unavailable."), {}, InvalidCloudRequestError),
@@ -131,3 +144,14 @@ def test_messages_are_cleaned_and_bounded():
     answer = Answer(500, body, **{"x-openstack-request-id": "req-\x1b" + "1" * 5000})
     error = error_from_response(answer, service="compute", doing="do it")
     assert "ab?[31m" in error.message and len(error.message) < 600 and len(error.request_id) <= 100
+
+
+def test_equal_rule_is_named_by_its_id():
+    message = "Security group rule already exists. Rule id is 5d8e3ff0-0037-40b0-bd0a-7c3b6e3fbfa5."
+    body = {"NeutronError": {"type": "SecurityGroupRuleExists", "message": message, "detail": ""}}
+    error = error_from_response(Answer(409, body), service="network", doing="do it")
+    assert error.existing_id == "5d8e3ff0-0037-40b0-bd0a-7c3b6e3fbfa5"
+    assert pickle.loads(pickle.dumps(error)).existing_id == error.existing_id
+    body["NeutronError"]["message"] = "Security group rule already exists. Rule id is ../../x."
+    error = error_from_response(Answer(409, body), service="network", doing="do it")
+    assert (error.code, error.existing_id) == ("already_exists", None)

@@ -7,6 +7,7 @@ from openstack_client import (
     CloudConflictError,
     CloudCredentials,
     CloudError,
+    CloudNoRouteError,
     CloudNotFoundError,
     InvalidCloudRequestError,
 )
@@ -52,7 +53,7 @@ def float_on(neutron, routed, **more):
 def test_floating_ip_needs_a_router(cloud, neutron, routed):
     path = f"/routers/{routed['router']}/remove_router_interface"
     neutron("PUT", path, {"subnet_id": routed["subnet"]})
-    with pytest.raises(CloudNotFoundError, match="not reachable from subnet"):
+    with pytest.raises(CloudNoRouteError, match="not reachable from subnet"):
         float_on(neutron, routed)
     with pytest.raises(CloudNotFoundError, match="has no interface on subnet"):
         neutron("PUT", path, {"subnet_id": routed["subnet"]})

@@ -1,4 +1,4 @@
-"""Syncers of Nova: flavors, zones, keypairs, servers."""
+"""Syncers of Nova: flavors, zones, keypairs, servers, server groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext_lazy as _
 
-from openstack_client import Cloud, Flavor, Keypair, RecordPage, Server, Zone
+from openstack_client import Cloud, Flavor, Keypair, RecordPage, Server, ServerGroup, Zone
 
 from ...registry import Link, ListedResource, register_syncer
 from .provider import OpenStackSyncer
@@ -120,4 +120,27 @@ class ServerSyncer(OpenStackSyncer):
                 *([Link("image", record.image_id)] if record.image_id else []),
                 *([Link("keypair", record.key_name)] if record.key_name else []),
             ),
+        )
+
+
+@register_syncer
+class ServerGroupSyncer(OpenStackSyncer):
+    """Server groups: `policy`, and `max_servers_per_host`, which only the policy anti-affinity has. Links lead to the members."""
+
+    type = "server_group"
+    label = _("server group")
+    order = 71
+
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[ServerGroup]]:
+        """Yield the server groups of the project."""
+        yield client.compute.list_server_groups()
+
+    def convert(self, record: ServerGroup) -> ListedResource:
+        """Convert a server group."""
+        return ListedResource(
+            record.id,
+            record.name,
+            "",
+            {"policy": record.policy, "max_servers_per_host": record.max_servers_per_host},
+            links=tuple(Link("server", server_id) for server_id in sorted(set(record.member_ids))),
         )

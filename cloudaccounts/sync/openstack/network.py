@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from openstack_client import Cloud, FloatingIp, Network, Port, RecordPage, Router, SecurityGroup, Subnet
+from openstack_client import (
+    Cloud,
+    FloatingIp,
+    Network,
+    Port,
+    RecordPage,
+    Router,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+)
 
 from ...registry import Link, ListedResource, register_syncer
 from .provider import OpenStackSyncer, convert_page
@@ -15,7 +26,7 @@ from .provider import OpenStackSyncer, convert_page
 
 @register_syncer
 class NetworkSyncer(OpenStackSyncer):
-    """Networks: `is_external`, `is_shared`, and `cidrs`, the address ranges of their subnets."""
+    """Networks: `is_external`, `is_shared`, `is_port_security_enabled`, `mtu`, and `cidrs`, the address ranges of their subnets."""
 
     type = "network"
     label = _("network")
@@ -46,6 +57,8 @@ class NetworkSyncer(OpenStackSyncer):
             {
                 "is_external": record.is_external,
                 "is_shared": record.is_shared,
+                "is_port_security_enabled": record.is_port_security_enabled,
+                "mtu": record.mtu,
                 "cidrs": sorted(filter(None, cidrs.get(record.id, ()))),
             },
         )
@@ -53,7 +66,10 @@ class NetworkSyncer(OpenStackSyncer):
 
 @register_syncer
 class SubnetSyncer(OpenStackSyncer):
-    """Subnets: `cidr`, `gateway_ip`, `ip_version`, `is_dhcp_enabled`."""
+    """Subnets: `cidr`, `gateway_ip`, `ip_version`, `is_dhcp_enabled`, `dns_servers`, `ipv6_address_mode`.
+
+    `allocation_pools` are the ranges from which ports get their addresses, as pairs of first and last.
+    """
 
     type = "subnet"
     label = _("subnet")
@@ -74,6 +90,9 @@ class SubnetSyncer(OpenStackSyncer):
                 "gateway_ip": record.gateway_ip or "",
                 "ip_version": record.ip_version,
                 "is_dhcp_enabled": record.is_dhcp_enabled,
+                "allocation_pools": [[pool.start, pool.end] for pool in record.allocation_pools],
+                "dns_servers": list(record.dns_servers),
+                "ipv6_address_mode": record.ipv6_address_mode or "",
             },
             (record.cidr,) if record.cidr else (),
             (Link("network", record.network_id),) if record.network_id else (),
@@ -82,7 +101,11 @@ class SubnetSyncer(OpenStackSyncer):
 
 @register_syncer
 class SecurityGroupSyncer(OpenStackSyncer):
-    """Security groups: `description`, and `rules`, their number."""
+    """Security groups: `description`, `marker`, `is_stateful`, `tags`, `rules`, their number, and `rule_list`, the rules sorted by id.
+
+    A rule has `id`, `direction`, `ethertype`, `protocol`, `port_min`, `port_max`, `icmp_type`, `icmp_code`, `remote_cidr`,
+    `remote_group` and `description`; what it does not limit is null. The group is also linked to those that its rules name.
+    """
 
     type = "security_group"
     label = _("security group")
@@ -94,8 +117,21 @@ class SecurityGroupSyncer(OpenStackSyncer):
 
     def convert(self, record: SecurityGroup) -> ListedResource:
         """Convert a security group."""
-        attributes = {"description": record.description, "rules": record.rule_count}
-        return ListedResource(record.id, record.name, "", attributes)
+        named = {rule.remote_group_id for rule in record.rules if rule.remote_group_id}
+        return ListedResource(
+            record.id,
+            record.name,
+            "",
+            {
+                "description": record.description,
+                "marker": record.marker or "",
+                "is_stateful": record.is_stateful,
+                "tags": sorted(record.tags),
+                "rules": record.rule_count,
+                "rule_list": [_describe_rule(rule) for rule in record.rules],
+            },
+            links=tuple(Link("security_group", group_id) for group_id in sorted(named - {record.id})),
+        )
 
 
 @register_syncer
@@ -124,7 +160,10 @@ class RouterSyncer(OpenStackSyncer):
 
 @register_syncer
 class PortSyncer(OpenStackSyncer):
-    """Ports: `mac_address`, `device_owner`, `fixed_ips`, `is_admin_state_up`. They join servers and routers to networks."""
+    """Ports: `mac_address`, `device_owner`, `fixed_ips`, `is_admin_state_up`, `is_port_security_enabled`, `description`, `marker`.
+
+    They join servers and routers to networks. Links lead to their security groups, too.
+    """
 
     type = "port"
     label = _("port")
@@ -145,6 +184,9 @@ class PortSyncer(OpenStackSyncer):
                 "device_owner": record.device_owner,
                 "fixed_ips": sorted(fixed.ip_address for fixed in record.fixed_ips),
                 "is_admin_state_up": record.is_admin_state_up,
+                "is_port_security_enabled": record.is_port_security_enabled,
+                "description": record.description,
+                "marker": record.marker or "",
             },
             tuple(sorted(fixed.ip_address for fixed in record.fixed_ips)),
             (
@@ -158,7 +200,7 @@ class PortSyncer(OpenStackSyncer):
 
 @register_syncer
 class FloatingIpSyncer(OpenStackSyncer):
-    """Floating IPs, named by their address: `fixed_address`, `description`."""
+    """Floating IPs, named by their address: `fixed_address`, `description`, `marker`, `created_at`; linked to port and server, if attached."""
 
     type = "floating_ip"
     label = _("floating IP")
@@ -174,7 +216,12 @@ class FloatingIpSyncer(OpenStackSyncer):
             record.id,
             record.address,
             record.status,
-            {"fixed_address": record.fixed_address or "", "description": record.description},
+            {
+                "fixed_address": record.fixed_address or "",
+                "description": record.description,
+                "marker": record.marker or "",
+                "created_at": record.created_at.isoformat() if record.created_at else "",
+            },
             tuple(filter(None, (record.address, record.fixed_address))),
             tuple(
                 Link(kind, cloud_id)
@@ -182,10 +229,27 @@ class FloatingIpSyncer(OpenStackSyncer):
                     ("network", record.floating_network_id),
                     ("port", record.port_id),
                     ("router", record.router_id),
+                    ("server", record.device_id),
                 )
                 if cloud_id
             ),
         )
+
+
+def _describe_rule(rule: SecurityGroupRule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "direction": rule.direction,
+        "ethertype": rule.ethertype,
+        "protocol": rule.protocol,
+        "port_min": rule.port_min,
+        "port_max": rule.port_max,
+        "icmp_type": rule.icmp_type,
+        "icmp_code": rule.icmp_code,
+        "remote_cidr": rule.remote_ip_prefix,
+        "remote_group": rule.remote_group_id,
+        "description": rule.description,
+    }
 
 
 def _link_device(owner: str, device_id: str | None) -> list[Link]:

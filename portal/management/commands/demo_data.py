@@ -216,16 +216,20 @@ class Command(BaseCommand):
         return f"http://127.0.0.1:{port}" if port else ""
 
     def seed_cloud(self) -> None:
-        """Create the servers of the demo in the simulator."""
+        """Create the servers of the demo in the simulator, and a router, security groups and floating IPs."""
         for batches in SYSTEMS.values():
             for prefix, count, status in batches:
-                body = {"project": "demo", "servers": count, "name_prefix": prefix, "status": status}
-                request = urllib.request.Request(  # noqa: S310 - always http, on loopback.
-                    f"{self.find_simulator()}/_control/seed",
-                    data=json.dumps(body).encode(),
-                    headers={"Content-Type": "application/json"},
-                )
-                urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+                self.request_seed({"servers": count, "name_prefix": prefix, "status": status})
+        self.request_seed({"reachable": True})
+
+    def request_seed(self, wanted: dict[str, object]) -> None:
+        """Create objects in the project of the demo."""
+        request = urllib.request.Request(  # noqa: S310 - always http, on loopback.
+            f"{self.find_simulator()}/_control/seed",
+            data=json.dumps({"project": "demo", **wanted}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
 
     def find_system(
         self, systems: dict[tuple[str, str], InformationSystem], number: int, name: str
