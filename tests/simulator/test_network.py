@@ -9,6 +9,7 @@ from openstack_client import (
     CloudError,
     CloudNoRouteError,
     CloudNotFoundError,
+    CloudUnavailableError,
     InvalidCloudRequestError,
 )
 from tests.listings import read_all_pages
@@ -227,3 +228,80 @@ def test_expired_application_credential(control, cloud):
     with Cloud(login) as other, pytest.raises(CloudError) as caught:
         other.check()
     assert caught.value.code == "authentication_failed"
+
+
+def test_seeded_cloud_is_reachable(cloud, control, neutron):
+    wanted = {"project": "demo", "servers": 2, "reachable": True}
+    servers = control("POST", "seed", wanted)["servers"]
+    (router,) = read_all_pages(cloud.network.router_pages())
+    assert router.external_addresses
+    groups = {group.name: group for group in read_all_pages(cloud.network.security_group_pages())}
+    assert set(groups) == {"default", "web", "ssh-office"}
+    assert groups["web"].rule_count == 5
+    floating = read_all_pages(cloud.network.floating_ip_pages())
+    (attached,) = [one for one in floating if one.port_id]
+    assert len(floating) == 3 and attached.status == "ACTIVE" and attached.device_id in servers
+    addresses = {address.ip for address in cloud.compute.get_server(attached.device_id).addresses}
+    assert attached.address in addresses
+    # Once more adds nothing.
+    control("POST", "seed", {"project": "demo", "reachable": True})
+    assert len(read_all_pages(cloud.network.floating_ip_pages())) == 3
+    assert len(read_all_pages(cloud.network.router_pages())) == 1
+
+
+def test_lost_answer_of_a_creation_leaves_what_its_marker_finds(cloud, control, routed):
+    control("POST", "faults", {"service": "network", "method": "POST", "kind": "lose_answer", "times": 3})
+    for create, find in (
+        (
+            lambda: cloud.network.create_security_group(name="web", marker="portal:1"),
+            cloud.network.find_security_groups_by_marker,
+        ),
+        (
+            lambda: cloud.network.create_floating_ip(routed["external"], marker="portal:1"),
+            cloud.network.find_floating_ips_by_marker,
+        ),
+        (
+            lambda: cloud.network.create_port(
+                cloud.network.get_port(routed["port"]).network_id, marker="portal:1"
+            ),
+            cloud.network.find_ports_by_marker,
+        ),
+    ):
+        with pytest.raises(CloudUnavailableError):
+            create()
+        (found,) = find("portal:1")
+        assert found.marker == "portal:1"
+
+
+def test_change_that_neutron_loses_leaves_no_trace(cloud, control, routed):
+    quota = {one.name: one.in_use for one in cloud.network.list_quotas()}
+    control("POST", "faults", {"service": "network", "method": "POST", "kind": "lose_all", "times": 2})
+    cloud.network.create_security_group(name="web", marker="portal:1")
+    lost = cloud.network.create_floating_ip(routed["external"], marker="portal:1")
+    assert cloud.network.find_security_groups_by_marker("portal:1") == []
+    assert cloud.network.find_floating_ips_by_marker("portal:1") == []
+    assert {one.name: one.in_use for one in cloud.network.list_quotas()} == quota
+    # Its address is free again.
+    again = [cloud.network.create_floating_ip(routed["external"]).address for _ in range(2)]
+    assert lost.address in again
+
+
+def test_what_operators_remove_in_the_cloud(cloud, control, routed):
+    group = cloud.network.create_security_group(name="web")
+    rule = cloud.network.create_security_group_rule(group.id, direction="ingress")
+    floating = cloud.network.create_floating_ip(routed["external"], port_id=routed["port"])
+    port = cloud.network.get_port(routed["port"])
+    cloud.network.set_port_security_groups(port.id, [group.id], revision=port.revision)
+    control("PATCH", f"floating_ips/{floating.id}", {"status": "ERROR"})
+    assert cloud.network.get_floating_ip(floating.id).status == "ERROR"
+    control("DELETE", f"security_group_rules/{rule.id}")
+    assert cloud.network.get_security_group(group.id).rule_count == 2
+    control("DELETE", f"security_groups/{group.id}")
+    control("DELETE", f"floating_ips/{floating.id}")
+    assert cloud.network.get_port(port.id).security_group_ids == ()
+    for read, missing in (
+        (cloud.network.get_security_group, group),
+        (cloud.network.get_floating_ip, floating),
+    ):
+        with pytest.raises(CloudNotFoundError):
+            read(missing.id)
