@@ -74,6 +74,10 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
             return False
         return super().has_delete_permission(request, obj)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: VirtualMachine | None = None) -> list[str]:
+        """Keep an existing VM where it is: a move takes its volumes along and counts the quota (`services/ownership.py`)."""
+        return [*self.readonly_fields, *(["information_system", "account"] if obj else [])]
+
     @admin.display(description=_("tenant"), ordering="information_system__tenant__name")
     def tenant(self, vm: VirtualMachine) -> str:
         """Return the tenant that the VM belongs to."""
