@@ -40,6 +40,7 @@ def component_page(request: HttpRequest) -> HttpResponse:
         "charts": _draw_charts(timezone.now()),
         "sparkline": draw_sparkline([1, 4, 2, 8, 5, 7, 3], "Use"),
         "errors": ["Enter a name."],
+        "tags": [("env", "prod"), ("no-value", ""), ("long", "a value that does not fit into its chip " * 4)],
         "long_name": "a-name-of-a-virtual-machine-without-a-single-space-" * 4,
     }
     return render(request, "pages/showcase.html", context)

@@ -16,6 +16,7 @@ from pages.panels import is_panel_request
 
 # Keys that a page offers. Others are still found by an address such as `?tag=key:value`.
 MAX_KEYS = 100
+MAX_ROWS = 1000
 
 
 def build_tag_filters(request: HttpRequest, rows: QuerySet[Any], *, may_group: bool = False) -> list[Filter]:
@@ -37,10 +38,14 @@ def build_tag_filters(request: HttpRequest, rows: QuerySet[Any], *, may_group: b
 
 
 def list_tag_keys(rows: QuerySet[Any]) -> list[str]:
-    """Return the keys that some of the rows have, sorted: one query."""
+    """Return the keys that some of the rows have, sorted: one query.
+
+    Only `MAX_ROWS` rows with tags are read: all 60,000 of a fleet took 190 ms, for each page of its list.
+    """
+    tagged = rows.order_by().exclude(tags={}).values("pk")[:MAX_ROWS]
     keys = Func(F("tags"), function="jsonb_object_keys", output_field=CharField())
-    found = rows.order_by().exclude(tags={}).annotate(key=keys).values_list("key", flat=True)
-    return sorted(found.distinct()[:MAX_KEYS])
+    found = rows.model.objects.order_by().filter(pk__in=tagged).annotate(key=keys)
+    return sorted(found.values_list("key", flat=True).distinct()[:MAX_KEYS])
 
 
 def order_by_tag(key: str) -> OrderBy:

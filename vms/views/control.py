@@ -90,7 +90,7 @@ class VmBulkActionsView(CommandView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Request an action on up to 500 VMs: 202 when something changed, 200 when nothing did.
+        """Request an action on up to 500 VMs: 202 when jobs were recorded, 200 when none was.
 
         Besides the actions on one VM: `resize`, `snapshot`, `tag`, `protect`, `unprotect`, `remove` and `restore`.
 
@@ -122,4 +122,6 @@ class VmBulkActionsView(CommandView):
                 % {"refused": refused, "count": len(vm_ids)},
                 results=body["results"],
             )
-        return Response(body, status=202 if changed and not dry_run else 200)
+        return Response(
+            body, status=202 if any(control.changed and control.job for control in controls) else 200
+        )
