@@ -61,6 +61,7 @@ def build_console_context(request: PageRequest, scope: Scope, vm: VirtualMachine
         age = (timezone.now() - job.created_at).total_seconds()
         return context | {
             "console_job": JobSerializer(job).data,
+            "console_reading": job.params.get("reading"),
             "console_is_late": age > LATE_SECONDS,
             "is_busy": True,
         }
