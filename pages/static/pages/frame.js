@@ -73,10 +73,38 @@ const closeMenus = (except) => {
 document.addEventListener("click", (event) => {
   closeMenus(event.target.closest("details.menu"));
 });
-// A question that a menu has opened is a part of it, so the menu closes after it.
+// It closes, too, when the focus leaves it by the keyboard, except for a question that it has opened.
+document.addEventListener("focusin", (event) => {
+  if (!event.target.closest("dialog")) closeMenus(event.target.closest("details.menu"));
+});
+// A question that a menu has opened is a part of it, so the menu closes after it. While a question is open, the rest of the
+// page is out of reach, for the keyboard and for screen readers: a popover alone would leave it within reach.
 document.addEventListener("toggle", (event) => {
-  if (event.target.matches("dialog[popover]") && event.newState === "closed") closeMenus();
+  if (!event.target.matches("dialog[popover]")) return;
+  if (event.newState === "closed") closeMenus();
+  if (event.newState === "open") event.target.setAttribute("aria-modal", "true");
+  else event.target.removeAttribute("aria-modal");
 }, true);
+document.addEventListener("keydown", (event) => {
+  const dialog = event.key === "Tab" && document.querySelector("dialog:popover-open");
+  if (!dialog) return;
+  const fields = [...dialog.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")];
+  const reachable = fields.filter((field) => !field.disabled && field.checkVisibility());
+  const [first, last] = [reachable[0], reachable.at(-1)];
+  const isInside = dialog.contains(document.activeElement) && document.activeElement !== dialog;
+  if (isInside && document.activeElement !== (event.shiftKey ? first : last)) return;
+  event.preventDefault();
+  (event.shiftKey ? last : first)?.focus();
+});
+
+// Screen readers say what has happened where nothing but the look of the page tells it.
+function announce(text) {
+  const place = document.getElementById("announcement");
+  if (!place || !text) return;
+  place.textContent = "";
+  // A text that is the same as the one before is said again.
+  setTimeout(() => { place.textContent = text; }, 50);
+}
 // The frame of a table would cut off the menu of a row, so it is placed over the page while it is open.
 document.addEventListener("toggle", (event) => {
   if (!event.target.matches(".scrolled details.menu")) return;
@@ -161,6 +189,7 @@ document.addEventListener("panel:refreshed", (event) => showRelativeTimes(event.
 async function copy(button, text) {
   await navigator.clipboard.writeText(text);
   button.classList.add("done");
+  announce(document.getElementById("announcement")?.dataset.copied);
   setTimeout(() => button.classList.remove("done"), 1500);
 }
 document.addEventListener("click", (event) => {

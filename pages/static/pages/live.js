@@ -201,6 +201,7 @@ document.addEventListener("submit", async (event) => {
   if (button?.ariaDisabled === "true") return;
   const address = button?.hasAttribute("formaction") ? button.formAction : form.action;
   const body = new FormData(form, button);
+  const row = button?.closest("tr[id]")?.id;
   if (button) button.ariaDisabled = "true";
   try {
     const headers = { "HX-Request": "true", "HX-Current-URL": location.href };
@@ -212,9 +213,18 @@ document.addEventListener("submit", async (event) => {
     form.closest("dialog[popover]")?.hidePopover();
     touched.delete(form);
     await refreshAll();
+    // Without a message, the new state is what is to be heard.
+    if (!text.trim() && button) announceState(row);
   } finally {
     if (button) button.ariaDisabled = null;
   }
 });
+
+function announceState(row) {
+  const place = row ? document.getElementById(row) : document.querySelector("main h1");
+  const badge = place?.querySelector(".badge");
+  const name = row ? place?.querySelector(".name, td:not(.choose)")?.textContent.trim() : "";
+  if (badge) announce([name, badge.textContent].filter(Boolean).join(": "));
+}
 
 setTimeout(refreshAll, document.querySelector("[data-panel][data-busy]") ? 300 : QUIET_SECONDS * 1000);
