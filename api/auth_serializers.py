@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from .models import ApiToken
+from .models import ApiToken, UserSession
 from .serializers import PlainCharField, StrictSerializer
 from .time_zones import validate_time_zone
+from .user_agents import read_user_agent
 
-THEMES = ("light", "dark")
 # Longer than any password in use, short enough to hash at once.
 MAX_PASSWORD_LENGTH = 1024
+
+
+def _list_user_choices(field: str) -> list[str]:
+    """Return the values of a field of the user model, which is defined in a room above this one."""
+    known: Any = get_user_model()._meta.get_field(field)  # noqa: SLF001 - Django's documented model API.
+    return [value for value, _label in known.flatchoices]
 
 
 class LoginSerializer(StrictSerializer):
@@ -63,6 +70,48 @@ class CreatedTokenSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(source="expiry")
 
 
+class SessionSerializer(serializers.ModelSerializer[UserSession]):
+    """A session of the user. Neither its key nor the hash of its key is shown."""
+
+    browser = serializers.SerializerMethodField(
+        help_text="The name of the browser or program. Empty: unknown."
+    )
+    system = serializers.SerializerMethodField(help_text="The name of its operating system. Empty: unknown.")
+    is_current = serializers.SerializerMethodField(help_text="Whether this request belongs to the session.")
+
+    class Meta:
+        model = UserSession
+        fields = [
+            "id",
+            "browser",
+            "system",
+            "address",
+            "created_at",
+            "last_used_at",
+            "expires_at",
+            "is_current",
+        ]
+        read_only_fields = fields
+
+    def get_browser(self, session: UserSession) -> str:
+        """Return the name of the browser."""
+        return read_user_agent(session.user_agent).browser
+
+    def get_system(self, session: UserSession) -> str:
+        """Return the name of the system."""
+        return read_user_agent(session.user_agent).system
+
+    def get_is_current(self, session: UserSession) -> bool:
+        """Return whether the caller uses this session."""
+        return bool(session.key_digest == self.context.get("current_digest"))
+
+
+class EndedSessionsSerializer(serializers.Serializer[Any]):
+    """How many sessions were ended."""
+
+    ended = serializers.IntegerField()
+
+
 class OwnMembershipSerializer(serializers.Serializer[Any]):
     """A tenant of the user, and the user's role there."""
 
@@ -102,7 +151,7 @@ class ProfileChangeSerializer(StrictSerializer):
         help_text="The language of pages. Empty: that of the browser.",
     )
     theme = serializers.ChoiceField(
-        choices=THEMES,
+        choices=_list_user_choices("theme"),
         allow_blank=True,
         required=False,
         help_text="The colors of pages. Empty: those of the browser's system.",

@@ -1,4 +1,4 @@
-"""API tokens, idempotency keys with their responses, and counts of wrong passwords."""
+"""API tokens, sessions, idempotency keys with their responses, and counts of wrong passwords."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken, get_digest_token
 from knox.settings import CONSTANTS
 
-# The precision of `ApiToken.last_used_at`: a program that sends ten requests a second must not cause as many writes.
+# The precision of `last_used_at`: a program that sends ten requests a second must not cause as many writes.
 LAST_USED_PRECISION = timedelta(minutes=5)
 
 
@@ -74,6 +74,50 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]
             return
         is_outdated = models.Q(last_used_at=None) | models.Q(last_used_at__lt=now - LAST_USED_PRECISION)
         ApiToken.objects.filter(is_outdated, pk=self.pk).update(last_used_at=now)
+
+
+class UserSessionQuerySet(models.QuerySet["UserSession"]):
+    """Sessions of users."""
+
+    def usable(self, user: Any) -> UserSessionQuerySet:
+        """Return the sessions of a user that are accepted now."""
+        return self.filter(
+            user_id=user.pk, credentials_epoch=user.credentials_epoch, expires_at__gt=timezone.now()
+        )
+
+
+class UserSession(models.Model):
+    """What a user is told about one of their sessions, so that they can recognize and end it.
+
+    It stands beside Django's own row, which has the session's data under its key. Here the key is hashed: who reads this
+    table cannot act in a session. `sessions.py` keeps it in step.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    # SHA-256 of the key, which is random and too long to be guessed from its hash.
+    key_digest = models.CharField(max_length=64, unique=True)
+    # The session ends when the user's epoch is incremented (tenants/models.py).
+    credentials_epoch = models.PositiveBigIntegerField(default=0, db_default=0)
+    # As the client sent it; pages and the API only show names that are found in it (user_agents.py).
+    user_agent = models.CharField(max_length=300, blank=True, default="")
+    # A text, because a link-local address has a zone, which the database's own type does not accept.
+    address = models.CharField(max_length=64, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    # Written at most once in `LAST_USED_PRECISION` by each process.
+    last_used_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    objects: ClassVar[Any] = UserSessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-last_used_at", "id"]
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        indexes = [models.Index(fields=["expires_at"], name="user_session_by_end")]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class IdempotencyKey(models.Model):

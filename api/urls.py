@@ -8,6 +8,7 @@ from django.urls import URLPattern, path
 from rest_framework.views import APIView
 
 from . import auth_views as views
+from . import session_views
 
 
 def _route_with_and_without_slash(route: str, view: type[APIView], name: str) -> list[URLPattern]:
@@ -21,6 +22,11 @@ urlpatterns = [
     *_route_with_and_without_slash("auth/login", views.LoginView, "auth-login"),
     *_route_with_and_without_slash("auth/logout", views.LogoutView, "auth-logout"),
     *_route_with_and_without_slash("auth/me", views.MeView, "auth-me"),
+    *_route_with_and_without_slash("auth/sessions/", session_views.SessionListView, "auth-sessions"),
+    *_route_with_and_without_slash(
+        "auth/sessions/end-others/", session_views.EndOtherSessionsView, "auth-sessions-end-others"
+    ),
+    *_route_with_and_without_slash("auth/sessions/<uuid:pk>/", session_views.SessionView, "auth-session"),
     *_route_with_and_without_slash("auth/tokens/", views.TokenListView, "auth-tokens"),
     *_route_with_and_without_slash("auth/tokens/<uuid:pk>/", views.TokenView, "auth-token"),
 ]

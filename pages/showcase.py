@@ -16,6 +16,12 @@ from .badges import TONES
 from .charts import Series, draw_bars, draw_donut, draw_lines, draw_sparkline
 from .cloud_statuses import IMAGE_STATUSES, VOLUME_STATUSES
 from .lists import Filter, read_list_query
+from .tables import declare_table
+
+declare_table(
+    "example",
+    [("status", "Status"), ("size", "Size"), ("use", "Use"), ("created_at", "Created")],
+)
 
 
 @login_required

@@ -16,6 +16,6 @@ class PortalConfig(AppConfig):
                 "portal.forget_old_keys",
                 "portal.forget_old_keys",
                 24 * 3600,
-                _("Deletes old idempotency keys."),
+                _("Deletes old idempotency keys and expired sessions."),
             )
         )

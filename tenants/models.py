@@ -36,6 +36,10 @@ class User(AbstractUser):
     theme = models.CharField(
         _("theme"), max_length=10, blank=True, default="", db_default="", choices=Theme.choices
     )
+    # The columns that the user has hidden, by table (pages/tables.py). What is not known there is ignored.
+    hidden_columns = models.JSONField(
+        default=dict, blank=True, db_default=models.Value({}, models.JSONField()), editable=False
+    )
     # Sessions and tokens are valid for the epoch in which they were created. A database trigger (migration
     # `credentials_epoch`) increments it on any write that changes the password, disables the user, or ends being staff or
     # superuser. It is never decremented, so what has ended stays ended.

@@ -180,3 +180,18 @@ def _name_taken(name: str) -> DomainError:
         _("The tenant already has an information system named '%(name)s'.") % {"name": name},
         errors={"name": [_("This name is already in use.")]},
     )
+
+
+def hide_columns(*, user_id: Any, table: str, hidden: list[str]) -> None:
+    """Store the columns of a table that a user has hidden. The caller has checked the names, so their number is bounded.
+
+    The row is locked, because a choice for another table may be stored at the same time.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).only("hidden_columns").get(pk=user_id)
+        choice = dict(user.hidden_columns) if isinstance(user.hidden_columns, dict) else {}
+        if hidden:
+            choice[table] = hidden
+        else:
+            choice.pop(table, None)
+        User.objects.filter(pk=user_id).update(hidden_columns=choice)

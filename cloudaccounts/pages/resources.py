@@ -13,11 +13,13 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
@@ -33,6 +35,17 @@ MAX_CLOUD_ID_LENGTH = 255
 # By type, and within a type by name, as the API's list.
 DEFAULT_ORDERING = "type"
 ORDERINGS = frozenset({"type", "name", "last_seen_at"})
+declare_table(
+    "resources",
+    [
+        ("type", gettext_lazy("Resource type")),
+        ("status", gettext_lazy("Status")),
+        ("addresses", gettext_lazy("IP addresses")),
+        ("account", gettext_lazy("Cloud account")),
+        ("region", gettext_lazy("Region")),
+        ("last_seen_at", gettext_lazy("Last seen")),
+    ],
+)
 
 
 @login_required

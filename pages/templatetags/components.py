@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from pages.badges import find_tone
 from pages.cloud_statuses import label_cloud_status
+from pages.tables import Table, find_table
 
 register = template.Library()
 
@@ -161,6 +162,29 @@ def column(context: dict[str, Any], name: str, label: str, css_class: str = "") 
         query.urlencode(),
         label,
     )
+
+
+@register.simple_tag(takes_context=True)
+def hidden_columns(context: dict[str, Any], name: str) -> str:
+    """Return the class of a table that hides the columns which the user has hidden: "hide-3 hide-5"."""
+    table, hidden = _read_hidden_columns(context, name)
+    positions = enumerate(table.columns, start=2)
+    return " ".join(f"hide-{number}" for number, (column_name, _label) in positions if column_name in hidden)
+
+
+@register.simple_tag(takes_context=True)
+def column_choices(context: dict[str, Any], name: str) -> list[tuple[str, Any, bool]]:
+    """Return the columns of a table that can be hidden: the name of each, its label, and whether it is shown."""
+    table, hidden = _read_hidden_columns(context, name)
+    return [(column_name, label, column_name not in hidden) for column_name, label in table.columns]
+
+
+def _read_hidden_columns(context: dict[str, Any], name: str) -> tuple[Table, list[str]]:
+    """Return a table and its hidden columns. Raises LookupError for a table that was not declared."""
+    table = find_table(name)
+    if table is None:
+        raise LookupError(f"No table {name!r} was declared (pages/tables.py).")
+    return table, table.list_hidden(getattr(context["request"].user, "hidden_columns", None))
 
 
 @register.simple_tag

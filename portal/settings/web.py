@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "api.request_limits.RequestLimitsMiddleware",
     "api.login_backend.RenamedBackendMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "api.sessions.SessionRecordMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -94,6 +95,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.templatetags.static",
                 "heroicons.templatetags.heroicons",
                 "portal.templatetags.forms",
+                "portal.templatetags.stored",
                 "pages.templatetags.components",
             ],
             "context_processors": [

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_GET
 
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
 
@@ -21,6 +22,16 @@ from ..views import JOBS
 
 ORDERINGS = frozenset({"created_at", "ended_at", "status"})
 UNENDED = "open"
+declare_table(
+    "tasks",
+    [
+        ("status", gettext_lazy("Status")),
+        ("created_by", gettext_lazy("Started by")),
+        ("created_at", gettext_lazy("Created")),
+        ("ended_at", gettext_lazy("Ended")),
+        ("result", gettext_lazy("Result")),
+    ],
+)
 
 
 @login_required

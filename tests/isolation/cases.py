@@ -31,6 +31,7 @@ from .objects import (
     create_resource,
     create_running_vm,
     create_schedule,
+    create_session,
     create_stuck_job,
     create_sync_log,
     create_sync_log_with_losses,
@@ -66,6 +67,9 @@ CASES: dict[tuple[str, str], Case] = {
     ("PATCH", "/api/v1/auth/me"): Case(
         200, None, body=lambda member: {"time_zone": "Asia/Shanghai"}, bad_body={"time_zone": "Moon/Base"}
     ),
+    ("GET", "/api/v1/auth/sessions/"): Case(200, None),
+    ("POST", "/api/v1/auth/sessions/end-others/"): Case(200, None),
+    ("DELETE", "/api/v1/auth/sessions/{id}/"): Case(204, None, ids=create_session),
     ("GET", "/api/v1/auth/tokens/"): Case(200, None),
     ("POST", "/api/v1/auth/tokens/"): Case(
         201, None, body=lambda member: {"name": "ci"}, bad_body={"nme": "ci"}

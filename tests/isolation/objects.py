@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from api.models import ApiToken
+from api.models import ApiToken, UserSession
 from cloudaccounts.models import CatalogueGrant, SyncLog
 from tasks import engine
 from tasks.models import EntityLock, Job
@@ -210,6 +210,11 @@ def create_errored_job(member: Membership) -> Ids:
 def create_schedule(member: Membership) -> Ids:
     interval, _created = IntervalSchedule.objects.get_or_create(every=5, period="seconds")
     return {"id": PeriodicTask.objects.create(name="tasks.sweep", task="tasks.sweep", interval=interval).pk}
+
+
+def create_session(member: Membership) -> Ids:
+    expires_at = timezone.now() + timedelta(days=1)
+    return {"id": UserSession.objects.create(user=member.user, key_digest="0" * 64, expires_at=expires_at).id}
 
 
 def create_token(member: Membership) -> Ids:

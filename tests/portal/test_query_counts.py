@@ -14,7 +14,7 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from api.models import ApiToken
+from api.models import ApiToken, UserSession
 from cloudaccounts.models import (
     CatalogueGrant,
     ResourceChange,
@@ -72,6 +72,9 @@ class World:
         MembershipFactory.create_batch(count - 1, user=self.member.user)
         for number in range(count - 1):
             ApiToken.objects.create(user=self.member.user, name=f"token {number}", expiry=None)
+        user, tomorrow = self.member.user, timezone.now() + timedelta(days=1)
+        for number in range(count):
+            UserSession.objects.create(user=user, key_digest=f"{user.pk} {number}", expires_at=tomorrow)
         self.vms = [
             VirtualMachineFactory(
                 information_system=InformationSystemFactory(

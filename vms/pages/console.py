@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from api.domain_errors import DomainError
 from api.form_errors import filled_fields, show_error, validate_form
 from api.page_addresses import require_POST
+from api.stored_messages import translate_stored
 from tasks.models import Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
@@ -61,11 +62,12 @@ def build_console_context(request: PageRequest, scope: Scope, vm: VirtualMachine
         age = (timezone.now() - job.created_at).total_seconds()
         return context | {
             "console_job": JobSerializer(job).data,
+            "console_reading": job.params.get("reading"),
             "console_is_late": age > LATE_SECONDS,
             "is_busy": True,
         }
     if job.status != JobStatus.SUCCEEDED:
-        context["console_refusal"] = job.outcome_message
+        context["console_refusal"] = translate_stored(job.outcome_message)
     return context
 
 

@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
@@ -24,6 +25,7 @@ from api.page_addresses import require_POST
 from api.tags import match_tags
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_messages, render_page
+from pages.tables import declare_table
 from tenants.application_choices import build_application_filter
 from tenants.quotas import METER_LABELS, Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
@@ -39,6 +41,17 @@ from ..services.status_sync import select_stale_states
 from .bulk_bar import build_bulk_context
 
 ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb", "runtime_end"})
+declare_table(
+    "vms",
+    [
+        ("application", gettext_lazy("Application")),
+        ("status", gettext_lazy("Status")),
+        ("ip_address", gettext_lazy("IP address")),
+        ("cpu_cores", gettext_lazy("vCPUs")),
+        ("memory", gettext_lazy("Memory")),
+        ("disk", gettext_lazy("Disk")),
+    ],
+)
 MAX_SEARCH_WORDS = 10
 MAX_SHOWN_TAGS = 3
 NO_NEEDS = Needs()

@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import InvalidFieldsError
@@ -20,6 +20,7 @@ from pages.cloud_statuses import VOLUME_STATUSES, label_cloud_status
 from pages.key_values import format_key_values, parse_key_values
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tasks import engine
 from tenants.application_choices import build_application_filter
 from tenants.page_forms import Outcome, require_typed_name
@@ -43,6 +44,18 @@ from .row_forms import RowForm, row_form_page
 
 VOLUMES = Volume.objects.select_related("information_system", "account", "vm")
 ORDERINGS = frozenset({"name", "size_gb", "status", "created_at"})
+declare_table(
+    "volumes",
+    [
+        ("size", pgettext_lazy("volume", "Size")),
+        ("type", gettext_lazy("Type")),
+        ("status", gettext_lazy("Status")),
+        ("attached_to", gettext_lazy("Attached to")),
+        ("application", gettext_lazy("Application")),
+        ("account", gettext_lazy("Cloud account")),
+        ("created_at", gettext_lazy("Created")),
+    ],
+)
 # The status that is shown while a job holds the volume, by the job's kind.
 STATUS_OF_JOB = {
     "volumepool.create_volume": "creating",

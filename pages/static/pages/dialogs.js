@@ -4,7 +4,10 @@
 // errors and is shown in the dialog again.
 
 const formDialog = document.getElementById("form-dialog");
+const FORM_SKELETON_MILLISECONDS = 200;
 let openedBy = null;
+// Counts the forms that were asked for, so that one that arrives after the dialog was closed does not open it again.
+let asked = 0;
 
 function showForm(html) {
   formDialog.innerHTML = html;
@@ -24,11 +27,12 @@ if (kept) {
   showMessages(kept);
 }
 
-async function ask(address, options = {}) {
+async function ask(address, options = {}, isWanted = () => true) {
   const headers = { "HX-Request": "true", "HX-Current-URL": location.href, "X-Dialog": "true" };
   const response = await fetch(address, { cache: "no-store", ...options, headers });
   if (response.headers.has("HX-Redirect")) return location.assign(response.headers.get("HX-Redirect"));
   const text = await response.text();
+  if (!isWanted()) return;
   if (response.redirected) {
     const messages = new DOMParser().parseFromString(text, "text/html").getElementById("messages")?.innerHTML ?? "";
     if (new URL(response.url).pathname !== location.pathname || !document.querySelector("[data-panel]")) {
@@ -57,8 +61,26 @@ document.addEventListener("click", (event) => {
   const menu = link.closest("details.menu");
   openedBy = menu?.querySelector("summary") ?? link;
   if (menu) menu.open = false;
-  ask(link.href);
+  openForm(link.href);
 });
+
+// The dialog opens with a skeleton when its form takes a while.
+async function openForm(address) {
+  const number = ++asked;
+  const late = setTimeout(() => {
+    formDialog.replaceChildren(document.getElementById("form-dialog-skeleton").content.cloneNode(true));
+    formDialog.showModal();
+  }, FORM_SKELETON_MILLISECONDS);
+  try {
+    await ask(address, {}, () => number === asked);
+  } catch (error) {
+    // Without an answer, the address opens as a page, which says why.
+    if (number === asked) location.assign(address);
+    throw error;
+  } finally {
+    clearTimeout(late);
+  }
+}
 
 if (formDialog) {
   formDialog.addEventListener("submit", async (event) => {
@@ -75,6 +97,7 @@ if (formDialog) {
     }
   });
   formDialog.addEventListener("close", () => {
+    asked += 1;
     formDialog.replaceChildren();
     // A row may have been replaced or deleted while its form was open.
     (openedBy?.isConnected ? openedBy : document.querySelector("main a.primary, main h1, #main"))?.focus();

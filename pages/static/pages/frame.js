@@ -73,10 +73,38 @@ const closeMenus = (except) => {
 document.addEventListener("click", (event) => {
   closeMenus(event.target.closest("details.menu"));
 });
-// A question that a menu has opened is a part of it, so the menu closes after it.
+// It closes, too, when the focus leaves it by the keyboard, except for a question that it has opened.
+document.addEventListener("focusin", (event) => {
+  if (!event.target.closest("dialog")) closeMenus(event.target.closest("details.menu"));
+});
+// A question that a menu has opened is a part of it, so the menu closes after it. While a question is open, the rest of the
+// page is out of reach, for the keyboard and for screen readers: a popover alone would leave it within reach.
 document.addEventListener("toggle", (event) => {
-  if (event.target.matches("dialog[popover]") && event.newState === "closed") closeMenus();
+  if (!event.target.matches("dialog[popover]")) return;
+  if (event.newState === "closed") closeMenus();
+  if (event.newState === "open") event.target.setAttribute("aria-modal", "true");
+  else event.target.removeAttribute("aria-modal");
 }, true);
+document.addEventListener("keydown", (event) => {
+  const dialog = event.key === "Tab" && document.querySelector("dialog:popover-open");
+  if (!dialog) return;
+  const fields = [...dialog.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")];
+  const reachable = fields.filter((field) => !field.disabled && field.checkVisibility());
+  const [first, last] = [reachable[0], reachable.at(-1)];
+  const isInside = dialog.contains(document.activeElement) && document.activeElement !== dialog;
+  if (isInside && document.activeElement !== (event.shiftKey ? first : last)) return;
+  event.preventDefault();
+  (event.shiftKey ? last : first)?.focus();
+});
+
+// Screen readers say what has happened where nothing but the look of the page tells it.
+function announce(text) {
+  const place = document.getElementById("announcement");
+  if (!place || !text) return;
+  place.textContent = "";
+  // A text that is the same as the one before is said again.
+  setTimeout(() => { place.textContent = text; }, 50);
+}
 // The frame of a table would cut off the menu of a row, so it is placed over the page while it is open.
 document.addEventListener("toggle", (event) => {
   if (!event.target.matches(".scrolled details.menu")) return;
@@ -118,8 +146,8 @@ const apply = (form) => {
   form.submit();
 };
 document.addEventListener("change", (event) => {
-  const form = event.target.closest("form[data-apply]");
-  if (form && event.target.name && event.target.matches("select, [type=checkbox], [type=radio], [type=date]")) apply(form);
+  const form = event.target.form;
+  if (form?.matches("[data-apply]") && event.target.name && event.target.matches("select, [type=checkbox], [type=radio], [type=date]")) apply(form);
 });
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form[data-apply]")) return;
@@ -161,6 +189,7 @@ document.addEventListener("panel:refreshed", (event) => showRelativeTimes(event.
 async function copy(button, text) {
   await navigator.clipboard.writeText(text);
   button.classList.add("done");
+  announce(document.getElementById("announcement")?.dataset.copied);
   setTimeout(() => button.classList.remove("done"), 1500);
 }
 document.addEventListener("click", (event) => {
@@ -178,41 +207,6 @@ document.addEventListener("input", (event) => {
   if (expected === undefined) return;
   event.target.setCustomValidity(event.target.value.trim() === expected ? "" : event.target.dataset.message ?? expected);
 });
-
-// The columns of a table with data-columns are shown or hidden; the choice stays in the user's browser.
-for (const chooser of document.querySelectorAll("details[data-columns-of]")) {
-  const name = chooser.dataset.columnsOf;
-  const findTable = () => document.querySelector(`table[data-columns="${name}"]`);
-  const hidden = new Set(JSON.parse(localStorage.getItem(`columns-${name}`) ?? "[]"));
-  const applyColumns = () => {
-    const table = findTable();
-    if (!table) return;
-    for (const label of hidden) {
-      const number = [...table.tHead.rows[0].cells].findIndex((cell) => cell.innerText.trim() === label);
-      if (number >= 0) table.classList.add(`hide-${number + 1}`);
-    }
-  };
-  for (const cell of findTable()?.tHead.rows[0].cells ?? []) {
-    const label = cell.innerText.trim();
-    if (!label || cell.matches(".choose") || cell.querySelector(".unseen")) continue;
-    const entry = document.createElement("label");
-    entry.className = "check";
-    const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: !hidden.has(label) });
-    box.addEventListener("change", () => {
-      if (box.checked) hidden.delete(label);
-      else hidden.add(label);
-      localStorage.setItem(`columns-${name}`, JSON.stringify([...hidden]));
-      const table = findTable();
-      table.className = "";
-      applyColumns();
-    });
-    entry.append(box, label);
-    chooser.querySelector(".menu-list").append(entry);
-  }
-  chooser.hidden = !findTable();
-  applyColumns();
-  document.addEventListener("panel:refreshed", applyColumns);
-}
 
 // The rows of a list are selected one by one, or all of the page at once; the bar of actions counts them.
 const bar = document.getElementById("bulk");
@@ -235,6 +229,23 @@ if (bar) {
   // A browser that goes back to the page keeps the boxes as they were.
   window.addEventListener("pageshow", countSelected);
 }
+
+// A table that fits into the page scrolls with it, so that its head stays below the top bar; a wider one scrolls in its frame.
+const measureFit = (frame) => {
+  frame.dataset.fit = frame.querySelector(":scope > table").offsetWidth > frame.clientWidth ? "no" : "yes";
+};
+const fits = new ResizeObserver((entries) => {
+  for (const { target } of entries) if (target.isConnected) measureFit(target.matches("table") ? target.parentElement : target);
+});
+function watchFits() {
+  for (const table of document.querySelectorAll(".scrolled > table")) {
+    if (!table.parentElement.dataset.fit) measureFit(table.parentElement);
+    fits.observe(table);
+    fits.observe(table.parentElement);
+  }
+}
+watchFits();
+document.addEventListener("panel:refreshed", watchFits);
 
 // A log that is followed shows its end, unless its reader has scrolled up; its lines stay wrapped or not, as chosen.
 const readAbove = new WeakSet();

@@ -3,7 +3,7 @@
 // Only what differs is changed in the page: what is open, focused, ticked or typed stays as it is. The server compares the
 // ETag of what it sent last, so nothing is sent when nothing has changed.
 
-const BUSY_SECONDS = 1, QUIET_SECONDS = 5, MAX_SECONDS = 60;
+const BUSY_SECONDS = 1, QUIET_SECONDS = 5, MAX_SECONDS = 60, SKELETON_MILLISECONDS = 200;
 const etags = new WeakMap();
 const touched = new WeakSet();
 let failures = 0;
@@ -34,7 +34,8 @@ function morph(from, to) {
   if (from.nodeName === "FORM" && (touched.has(from) || isTypingIn(from))) return;
   if (from.matches(":popover-open, dialog[open], [data-keep]")) return;
   for (const { name } of [...from.attributes]) {
-    if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
+    const isKept = name === "data-fit" || (name === "open" && from.nodeName === "DETAILS");
+    if (!to.hasAttribute(name) && !isKept) from.removeAttribute(name);
   }
   for (const { name, value } of to.attributes) {
     if (from.getAttribute(name) !== value) from.setAttribute(name, value);
@@ -170,14 +171,26 @@ const refreshSoon = (event, milliseconds) => {
 document.addEventListener("change", (event) => refreshSoon(event, event.target.matches("[data-reload]") ? 0 : 300));
 document.addEventListener("input", (event) => refreshSoon(event, 700));
 
-// Links within data-in-panels select what the panels show: the address changes, and the panels are read from it.
-document.addEventListener("click", (event) => {
+// Links within data-in-panels select what the panels show: the address changes, and the panels are read from it. The panel that
+// is named there shows a skeleton when its new content takes a while.
+document.addEventListener("click", async (event) => {
   const link = event.target.closest("[data-in-panels] a[href]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
   history.replaceState(null, "", link.href);
-  refreshAll();
+  const name = link.closest("[data-in-panels]").dataset.inPanels;
+  // Or the answer could be that nothing has changed, and the skeleton would stay.
+  etags.delete(document.getElementById(`panel-${name}`));
+  const late = setTimeout(() => showSkeleton(name), SKELETON_MILLISECONDS);
+  await refreshAll();
+  clearTimeout(late);
 });
+
+function showSkeleton(name) {
+  const panel = document.getElementById(`panel-${name}`);
+  const skeleton = document.querySelector(`template[data-skeleton="${CSS.escape(name)}"]`);
+  if (panel && skeleton) panel.replaceChildren(skeleton.content.cloneNode(true));
+}
 
 // A form with data-act is carried out without leaving the page; the answer is shown above the page, and panels follow at once.
 document.addEventListener("submit", async (event) => {
@@ -188,6 +201,7 @@ document.addEventListener("submit", async (event) => {
   if (button?.ariaDisabled === "true") return;
   const address = button?.hasAttribute("formaction") ? button.formAction : form.action;
   const body = new FormData(form, button);
+  const row = button?.closest("tr[id]")?.id;
   if (button) button.ariaDisabled = "true";
   try {
     const headers = { "HX-Request": "true", "HX-Current-URL": location.href };
@@ -199,9 +213,18 @@ document.addEventListener("submit", async (event) => {
     form.closest("dialog[popover]")?.hidePopover();
     touched.delete(form);
     await refreshAll();
+    // Without a message, the new state is what is to be heard.
+    if (!text.trim() && button) announceState(row);
   } finally {
     if (button) button.ariaDisabled = null;
   }
 });
+
+function announceState(row) {
+  const place = row ? document.getElementById(row) : document.querySelector("main h1");
+  const badge = place?.querySelector(".badge");
+  const name = row ? place?.querySelector(".name, td:not(.choose)")?.textContent.trim() : "";
+  if (badge) announce([name, badge.textContent].filter(Boolean).join(": "));
+}
 
 setTimeout(refreshAll, document.querySelector("[data-panel][data-busy]") ? 300 : QUIET_SECONDS * 1000);
