@@ -18,10 +18,8 @@ from django.conf import settings
 from django.utils import translation
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
-# A template with less text of its own would be found in what others say: "%(name)s: %(message)s", "Cancel %(task)s". A
-# Chinese character says as much as three letters.
-MIN_OWN_LENGTH = 12
-FIRST_CHINESE = "\u2e80"
+# A template with less text of its own would be found in anything: "%(name)s: %(message)s".
+MIN_OWN_LENGTH = 4
 MAX_LENGTH = 2000
 MAX_DEPTH = 3
 
@@ -36,9 +34,8 @@ class Template:
 
     @property
     def own_length(self) -> int:
-        """Return the length of the text without its values, in letters."""
-        own = _PLACEHOLDER.sub("", self.text)
-        return sum(3 if character >= FIRST_CHINESE else 1 for character in own)
+        """Return the length of the text without its values."""
+        return len(_PLACEHOLDER.sub("", self.text))
 
 
 def translate_stored(text: str) -> str:
