@@ -12,7 +12,6 @@ from rest_framework import serializers
 
 from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import StrictSerializer
-from api.stored_messages import translate_stored
 
 from .engine import allowed_decisions
 from .models import Job, JobStatus
@@ -109,14 +108,11 @@ class StatusCountSerializer(serializers.Serializer[Any]):
 class TroubledJobSerializer(JobBriefSerializer):
     """A job that needs attention, with the possible decisions."""
 
-    message = serializers.SerializerMethodField()
+    message = serializers.CharField(source="outcome_message", read_only=True)
     decisions = serializers.SerializerMethodField()
 
     class Meta(JobBriefSerializer.Meta):
         fields = [*JobBriefSerializer.Meta.fields, "message", "decisions"]
-
-    def get_message(self, job: Job) -> str:
-        return translate_stored(job.outcome_message)
 
     def get_decisions(self, job: Job) -> list[str]:
         """Return the decisions that `jobs/{id}/` accepts now: resume, end, retry."""

@@ -9,7 +9,6 @@ from rest_framework import serializers
 
 from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import PlainCharField, StrictSerializer
-from api.stored_messages import translate_stored
 
 from .command import command_title, step_name, step_title
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
@@ -41,7 +40,6 @@ class StepSerializer(ReadOnlyModelSerializer[Step]):
     name = serializers.SerializerMethodField()
     title = serializers.SerializerMethodField()
     status_display = serializers.CharField(source="get_status_display", read_only=True)
-    message = serializers.SerializerMethodField()
 
     class Meta:
         model = Step
@@ -61,9 +59,6 @@ class StepSerializer(ReadOnlyModelSerializer[Step]):
 
     def get_title(self, step: Step) -> str:
         return step_title(step.job.kind, step.name)
-
-    def get_message(self, step: Step) -> str:
-        return translate_stored(step.message)
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):
@@ -150,7 +145,7 @@ class JobSerializer(ReadOnlyModelSerializer[Job]):
     def get_outcome(self, job: Job) -> dict[str, str] | None:
         if not job.outcome_code:
             return None
-        return {"code": job.outcome_code, "message": translate_stored(job.outcome_message)}
+        return {"code": job.outcome_code, "message": job.outcome_message}
 
     def get_created_by(self, job: Job) -> str | None:
         return job.created_by.get_username() if job.created_by else None
@@ -186,11 +181,6 @@ class EndSerializer(DecisionSerializer):
 class JobLogLineSerializer(ReadOnlyModelSerializer[JobLogLine]):
     """A line of a job's log."""
 
-    message = serializers.SerializerMethodField()
-
     class Meta:
         model = JobLogLine
         fields = ["id", "at", "level", "message"]
-
-    def get_message(self, line: JobLogLine) -> str:
-        return translate_stored(line.message)

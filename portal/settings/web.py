@@ -95,7 +95,6 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.templatetags.static",
                 "heroicons.templatetags.heroicons",
                 "portal.templatetags.forms",
-                "portal.templatetags.stored",
                 "pages.templatetags.components",
             ],
             "context_processors": [

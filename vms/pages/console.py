@@ -16,7 +16,6 @@ from django.views.decorators.cache import never_cache
 from api.domain_errors import DomainError
 from api.form_errors import filled_fields, show_error, validate_form
 from api.page_addresses import require_POST
-from api.stored_messages import translate_stored
 from tasks.models import Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
@@ -67,7 +66,7 @@ def build_console_context(request: PageRequest, scope: Scope, vm: VirtualMachine
             "is_busy": True,
         }
     if job.status != JobStatus.SUCCEEDED:
-        context["console_refusal"] = translate_stored(job.outcome_message)
+        context["console_refusal"] = job.outcome_message
     return context
 
 
