@@ -16,6 +16,8 @@ import pytest
 
 from tests.servers import free_port
 
+from .cloud import Cloud
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -29,11 +31,21 @@ if not CHROMIUM:
 
 
 @pytest.fixture(scope="session")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ports() -> dict[str, str]:
+    """Return free ports for the processes of the portal."""
+    names = ("PORTAL_PORT", "SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT")
+    return {name: str(free_port()) for name in names}
+
+
+@pytest.fixture(scope="session")
+def cloud(portal: str, ports: dict[str, str]) -> Cloud:
+    """Return the simulated cloud of the portal."""
+    return Cloud(f"http://127.0.0.1:{ports['SIMULATOR_PORT']}")
+
+
+@pytest.fixture(scope="session")
+def portal(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> Iterator[str]:
     """Start the portal with its demo data on free ports, and yield its address."""
-    ports = {
-        name: str(free_port()) for name in ("PORTAL_PORT", "SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT")
-    }
     kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     kept.pop("DJANGO_SETTINGS_MODULE", None)
     environment = {**kept, **ports, "PORTAL_DATA": str(tmp_path_factory.mktemp("portal"))}

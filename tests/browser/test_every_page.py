@@ -53,6 +53,7 @@ PAGES = {
     "members": ("alice", "/membership/", ""),
     "profile": ("alice", "/preferences/", ""),
     "password": ("alice", "/preferences/password/", ""),
+    "sessions": ("alice", "/preferences/sessions/", ""),
     "tokens": ("alice", "/preferences/tokens/", ""),
     "admin": ("admin", "/admin/", ""),
     "not-found": ("alice", "/vms/00000000-0000-4000-8000-000000000000/", ""),

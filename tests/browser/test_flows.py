@@ -277,5 +277,5 @@ def test_an_upgrade_that_fails_says_why(sign_in, language, services):
 
     expect(page.locator(".badge.bad, .badge.warning").first).to_be_visible(timeout=60_000)
     expect(page.locator(".message").first).to_be_visible(timeout=60_000)
-    page.wait_for_function("!document.querySelector('[data-panel][data-busy]')", timeout=60_000)
+    expect(page.locator("[data-panel][data-busy]")).to_have_count(0, timeout=60_000)
     page.screenshot(path=SCREENSHOTS / f"{language}-deployment-failed.png", full_page=True)
