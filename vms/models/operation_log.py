@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from api.message_fields import MessageField
 from tenants.scoping import TenantScopedQuerySet
 
 
@@ -57,7 +58,7 @@ class VMOperationLog(models.Model):
     operator = models.CharField(
         _("operator"), max_length=150, blank=True, default="", help_text=_("Empty: the system.")
     )
-    detail = models.TextField(_("detail"), blank=True, default="")
+    detail = MessageField(_("detail"), blank=True, default="")
     success = models.BooleanField(_("success"))
     job_id = models.UUIDField(_("job"), null=True, blank=True)
     at = models.DateTimeField(_("time"), default=timezone.now)
