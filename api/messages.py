@@ -30,11 +30,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext, npgettext, pgettext
+from django.utils.translation import gettext, ngettext, npgettext, override, pgettext
 
 # Control characters, which no sentence contains. Where the release before shows a stored message, they are invisible.
 MARK = "\x1e"
@@ -50,6 +50,8 @@ MAX_STORED_LENGTH = 20_000
 # Messages in messages: each job of a tree adds one to the message of its child.
 MAX_DEPTH = 12
 MISSING_VALUE = "…"
+
+AnyRow = TypeVar("AnyRow")
 
 
 class Message(str):
@@ -146,11 +148,17 @@ def limit_message(text: str, max_length: int) -> str:
     if len(text) <= max_length:
         return text
     if isinstance(text, Message):
-        longest = max(map(len, _list_texts(text)), default=0)
-        keep = longest - (len(text) - max_length)
-        for length in (keep, *(longest >> shift for shift in range(1, longest.bit_length()))):
-            if length > 0 and len(shorter := text.map_texts(lambda inner: inner[:length])) <= max_length:  # noqa: B023
-                return shorter
+        # The greatest length to which all texts can be cut, found by halving.
+        shortest, longest, fitting = 1, max(map(len, _list_texts(text)), default=0), None
+        while shortest <= longest:
+            length = (shortest + longest) // 2
+            shorter = text.map_texts(lambda inner: inner[:length])  # noqa: B023 - called before the next round.
+            if len(shorter) <= max_length:
+                shortest, fitting = length + 1, shorter
+            else:
+                longest = length - 1
+        if fitting is not None:
+            return fitting
     return text[:max_length]
 
 
@@ -158,6 +166,19 @@ def _list_texts(value: Any) -> list[str]:
     if not isinstance(value, Message):
         return [value] if isinstance(value, str) else []
     return [text for part in (*(value.params or {}).values(), *value.parts) for text in _list_texts(part)]
+
+
+def read_in_language(rows: Iterable[AnyRow], language: str | None) -> Iterator[AnyRow]:
+    """Yield rows whose messages are read in a language: those of a streamed answer are read after the request has ended."""
+    iterator = iter(rows)
+    while True:
+        # The language is active while a row is read, and not while the caller has it.
+        with override(language):
+            try:
+                row = next(iterator)
+            except StopIteration:
+                return
+        yield row
 
 
 # --- Stored messages ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_noop as _
 
-from api.messages import Message, join_messages, message
+from api.messages import Message, message
 
 from .models import SyncLog, SyncLogLine
 
@@ -24,25 +24,22 @@ _SENTENCES: dict[str, str] = {
         "%(region)s: complete; %(missing)s not found, %(expired)s deleted in cloud."
         " %(held_back)s of %(total)s disappeared from the cloud. Their deletion is on hold until you confirm it."
     ),
-    "ended": _("Ended: %(state)s."),
+    "ended": _("Ended: %(state)s. %(words)s"),
 }
 _STATES: dict[str, str | Promise] = {state.value: state.label for state in SyncLog.State}
 
 
 def build_sentence(code: str, params: dict[str, Any]) -> Message:
-    """Return the sentence of a code. Raises `LookupError` for a code or parameters of another release.
-
-    `words` follow the sentence: the reasons why a sync has failed.
-    """
+    """Return the sentence of a code. Raises `LookupError` for a code or parameters of another release."""
     shown = {**params, "state": _STATES[params["state"]]} if "state" in params else params
-    return join_messages([message(_SENTENCES[code]) % shown, params.get("words", "")])
+    return message(_SENTENCES[code]) % shown
 
 
 def format_line(line: SyncLogLine) -> str:
     """Return a line in the active language; the text of a line of the release before if its code is not known."""
     if not line.code:
-        return line.text
+        return line.text.strip()  # "Ended: success. " without further words.
     try:
-        return build_sentence(line.code, line.params)
+        return build_sentence(line.code, line.params).strip()
     except (LookupError, TypeError, ValueError):
         return line.text
