@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
+from api.messages import to_message
 from api.preconditions import check_if_match
 from tasks.command import Refusal
 from tenants.row_limits import require_row_limit
@@ -35,7 +36,7 @@ def check_vm_removal(vm_id: UUID) -> list[Refusal]:
     )
     if not names:
         return []
-    message = _("Services run on it: %(names)s. Remove their instances first.")
+    message = to_message(_("Services run on it: %(names)s. Remove their instances first."))
     return [Refusal("has_instances", message % {"names": ", ".join(names)})]
 
 

@@ -266,3 +266,39 @@ def test_commands_and_syncs_write_no_message_in_one_language() -> None:
     ]
 
     assert not one_language, f"Import `message` from api.messages as `_` in place of gettext: {one_language}"
+
+
+def test_no_message_is_built_when_a_module_is_imported() -> None:
+    """Its text would be in one language for ever; constants are `gettext_lazy`, and become messages as parameters."""
+    early = []
+    for file in sorted(Path(settings.BASE_DIR).glob("[a-z]*/**/*.py")):
+        if (
+            file.parts[len(Path(settings.BASE_DIR).parts)] == "tests"
+            or "api.messages import" not in file.read_text()
+        ):
+            continue
+        tree = ast.parse(file.read_text())
+        names = {
+            name.asname or name.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "api.messages"
+            for name in node.names
+            if name.name in {"message", "plural_message"}
+        }
+        later = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+            for line in node.body
+            for inner in ast.walk(line)
+        }
+        early += [
+            f"{file.relative_to(settings.BASE_DIR)}:{node.lineno}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in names
+            and node not in later
+        ]
+
+    assert not early
