@@ -138,7 +138,7 @@ class DeploymentBoard:
         job = self.deployment.job
         if job is None or self.outcome.failed or self.outcome.status == JobStatus.CANCELLED:
             return ""
-        return job.outcome_message
+        return str(job.outcome_message)
 
     @property
     def may_cancel(self) -> bool:
