@@ -10,7 +10,10 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import StreamingHttpResponse
 from django.utils import timezone
+from django.utils.translation import get_language
 from rest_framework.renderers import JSONRenderer
+
+from .messages import read_in_language
 
 
 class CsvRenderer(JSONRenderer):
@@ -34,7 +37,8 @@ def csv_response(
     because half a file would look complete.
     """
     answer = StreamingHttpResponse(
-        _generate_lines(columns, rows, has_access), content_type="text/csv; charset=utf-8"
+        read_in_language(_generate_lines(columns, rows, has_access), get_language()),
+        content_type="text/csv; charset=utf-8",
     )
     answer["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y%m%d-%H%M%S}.csv"'
     return answer

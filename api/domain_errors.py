@@ -11,7 +11,8 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from .error_limits import cut_text, limit_errors
+from .error_limits import MAX_TEXT_LENGTH, cut_text, limit_errors
+from .messages import Message, to_message
 
 # Members that a problem document always has; details must not shadow them.
 MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "truncated", "request_id"})
@@ -35,8 +36,11 @@ class DomainError(Exception):
         if shadowed := MEMBERS & details.keys():
             raise TypeError(f"Details must not have names of problem members: {', '.join(sorted(shadowed))}.")
         self.code = code
-        # Translated now, in the language of the caller. Cut here, so that pages repeat no more of a request than the API does.
-        self.detail = cut_text(detail)
+        # Translated now, in the language of the caller; a command that stores it stores the message. Cut here, so that
+        # pages repeat no more of a request than the API does.
+        text = to_message(detail)
+        fits = isinstance(text, Message) and len(text) <= MAX_TEXT_LENGTH
+        self.detail = text if fits else cut_text(text)
         self.errors: dict[str, Any] | None = None
         self.truncated = False
         if errors is not None:

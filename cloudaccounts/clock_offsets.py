@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.utils.translation import gettext as _
+
+from api.messages import message as _
 
 from .models import CloudAccount
 

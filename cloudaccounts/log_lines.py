@@ -1,7 +1,6 @@
-"""The sentences of sync logs. A line is stored as a code with parameters, so that each reader gets it in their own language.
+"""The sentences of sync logs. A line is stored as a message (api/messages.py), so each reader gets it in their own language.
 
-It is also stored as a text, in the language of the person who requested the sync: for the API, for the release before, and
-for lines without a code, as those with a cloud's own message.
+The release before has stored a line as the code of its sentence with parameters, beside a text in one language.
 """
 
 from __future__ import annotations
@@ -9,11 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop as _
+
+from api.messages import Message, message
 
 from .models import SyncLog, SyncLogLine
 
-_SENTENCES: dict[str, str | Promise] = {
+# Marked for translation, and looked up when a sentence is built.
+_SENTENCES: dict[str, str] = {
     "page": _("%(region)s: page %(number)s, %(seen)s so far; %(created)s new, %(updated)s changed."),
     "no_id": _("%(region)s: an object without an ID was listed, so no resource counts as missing."),
     "unreadable": _("%(region)s: unreadable object: %(object)s"),
@@ -27,17 +29,17 @@ _SENTENCES: dict[str, str | Promise] = {
 _STATES: dict[str, str | Promise] = {state.value: state.label for state in SyncLog.State}
 
 
-def format_sentence(code: str, params: dict[str, Any]) -> str:
-    """Return the sentence of a code in the active language. Raises `LookupError` for a code or parameters of another release."""
+def build_sentence(code: str, params: dict[str, Any]) -> Message:
+    """Return the sentence of a code. Raises `LookupError` for a code or parameters of another release."""
     shown = {**params, "state": _STATES[params["state"]]} if "state" in params else params
-    return (str(_SENTENCES[code]) % shown).strip()
+    return message(_SENTENCES[code]) % shown
 
 
 def format_line(line: SyncLogLine) -> str:
-    """Return a line in the active language; as it was stored if it has no code, or one of another release."""
+    """Return a line in the active language; the text of a line of the release before if its code is not known."""
     if not line.code:
-        return line.text
+        return line.text.strip()  # "Ended: success. " without further words.
     try:
-        return format_sentence(line.code, line.params)
+        return build_sentence(line.code, line.params).strip()
     except (LookupError, TypeError, ValueError):
         return line.text

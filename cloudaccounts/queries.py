@@ -4,8 +4,8 @@
 # partial unique index, and does not return which rows it has inserted.
 OPEN_SYNC_LOGS = """
     INSERT INTO cloudaccounts_synclog (account_id, type, state, asked_by_id, created, updated, unchanged,
-        expired, message, started_at, owner, losses_accepted, language)
-    SELECT %(account)s, type, 'running', %(user)s::uuid, 0, 0, 0, 0, '', statement_timestamp(), '', %(accepted)s, %(language)s
+        expired, message, started_at, owner, losses_accepted)
+    SELECT %(account)s, type, 'running', %(user)s::uuid, 0, 0, 0, 0, '', statement_timestamp(), '', %(accepted)s
     FROM unnest(%(types)s::text[]) WITH ORDINALITY AS t(type, n) ORDER BY n
     ON CONFLICT (account_id, type) WHERE state = 'running' DO NOTHING
     RETURNING id

@@ -17,11 +17,22 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .addresses import AddressPolicy, Refusal
 
 SocketOption = tuple[int, int, int]
+_REASONS = {
+    Refusal.NO_HOST: gettext_lazy("no machine can be at %(ip)s"),
+    Refusal.OWN_SERVER: gettext_lazy("the portal's own database or broker is at %(ip)s"),
+    Refusal.DENIED: gettext_lazy(
+        "%(ip)s is a metadata service, or is denied by the operator (DENIED_ADDRESSES)"
+    ),
+    Refusal.LOCAL: gettext_lazy("%(ip)s is the portal's own machine or network link (%(setting)s)"),
+    Refusal.PRIVATE: gettext_lazy("%(ip)s is a private address (ALLOW_PRIVATE_ADDRESSES)"),
+}
 
 
 class AddressRefusedError(Exception):
@@ -42,16 +53,13 @@ class AddressRefusedError(Exception):
 
 def describe_refusal(refusal: Refusal, address: str, policy: AddressPolicy) -> str:
     """Describe why the policy refuses an address, for the person who entered it."""
-    values = {"ip": address, "setting": policy.setting or "allow_local"}
-    if refusal is Refusal.NO_HOST:
-        return _("no machine can be at %(ip)s") % values
-    if refusal is Refusal.OWN_SERVER:
-        return _("the portal's own database or broker is at %(ip)s") % values
-    if refusal is Refusal.DENIED:
-        return _("%(ip)s is a metadata service, or is denied by the operator (DENIED_ADDRESSES)") % values
-    if refusal is Refusal.PRIVATE:
-        return _("%(ip)s is a private address (ALLOW_PRIVATE_ADDRESSES)") % values
-    return _("%(ip)s is the portal's own machine or network link (%(setting)s)") % values
+    sentence, values = explain_refusal(refusal, address, policy)
+    return str(sentence) % values
+
+
+def explain_refusal(refusal: Refusal, address: str, policy: AddressPolicy) -> tuple[Promise, dict[str, str]]:
+    """Return what `describe_refusal` says as the sentence and its values, for a message that is stored and read later."""
+    return _REASONS[refusal], {"ip": address, "setting": policy.setting or "allow_local"}
 
 
 def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tuple[int, Any]]:

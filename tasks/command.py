@@ -23,6 +23,8 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 
 from django.utils.functional import Promise
 
+from api.messages import join_messages
+
 from .models import Job, JobLogLine
 
 
@@ -128,6 +130,11 @@ class Failure:
     status: str  # failed, cancelled or errored
     code: str
     message: str
+
+    @property
+    def detail(self) -> str:
+        """Return the code and the message, for an operation log."""
+        return join_messages([self.code, self.message], ": ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,14 +335,24 @@ def registered_kinds() -> list[str]:
 
 def command_title(kind: str) -> str:
     """Return the title of a stored kind in the reader's language; the kind itself when it is not registered."""
-    return str(_registry[kind].title) if kind in _registry else kind
+    return str(declared_title(kind))
+
+
+def declared_title(kind: str) -> str | Promise:
+    """Return the title as its class declares it, as a parameter of a stored message."""
+    return _registry[kind].title if kind in _registry else kind
 
 
 def step_title(kind: str, name: str) -> str:
     """Return the title of a stored step in the reader's language; its name when no command declares it any more."""
+    return str(declared_step_title(kind, name))
+
+
+def declared_step_title(kind: str, name: str) -> str | Promise:
+    """Return the title as the step declares it, as a parameter of a stored message."""
     declared = _registry[kind].steps if kind in _registry else []
     name = step_name(kind, name)
-    return next((str(one.title) for one in declared if one.name == name), name.replace("_", " "))
+    return next((one.title for one in declared if one.name == name), name.replace("_", " "))
 
 
 def step_name(kind: str, stored: str) -> str:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from api.message_fields import MessageField
 from tenants.scoping import TenantScopedQuerySet
 
 from .queries import TREE_PROGRESS
@@ -162,10 +163,8 @@ class Job(models.Model):
 
     # The final status of a job that is being undone.
     ending = models.CharField(_("ending"), max_length=10, choices=JobStatus.choices, blank=True, default="")
-    # Messages are written in the language of the person who started the job.
-    language = models.CharField(_("language"), max_length=10, blank=True, default="")
     outcome_code = models.CharField(_("outcome"), max_length=50, blank=True, default="")
-    outcome_message = models.TextField(_("message"), blank=True, default="")
+    outcome_message = MessageField(_("message"), blank=True, default="")
     traceback = models.TextField(_("traceback"), blank=True, default="")
     # The time at which staff marked the error as handled; until then it needs attention.
     attended_at = models.DateTimeField(_("attended"), null=True, blank=True)
@@ -273,7 +272,7 @@ class Step(models.Model):
     # The number of children that it has spawned, and how many of them may run at once.
     children = models.PositiveIntegerField(_("children"), default=0, db_default=0)
     at_once = models.PositiveIntegerField(_("at once"), default=0, db_default=0)
-    message = models.TextField(_("message"), blank=True, default="")
+    message = MessageField(_("message"), blank=True, default="")
     deadline = models.DateTimeField(_("deadline"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
@@ -389,7 +388,7 @@ class JobLogLine(models.Model):
     job = models.ForeignKey(Job, models.CASCADE, related_name="lines")
     at = models.DateTimeField(default=timezone.now)
     level = models.CharField(max_length=10, choices=Level.choices, default=Level.INFO)
-    message = models.TextField()
+    message = MessageField()
 
     class Meta:
         ordering = ["id"]

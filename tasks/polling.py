@@ -18,6 +18,8 @@ from django.db.models import F, Min, Q
 from django.db.models.functions import Greatest, Least, Now
 from django.utils import timezone
 
+from api.messages import limit_message
+
 from . import crash_points, queries
 from .dispatch import dispatch_poll, wake_jobs
 from .leases import Lease, LeaseLostError
@@ -391,4 +393,4 @@ def _postpone(due: Sequence[AsyncTask], failure: PollError, failures: int) -> No
             ),
             looks=F("looks") + 1,
         )
-        queries.write_step_messages(ids, sanitize_text(str(failure))[:MAX_MESSAGE_LENGTH])
+        queries.write_step_messages(ids, limit_message(sanitize_text(str(failure)), MAX_MESSAGE_LENGTH))

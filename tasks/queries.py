@@ -16,6 +16,8 @@ from django.db import connection
 from django.db.models import Model
 from django.db.models.expressions import DatabaseDefault
 
+from api.messages import encode_message
+
 # A job's id and its command's own queue, "" for none.
 JobAddress = tuple[UUID, str]
 
@@ -349,7 +351,7 @@ def write_step_messages(task_ids: Iterable[int], message: str) -> None:
         cursor.execute(
             "UPDATE tasks_step SET message = %s FROM tasks_asynctask AS t"
             " WHERE t.id = ANY(%s) AND t.verdict = 'open' AND tasks_step.job_id = t.job_id AND tasks_step.name = t.step_name",
-            [message, list(task_ids)],
+            [encode_message(message), list(task_ids)],
         )
 
 

@@ -11,19 +11,22 @@ import json
 import re
 from typing import Any, TypeVar
 
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+from api.messages import UNSTORABLE, Message, to_message
+
 # The same characters as `json.dumps` writes them. A text that only looks like this is sanitized without an effect.
 UNSTORABLE_IN_JSON = re.compile(r"\\u(?:0000|d[89a-f][0-9a-f]{2})")
 AnyResult = TypeVar("AnyResult")
 
 
 def sanitize_text(value: object) -> str:
-    """Return any value as a text that the database can store. Never raises."""
+    """Return any value as a text that the database can store. Never raises. A message stays one: its parameters can be stored."""
     if not isinstance(value, str):
         try:
-            value = str(value)
+            value = to_message(value)
         except Exception:  # noqa: BLE001 - `__str__` may raise anything, and the job has to end.
             value = f"<{type(value).__name__}>"
+    if isinstance(value, Message):
+        return value
     return UNSTORABLE.sub("\ufffd", value) if UNSTORABLE.search(value) else value
 
 
@@ -45,7 +48,7 @@ def sanitize_result(result: AnyResult) -> AnyResult:
     texts = {
         name: sanitize_text(getattr(result, name)) for name in ("code", "message") if hasattr(result, name)
     }
-    if all(type(getattr(result, name)) is str and getattr(result, name) == texts[name] for name in texts):
+    if all(getattr(result, name) is texts[name] for name in texts):
         return result
     return dataclasses.replace(result, **texts)  # type: ignore[type-var]
 

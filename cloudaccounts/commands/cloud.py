@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from openstack_client import CloudError, CloudUnavailableError, last_request_id
 from security.encryption import UnreadableSecretError
 from tasks.command import Command, Failed, Wait

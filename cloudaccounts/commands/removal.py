@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from django.db import transaction
 from django.db.models import PROTECT, ProtectedError
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import join_messages, to_message
+from api.messages import message as _
 from tasks.command import Command, Done, Entity, Failed, Refusal, Result, Wait, minutes, register, step
 
 from ..models import CloudAccount, CloudResource, ResourceChange, ResourceLink, SyncLog, SyncLogLine
@@ -47,12 +48,14 @@ class RemoveAccountCommand(Command):
         """Refuse an account in which the portal still manages resources."""
         if not (references := count_references(self.account_id)):
             return []
-        message = gettext_lazy(
+        message = _(
             "Can't delete the account: still managed here are %(what)s. Delete them first, or disable the account."
         )
         return [
             Refusal(
-                "in_use", message % {"what": ", ".join(f"{what} ({count})" for what, count in references)}
+                "in_use",
+                message
+                % {"what": join_messages((join_messages([what, f"({n})"]) for what, n in references), ", ")},
             )
         ]
 
@@ -67,7 +70,7 @@ class RemoveAccountCommand(Command):
         SyncLog.objects.filter(account=self.account_id).close(_("The account is being deleted."))
         # Checked again, now that nothing new can be created in it.
         refusals = self.validate()
-        return Failed(refusals[0].code, str(refusals[0].message)) if refusals else Done()
+        return Failed(refusals[0].code, to_message(refusals[0].message)) if refusals else Done()
 
     @step(deadline=minutes(30), title=gettext_lazy("Delete synced resources"))
     def delete_synced_rows(self) -> Result:
@@ -102,14 +105,14 @@ class RemoveAccountCommand(Command):
         return Done()
 
 
-def count_references(account_id: int) -> list[tuple[str, int]]:
+def count_references(account_id: int) -> list[tuple[str | Promise, int]]:
     """Count the rows that protect an account from deletion, by the verbose name of their model."""
-    references = []
+    references: list[tuple[str | Promise, int]] = []
     relations: list[Any] = CloudAccount._meta.get_fields(include_hidden=True)  # noqa: SLF001 - Django's documented API.
     for relation in relations:
         if getattr(relation, "on_delete", None) is PROTECT and relation.auto_created:
             model: Any = relation.related_model
             count = model.objects.filter(**{relation.field.name: account_id}).count()
             if count:
-                references.append((str(model._meta.verbose_name_plural), count))  # noqa: SLF001
+                references.append((model._meta.verbose_name_plural, count))  # noqa: SLF001
     return references

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import limit_message, map_texts
+from api.messages import message as _
 from openstack_client import CloudAuthenticationError, CloudError, CloudUnavailableError
 from openstack_client.decoding import clean_text
 from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, register, step
@@ -73,7 +74,7 @@ class VerifyAccountCommand(CloudCommand):
         return Done()
 
     def _translate_problem(self, problem: Exception) -> Result:
-        message = clean_text(str(problem), MAX_MESSAGE_LENGTH)
+        message = limit_message(map_texts(str(problem), clean_text), MAX_MESSAGE_LENGTH)
         # Only a few attempts at an unavailable cloud: a person waits for the result.
         if isinstance(problem, CloudUnavailableError) and self.tries < 3:
             return Wait(min(problem.retry_after or 2.0, 20.0), message)
@@ -94,7 +95,6 @@ class VerifyAccountCommand(CloudCommand):
                 self.account_id,
                 list_synced_types(account),
                 asked_by_id=self.job.created_by_id,
-                language=self.job.language,
             )
             dispatch_task("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
 

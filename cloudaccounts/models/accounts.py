@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from api.message_fields import MessageField
 from security.encryption import decrypt, encrypt
 from tenants.models import Tenant, User
 from tenants.scoping import Scope, TenantScopedQuerySet, has_staff_permission
@@ -137,7 +138,7 @@ class CloudAccount(models.Model):
     # By region, how many seconds the cloud's clock is ahead of the portal's; what syncs last read.
     clock_offsets = models.JSONField(_("clock offsets"), default=dict, db_default={}, editable=False)
     last_verified_at = models.DateTimeField(_("last verified"), null=True, blank=True, editable=False)
-    last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
+    last_error = MessageField(_("last error"), blank=True, default="", editable=False)
     # When the cloud last refused the credentials, in a verification or in a sync; None once it has accepted them again.
     # It is only shown: `last_error` decides whether the account takes new resources.
     sign_in_failed_at = models.DateTimeField(_("sign-in failed"), null=True, blank=True, editable=False)

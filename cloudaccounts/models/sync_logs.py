@@ -9,9 +9,12 @@ from uuid import UUID
 from django.db import connection, models
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from api.message_fields import MessageField, MessageMapField
+from api.messages import to_message
 from tenants.models import User
 from tenants.scoping import TenantScopedQuerySet
 
@@ -35,11 +38,8 @@ class SyncLogQuerySet(TenantScopedQuerySet):
         *,
         asked_by_id: UUID | None = None,
         losses_accepted: bool = False,
-        language: str | None = None,
     ) -> list[int]:
         """Open a log for each type that has none running; return the ids of the new ones. One statement.
-
-        `language` is that of the person who requested the sync; without one the log is written in the portal's own.
 
         Safe for two requests at once: a unique index allows one running log of an account and type, so the second request
         opens none.
@@ -51,19 +51,18 @@ class SyncLogQuerySet(TenantScopedQuerySet):
                     "account": account_id,
                     "user": asked_by_id,
                     "accepted": losses_accepted,
-                    "language": language or "",
                     "types": list(type_codes),
                 },
             )
             return [log_id for (log_id,) in cursor.fetchall()]
 
-    def close(self, reason: str) -> int:
+    def close(self, reason: str | Promise) -> int:
         """End the running logs as failed; return their number.
 
         Their workers lose their claims, and check these before they write anything more.
         """
         return self.running().update(
-            state=SyncLog.State.FAILED, ended_at=Now(), message=reason, owner="", lease_until=None
+            state=SyncLog.State.FAILED, ended_at=Now(), message=to_message(reason), owner="", lease_until=None
         )
 
 
@@ -104,11 +103,9 @@ class SyncLog(models.Model):
     # Objects that were listed but could not be read; `message` and the lines name them.
     unreadable = models.PositiveIntegerField(_("unreadable"), default=0, db_default=0)
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
-    # The language of its lines and its message: that of the person who requested it, or "" for the portal's own.
-    language = models.CharField(max_length=10, blank=True, default="", db_default="", editable=False)
     # The result of each region by name: "", or the reason why it failed.
-    regions = models.JSONField(_("regions"), default=dict, db_default={})
-    message = models.TextField(_("message"), blank=True, default="")
+    regions = MessageMapField(_("regions"), default=dict, db_default={})
+    message = MessageField(_("message"), blank=True, default="")
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     # When it was last dispatched; the sweep dispatches it again while no worker has claimed it.
@@ -153,8 +150,8 @@ class SyncLogLine(models.Model):
     )
     at = models.DateTimeField(_("at"), default=timezone.now)
     level = models.CharField(_("level"), max_length=10, choices=Level.choices, default=Level.INFO)
-    text = models.TextField(_("text"))
-    # The sentence and its parameters (log_lines.py); "" for a line that is only a text.
+    text = MessageField(_("text"))
+    # The sentence of a line that the release before has written, with its parameters (log_lines.py). Now `text` has both.
     code = models.CharField(max_length=20, blank=True, default="", db_default="", editable=False)
     params = models.JSONField(default=dict, db_default={}, editable=False)
 

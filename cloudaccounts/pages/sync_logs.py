@@ -13,10 +13,12 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from api.messages import read_in_language
 from api.page_addresses import page_fragment
 from pages.lists import MAX_SHOWN_LENGTH, Chip, Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
@@ -99,7 +101,8 @@ def sync_log_text(request: PageRequest, pk: int) -> HttpResponseBase:
     """Return all lines of a sync's log as a text file."""
     log = get_object_or_404(LOGS.within(page_scope(request)), pk=pk)
     lines = log.lines.order_by("pk").iterator(chunk_size=2000)
-    response = StreamingHttpResponse(_format_lines(lines), content_type="text/plain; charset=utf-8")
+    texts = read_in_language(_format_lines(lines), get_language())
+    response = StreamingHttpResponse(texts, content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="sync-{log.pk}.txt"'
     return response
 

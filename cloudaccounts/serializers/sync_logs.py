@@ -9,6 +9,7 @@ from rest_framework import serializers
 from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import PlainCharField, StrictSerializer
 
+from ..log_lines import format_line
 from ..models import SyncLog, SyncLogLine
 from ..registry import type_label
 
@@ -58,9 +59,14 @@ class SyncLogSerializer(ReadOnlyModelSerializer[SyncLog]):
 class SyncLogLineSerializer(ReadOnlyModelSerializer[SyncLogLine]):
     """A line of a sync log."""
 
+    text = serializers.SerializerMethodField()
+
     class Meta:
         model = SyncLogLine
         fields = ["id", "at", "level", "text"]
+
+    def get_text(self, line: SyncLogLine) -> str:
+        return format_line(line)
 
 
 class AccountSyncSerializer(StrictSerializer):

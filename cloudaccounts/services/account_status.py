@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection
 from django_celery_beat.models import PeriodicTask
 
+from api.messages import decode_message
 from tasks.queues import next_run_at
 
 from ..models import CloudAccount
@@ -74,5 +75,14 @@ def summarize_types(account: CloudAccount) -> list[TypeSummary]:
             {"account": account.pk, "provider": account.provider},
         )
         return [
-            TypeSummary(code, type_label(account.provider, code), *rest) for code, *rest in cursor.fetchall()
+            TypeSummary(
+                code,
+                type_label(account.provider, code),
+                resources,
+                log_id,
+                state,
+                None if message is None else decode_message(message),
+                *rest,
+            )
+            for code, resources, log_id, state, message, *rest in cursor.fetchall()
         ]

@@ -81,7 +81,7 @@ def handle_saved_account(account: CloudAccount, *, user: User | None, changed: f
     Call it in the transaction of the save. The signal of the save writes the schedule.
     """
     if "active" in changed and not account.active:
-        SyncLog.objects.filter(account=account).close(str(_("The account was disabled.")))
+        SyncLog.objects.filter(account=account).close(_("The account was disabled."))
     if not account.active or not changed & (CREDENTIAL_FIELDS | {"active"}):
         return None
     return _submit_verification(account, user, then_sync=True)

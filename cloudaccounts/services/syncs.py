@@ -11,10 +11,10 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import get_language, gettext_lazy
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
+from api.messages import message as _
 from tasks.crash_points import crash_point_on_commit
 from tasks.dispatch import dispatch_task
 from tasks.leases import shorten_leases
@@ -58,7 +58,6 @@ def request_sync(
                 codes,
                 asked_by_id=scope.user.pk,
                 losses_accepted=accept_losses,
-                language=get_language(),
             )
         )
         running = SyncLog.objects.running().filter(account=account, type__in=codes)

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from openstack_client.decoding import clean_text
 from tasks.models import EntityLock
 

@@ -16,13 +16,12 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils import translation
-from django.utils.translation import gettext as _
 
+from api.messages import join_messages, limit_message, map_texts
+from api.messages import message as _
 from openstack_client.decoding import clean_text
 from openstack_client.paging import prefetch_pages
 from tasks import fairness
@@ -33,7 +32,7 @@ from tasks.leases import Lease, LeaseLostError
 
 from ..clock_offsets import build_clock_warning
 from ..connect import guard_request
-from ..log_lines import format_sentence
+from ..log_lines import build_sentence
 from ..models import CloudAccount, SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
 from .clock_offsets import record_clock_offset
@@ -93,8 +92,7 @@ def _run_log(log_id: int) -> SyncLog | None:
     crash_point("sync_claimed")
     sync_log = SyncLog.objects.select_related("account").get(pk=log_id)
     try:
-        language = sync_log.language or settings.LANGUAGE_CODE
-        with lease.kept_alive(guard_effects=True), translation.override(language):
+        with lease.kept_alive(guard_effects=True):
             _SyncRun(sync_log, lease).run()
     except (SyncStoppedError, LeaseLostError):
         log.info("resource_sync_stopped", log=log_id)
@@ -166,7 +164,7 @@ class _SyncRun:
             log.exception("resource_sync_errored", log=self.sync_log.pk, region=region)
             problem = _("Internal error.")
         with self._claim():
-            self._append_line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
+            self._append_line(join_messages([region, problem], ": "), SyncLogLine.Level.ERROR)
         return problem
 
     def _record_sign_in_failure(self, provider: Provider, error: Exception) -> None:
@@ -232,7 +230,7 @@ class _SyncRun:
         record_clock_offset(self.sync_log.account, region, offset)
         if warning := build_clock_warning(offset):
             with self._claim():
-                self._append_line(f"{region}: {warning}", SyncLogLine.Level.WARNING)
+                self._append_line(join_messages([region, warning], ": "), SyncLogLine.Level.WARNING)
 
     def _expire_unseen(self, syncer: Syncer, region: str, began: datetime, *, accepted: bool) -> str:
         """Expire rows that complete listings did not show; return why a mass loss is on hold, or ""."""
@@ -245,7 +243,7 @@ class _SyncRun:
                 target, began, after=syncer.expires_after, accepted=accepted, log_id=self.sync_log.pk
             )
             self._add_counts(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
-            problem = ""
+            problem: str = ""
             if lost.held_back:
                 problem = _(
                     "%(missing)s of %(total)s disappeared from the cloud. Their deletion is on hold until you confirm it."
@@ -263,10 +261,13 @@ class _SyncRun:
         return problem
 
     def _finish(self, problems: dict[str, str]) -> None:
-        problems = {region: clean_text(problem, MAX_MESSAGE_LENGTH) for region, problem in problems.items()}
+        problems = {region: _clean_message(problem) for region, problem in problems.items()}
         failed = {region: problem for region, problem in problems.items() if problem}
         several = len(problems) > 1
-        messages = [f"{region}: {problem}" if several else problem for region, problem in failed.items()]
+        messages: list[str] = [
+            join_messages([region, problem], ": ") if several else problem
+            for region, problem in failed.items()
+        ]
         state = SyncLog.State.FAILED if failed else SyncLog.State.SUCCESS
         if not failed:
             CloudAccount.objects.filter(pk=self.sync_log.account_id).exclude(sign_in_failed_at=None).update(
@@ -280,12 +281,12 @@ class _SyncRun:
                 "ended",
                 SyncLogLine.Level.ERROR if failed else SyncLogLine.Level.INFO,
                 state=state.value,
-                words=" ".join(messages),
+                words=join_messages(messages),
             )
             self.lease.release(
                 state=state,
                 regions={region: problem for region, problem in problems.items() if region},
-                message=" ".join(messages)[:MAX_MESSAGE_LENGTH],
+                message=limit_message(join_messages(messages), MAX_MESSAGE_LENGTH),
                 ended_at=Now(),
             )
         crash_point("sync_ended")
@@ -311,24 +312,12 @@ class _SyncRun:
             SyncLog.objects.filter(pk=self.sync_log.pk).update(**increments)
 
     def _append_sentence(self, code: str, level: str = SyncLogLine.Level.INFO, **params: str | int) -> None:
-        """Append a line that each reader gets in their own language."""
-        cleaned = {
-            name: clean_text(value, MAX_MESSAGE_LENGTH) if isinstance(value, str) else value
-            for name, value in params.items()
-        }
-        self._append_line(format_sentence(code, cleaned), level, code, cleaned)
+        """Append a line with one of the sentences of sync logs."""
+        self._append_line(build_sentence(code, params), level)
 
-    def _append_line(
-        self,
-        text: str,
-        level: str = SyncLogLine.Level.INFO,
-        code: str = "",
-        params: dict[str, str | int] | None = None,
-    ) -> None:
-        SyncLogLine.objects.create(
-            log_id=self.sync_log.pk,
-            text=clean_text(text, MAX_MESSAGE_LENGTH),
-            level=level,
-            code=code,
-            params=params or {},
-        )
+    def _append_line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
+        SyncLogLine.objects.create(log_id=self.sync_log.pk, text=_clean_message(text), level=level)
+
+
+def _clean_message(text: str) -> str:
+    return limit_message(map_texts(text, clean_text), MAX_MESSAGE_LENGTH)

@@ -12,9 +12,10 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import join_messages, limit_message
+from api.messages import message as _
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
 from vms.models import lock_key
@@ -91,8 +92,14 @@ class DeployServiceCommand(Command):
         not_started = unsuccessful.count() - len(failed)
         if not failed and not not_started:
             return Done()
-        messages = "; ".join(
-            f"{item.host_name}: {item.message or item.get_result_display()}" for item in failed[:3]
+        messages = join_messages(
+            (
+                join_messages(
+                    [item.host_name, item.message or DeploymentItem.Result(item.result).label], ": "
+                )
+                for item in failed[:3]
+            ),
+            "; ",
         )
         return Failed(
             (failed[0].code if failed else "") or "failed",
@@ -123,7 +130,9 @@ class DeployServiceCommand(Command):
                 MicroServiceInstance.Status.UNKNOWN if was_started else item.from_status,
                 item.from_version_id,
             )
-        items.update(result=DeploymentItem.Result.SKIPPED, message=reason[:4000], ended_at=Now())
+        items.update(
+            result=DeploymentItem.Result.SKIPPED, message=limit_message(reason, 4000), ended_at=Now()
+        )
         Deployment.objects.filter(pk=self.deployment_id).update(ended_at=Now())
 
 

@@ -13,9 +13,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models.functions import Now
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import decode_message, encode_message, limit_message
+from api.messages import message as _
 from security.encryption import UnreadableSecretError
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, minutes, register, step
 from tasks.leases import LeaseLostError, check_lease
@@ -132,7 +133,7 @@ class DeployInstanceCommand(Command):
 
     def _record_outcome(self, outcome: Outcome) -> Result:
         """Keep the executor's outcome in the job's data for the last transaction."""
-        self.data["outcome"] = [str(outcome.code), outcome.message, outcome.running]
+        self.data["outcome"] = [str(outcome.code), encode_message(outcome.message), outcome.running]
         return Done(outcome.message) if outcome.ok else Failed(str(outcome.code), outcome.message)
 
     def build_order(self) -> Order:
@@ -189,14 +190,15 @@ class DeployInstanceCommand(Command):
             self._write_result(DeploymentItem.Result.FAILED, failure)
 
     def _write_result(self, result: DeploymentItem.Result, failure: Failure | None = None) -> None:
-        code, message, running = self.data.get("outcome") or ["", "", None]
+        code, stored, running = self.data.get("outcome") or ["", "", None]
+        message = decode_message(stored)
         if failure is not None:
             code, message = code or failure.code, message or failure.message
         known = {value for value, _label in Code.choices}
         DeploymentItem.objects.filter(pk=self.item_id).update(
             result=result,
             code=code if code in known else Code.CANCELLED if code == "cancelled" else Code.FAILED,
-            message=message[:4000],
+            message=limit_message(message, 4000),
             ended_at=Now(),
         )
         item = self.item

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from django.utils.translation import gettext as _
-
+from api.messages import message as _
+from api.messages import to_message
 from security.addresses import Refusal
-from security.connections import describe_refusal
+from security.connections import explain_refusal
 from security.policies import host_policy
 
 from .contract import Code, ExecutorError
@@ -25,7 +25,8 @@ def check_host_address(ip: str, *, allow_local: bool, port: int | None = None) -
     except ValueError:
         refusal = Refusal.NO_HOST
     if refusal is not None:
-        reason = describe_refusal(refusal, ip, policy)
+        sentence, values = explain_refusal(refusal, ip, policy)
+        reason = to_message(sentence) % values
         raise ExecutorError(
             Code.ADDRESS_REFUSED, _("Hosts are not allowed there: %(reason)s.") % {"reason": reason}
         )

@@ -26,7 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy
+
+from api.messages import join_messages
+from api.messages import message as _
 
 from . import ssh
 from .addresses import check_host_address
@@ -94,7 +97,7 @@ class AnsibleExecutor(Executor):
     """
 
     name = "ansible"
-    label = _("Ansible over SSH")
+    label = gettext_lazy("Ansible over SSH")
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class AnsibleExecutor(Executor):
             self._check_addresses(order)
             if errors := self.check_settings(order.settings):
                 field, message = next(iter(errors.items()))
-                raise ExecutorError(Code.FAILED, f"{field}: {message}")
+                raise ExecutorError(Code.FAILED, join_messages([field, message], ": "))
         except ExecutorError as error:
             return Outcome(error.code, error.message, changed=False)
         return self._run(order, on_line, should_continue)

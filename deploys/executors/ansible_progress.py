@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.translation import gettext as _
+from api.messages import join_messages, limit_message, map_texts
+from api.messages import message as _
 
 from . import ssh
 from .contract import Code, OnLine, Order, Outcome
@@ -77,8 +78,11 @@ class _HostProgress:
         code = Code.OK if succeeded else failure_code
         running = self.order.release.label if code is Code.OK and not self.knows_running else self.running
         messages = [] if code is Code.OK else self.messages
-        message = self.log.mask(" ".join([f"{code.label}.", *messages]))[:MESSAGE_CHARACTERS]
-        return Outcome(code, message, running, self.changed, self.log.lines())
+        label = join_messages([code.label, "."], "")
+        message = map_texts(join_messages([label, *messages]), self.log.mask)
+        return Outcome(
+            code, limit_message(message, MESSAGE_CHARACTERS), running, self.changed, self.log.lines()
+        )
 
 
 class Progress:

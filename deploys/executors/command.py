@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy
+
+from api.messages import join_messages
+from api.messages import message as _
 
 from . import health
 from .addresses import check_host_address
@@ -59,7 +62,7 @@ class CommandExecutor(Executor):
     """
 
     name = "command"
-    label = _("A program on the portal's machine")
+    label = gettext_lazy("A program on the portal's machine")
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class CommandExecutor(Executor):
         log = MaskedLog(on_line, order.secrets())
         if errors := self.check_settings(order.settings):
             field, message = next(iter(errors.items()))
-            return Outcome(Code.FAILED, f"{field}: {message}", changed=False)
+            return Outcome(Code.FAILED, join_messages([field, message], ": "), changed=False)
         try:
             if self._checks_health_itself(order) and order.health:
                 check_host_address(order.target.ip, port=order.health.port, allow_local=self.allow_local)
@@ -104,7 +107,7 @@ class CommandExecutor(Executor):
             revert_code, running = self._deploy_release(order, order.previous, log, should_continue)
             if revert_code is not Code.OK:
                 running = None
-        message = str(code.label) + ("" if code is Code.OK else f". {last}")
+        message = join_messages([code.label, "" if code is Code.OK else last], ". ")
         return Outcome(code, message, running, lines=log.lines())
 
     def _deploy_release(

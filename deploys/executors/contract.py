@@ -18,6 +18,8 @@ from django.db.models import TextChoices
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from api.messages import limit_message, map_texts
+
 from .untrusted_text import clean_label, clean_text
 
 # Names become parts of paths, unit names and log lines, so they have no slash and no blank, and no dot in front.
@@ -189,7 +191,9 @@ class Outcome:
     def __post_init__(self) -> None:
         fit = {
             "code": Code(self.code) if self.code in Code.values else Code.FAILED,
-            "message": clean_text(self.message, MESSAGE_CHARACTERS),
+            "message": limit_message(
+                map_texts(self.message, lambda text: clean_text(text, MESSAGE_CHARACTERS)), MESSAGE_CHARACTERS
+            ),
             "running": clean_label(self.running),
             "changed": bool(self.changed),
             "lines": tuple(clean_text(line, MESSAGE_CHARACTERS) for line in self.lines),

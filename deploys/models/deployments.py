@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from api.message_fields import MessageField
 from tasks.models import Job
 from tenants.scoping import TenantScopedQuerySet
 
@@ -98,7 +99,7 @@ class DeploymentItem(models.Model):
     )
     result = models.CharField(_("result"), max_length=10, choices=Result.choices, default=Result.WAITING)
     code = models.CharField(_("code"), max_length=30, choices=Code.choices, blank=True, default="")
-    message = models.TextField(_("message"), blank=True, default="")
+    message = MessageField(_("message"), blank=True, default="")
     log = models.TextField(_("log"), blank=True, default="")
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)

@@ -32,7 +32,7 @@ from .deployment_status import (
     find_result_status,
     summarize_deployment,
 )
-from .stored_messages import Explanation, explain_result, translate_sentence
+from .stored_messages import Explanation, explain_result
 
 # More cells on one page would be slow; from that many on, each is one line.
 CELLS_AT_ONCE, MAX_LARGE_CELLS = 500, 60
@@ -138,7 +138,7 @@ class DeploymentBoard:
         job = self.deployment.job
         if job is None or self.outcome.failed or self.outcome.status == JobStatus.CANCELLED:
             return ""
-        return translate_sentence(job.outcome_message)
+        return str(job.outcome_message)
 
     @property
     def may_cancel(self) -> bool:

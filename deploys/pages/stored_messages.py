@@ -1,7 +1,7 @@
 """The messages of results in the reader's language.
 
-A worker stores the message of a host in the language of whoever has started the deployment. What has a code is shown by its
-code, and a sentence of our own is recognized in each language of the portal. What a host has said stays as it is.
+What has a code is shown by its code, so the label of the code is taken from the message. The release before has stored the
+message in the language of whoever had started the deployment, so the label is recognized in each language of the portal.
 """
 
 from __future__ import annotations
@@ -10,20 +10,10 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
 from ..executors.contract import Code
 from ..models import DeploymentItem
-
-# The sentences that the commands of this room store without a code.
-SENTENCES = (
-    _("Not started."),
-    _("Canceled before it started."),
-    _("Stopped: failure limit reached."),
-    _("Failure limit reached; this batch was not started."),
-    _("The instance no longer exists."),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +29,7 @@ class Explanation:
 
 def explain_result(item: DeploymentItem) -> Explanation:
     """Return the explanation of an item's result in the active language."""
-    detail = translate_sentence(item.message.strip())
+    detail = item.message.strip()
     if item.code == Code.OK or item.result == DeploymentItem.Result.SUCCEEDED:
         return Explanation()
     if item.code not in Code.values:
@@ -54,11 +44,6 @@ def explain_result(item: DeploymentItem) -> Explanation:
         # "Failed" is what the badge says.
         label = "" if detail else label
     return Explanation(label, detail)
-
-
-def translate_sentence(text: str) -> str:
-    """Return a stored sentence of our own in the active language; any other text as it is."""
-    return next((str(sentence) for sentence in SENTENCES if text in _list_translations(sentence)), text)
 
 
 def _list_translations(text: str | Promise) -> list[str]:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
+from api.messages import to_message
 from api.preconditions import check_if_match
 from tasks.command import Refusal
 from tenants.row_limits import require_row_limit
@@ -34,7 +35,7 @@ def check_vm_removal(vm_ids: Sequence[UUID]) -> dict[UUID, list[Refusal]]:
     of_vms = MicroServiceInstance.objects.filter(host__vm__in=vm_ids).order_by("service__name")
     for vm_id, name in of_vms.values_list("host__vm", "service__name"):
         services[vm_id].append(name)
-    message = _("Services run on it: %(names)s. Remove their instances first.")
+    message = to_message(_("Services run on it: %(names)s. Remove their instances first."))
     return {
         vm_id: [Refusal("has_instances", message % {"names": ", ".join(names[:5])})]
         for vm_id, names in services.items()

@@ -13,12 +13,13 @@ from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Q, When
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from api.domain_errors import ConflictError, DomainError
+from api.messages import join_messages
+from api.messages import message as _
 
 from .. import crash_points, queries
-from ..command import Failed, Spawn, UnknownKindError, command_class, command_title
+from ..command import Failed, Spawn, UnknownKindError, command_class, declared_title
 from ..dispatch import dispatch_jobs
 from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_before
 from .claims import Claim, check_cancelled, due_unless_cancelled
@@ -55,7 +56,6 @@ def spawn_children(claim: Claim, step: Step, spawn: Spawn) -> Failed | None:
             tenant_id=job.tenant_id,
             created_by_id=job.created_by_id,
             request_id=job.request_id,
-            language=job.language,
             deadline=step.deadline,
         )
         if child.held:
@@ -90,7 +90,7 @@ def _acquire_for_root(keys: dict[str, UUID], root_id: UUID) -> None:
         raise ConflictError(
             "busy",
             _("'%(job)s' is in progress on %(key)s.")
-            % {"key": key, "job": f"{command_title(holder.kind)} {holder.id}"},
+            % {"key": key, "job": join_messages([declared_title(holder.kind), str(holder.id)])},
         )
 
 
@@ -129,8 +129,8 @@ def evaluate_children(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str]
     first = children.exclude(status=JobStatus.SUCCEEDED).order_by(rank, "ended_at").first()
     if first is None:
         return None
-    child = f"{command_title(first.kind)} {first.subject}".strip()
-    message = f"{child}: {first.outcome_message}"
+    child = join_messages([declared_title(first.kind), first.subject])
+    message = join_messages([child, first.outcome_message], ": ")
     ending = JobStatus.ERRORED if first.status == JobStatus.ERRORED else JobStatus.FAILED
     return ending, Failed(first.outcome_code, message), first.traceback
 

@@ -16,10 +16,12 @@ from django.db import connection, transaction
 from django.db.models import Case, Field, Model, Q, QuerySet, When
 from django.db.models.functions import Least, Now
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.functional import Promise
+
+from api.messages import message as _
 
 from .. import crash_points, fairness, queries
-from ..command import STALLED_AFTER, Command, Done, Result, StepDeclaration, Wait, Watch, step_title
+from ..command import STALLED_AFTER, Command, Done, Result, StepDeclaration, Wait, Watch, declared_step_title
 from ..dispatch import dispatch_job, dispatch_poll, wake_jobs
 from ..leases import Lease, LeaseLostError, lease_duration, renewal
 from ..models import AsyncTask, Job, JobLogLine, JobStatus, PollScope, Step, StepStatus, statuses_before
@@ -154,14 +156,14 @@ def internal_error_message() -> str:
     return _("Internal error.")
 
 
-def describe_progress(step: Step, watched: AsyncTask | None = None) -> dict[str, str]:
+def describe_progress(step: Step, watched: AsyncTask | None = None) -> dict[str, str | Promise]:
     """Return a step's title and its last known state, as values for a message."""
     last = (
         _("The cloud last reported %s.") % watched.last_status
         if watched and watched.last_status
         else step.message
     )
-    return {"step": step_title(step.job.kind, step.name), "last": last}
+    return {"step": declared_step_title(step.job.kind, step.name), "last": last}
 
 
 def back_off(tries: int, *, first: float = 1.0, limit: float = 60.0) -> float:

@@ -9,7 +9,9 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
+
+from api.messages import encode_message, limit_message
+from api.messages import message as _
 
 from .. import crash_points, queries
 from ..command import Command, Done, Failed, Failure, Spawn, StepFunction, Wait
@@ -83,14 +85,14 @@ def _write_end(claim: Claim, status: JobStatus, last_step: Step | None) -> None:
             "status": status.value,
             "data": json.dumps(job.data),
             "code": job.outcome_code or ("done" if status == JobStatus.SUCCEEDED else status.value),
-            "message": job.outcome_message,
+            "message": encode_message(job.outcome_message),
             "trace": job.traceback,
             "job": job.pk,
             "owner": claim.lease.owner,
             "before": [before.value for before in statuses_before(status)],
             "step_status": str(step_to_write.status),
             "progress": step_to_write.progress,
-            "step_message": step_to_write.message,
+            "step_message": encode_message(step_to_write.message),
             "started": step_to_write.started_at,
             "position": step_to_write.position,
         }
@@ -104,13 +106,13 @@ def mark_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
     job = claim.job
     if job.ending:
         # The reason of the undo, which is restored when staff resume the job.
-        job.data["failure"] = [job.outcome_code, job.outcome_message, job.traceback]
+        job.data["failure"] = [job.outcome_code, encode_message(job.outcome_message), job.traceback]
     with transaction.atomic():
         claim.release(
             status=JobStatus.STUCK,
             data=job.data,
             outcome_code="stuck",
-            outcome_message=message[:2000],
+            outcome_message=limit_message(message, 2000),
             traceback=trace,
         )
         drop_watches(job)

@@ -11,8 +11,10 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone, translation
-from django.utils.translation import gettext as _
+from django.utils import timezone
+
+from api.messages import join_messages
+from api.messages import message as _
 
 from .. import crash_points, fairness
 from ..command import Command, Done, Failed, Result, Spawn, Wait, Watch, command_class
@@ -59,10 +61,7 @@ def advance(job_id: UUID) -> None:
         return
     crash_points.crash_point("claimed")
     structlog.contextvars.bind_contextvars(job_id=str(job.id), kind=job.kind, request_id=job.request_id)
-    with (
-        lease.kept_alive(guard_effects=True),
-        translation.override(job.language or settings.LANGUAGE_CODE),
-    ):
+    with lease.kept_alive(guard_effects=True):
         try:
             _advance_claimed(job, lease, steps)
         except FencedError:
@@ -240,7 +239,7 @@ def _validate_child(claim: Claim) -> tuple[JobStatus, Failed, str] | None:
         )
     if not refusals:
         return None
-    messages = " ".join(str(refusal.message) for refusal in refusals)
+    messages = join_messages(refusal.message for refusal in refusals)
     return JobStatus.FAILED, Failed(refusals[0].code, messages), ""
 
 

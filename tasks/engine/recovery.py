@@ -17,10 +17,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from api.domain_errors import ConflictError
+from api.messages import Message, decode_message
+from api.messages import message as _
 
 from .. import crash_points, queries
 from ..command import Command, UnknownKindError, command_class
@@ -299,7 +300,7 @@ def retry(job: Job, user: User, reason: str) -> Job:
 def _resume(job: Job, status: JobStatus) -> None:
     """Make a stuck job due. Its attempt is 1, not 0, so that the step knows that it may have run before."""
     command = _load_command(job)
-    code, message, trace = job.data.pop("failure", ["", "", ""])
+    code, stored, trace = job.data.pop("failure", ["", "", ""])
     stuck = Job.objects.filter(pk=job.pk, status=JobStatus.STUCK, status__in=statuses_before(status))
     if not stuck.update(
         status=status,
@@ -308,7 +309,7 @@ def _resume(job: Job, status: JobStatus) -> None:
         deadline=max(job.deadline, timezone.now() + command.deadline),
         data=job.data,
         outcome_code=code,
-        outcome_message=message,
+        outcome_message=decode_message(stored),
         traceback=trace,
     ):
         raise RuntimeError(f"Job {job.pk} is not stuck any more although its row was locked.")
@@ -328,7 +329,7 @@ def _load_command(job: Job) -> Command:
     return command
 
 
-def _log_decision(job: Job, template: str, user: User, reason: str) -> None:
+def _log_decision(job: Job, template: Message, user: User, reason: str) -> None:
     _log_message(job, template % {"user": user.get_username(), "reason": reason})
 
 

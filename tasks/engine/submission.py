@@ -9,13 +9,13 @@ from uuid import UUID
 
 import structlog
 from django.db import connection
-from django.utils import timezone, translation
-from django.utils.translation import gettext_lazy
+from django.utils import timezone
 
 from api.domain_errors import ConflictError, DomainError
+from api.messages import message as _
 
 from .. import crash_points
-from ..command import Command, Refusal, command_title
+from ..command import Command, Refusal, declared_title
 from ..dispatch import dispatch_jobs
 from ..models import EntityLock, Job, Step
 from ..queries import insert, insert_locks
@@ -31,8 +31,8 @@ class BusyError(ConflictError):
         self.job = job
         super().__init__(
             "busy",
-            gettext_lazy("'%(job)s' is in progress. Wait for it to end, or cancel it.")
-            % {"job": command_title(job.kind)},
+            _("'%(job)s' is in progress. Wait for it to end, or cancel it.")
+            % {"job": declared_title(job.kind)},
             job={"id": str(job.id), "kind": job.kind, "status": job.status, "subject": job.subject},
         )
 
@@ -202,7 +202,6 @@ def _build_root(spec: Spec, user: User | None) -> Job:
         tenant=spec.tenant,
         created_by=user,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id") or "")[:128],
-        language=translation.get_language() or "",
         deadline=timezone.now() + spec.command.deadline,
     )
     job.root_id = job.id
@@ -226,9 +225,7 @@ def acquire_locks(job_ids: Mapping[str, UUID]) -> dict[str, Job]:
             missing = {key: job for key, job in missing.items() if key not in held}
         # The holders of the missing locks ended between the two statements: try again.
     if missing:
-        raise ConflictError(
-            "busy", gettext_lazy("Many requests are changing this at once. Try again in a moment.")
-        )
+        raise ConflictError("busy", _("Many requests are changing this at once. Try again in a moment."))
     return held
 
 

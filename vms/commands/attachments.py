@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
 from openstack_client import CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, Watch, minutes, register, step
@@ -55,27 +55,23 @@ class _AttachmentCommand(ServerCommand):
     def validate(self) -> list[Refusal]:
         """Refuse what Nova's state does not allow, and a volume that is gone."""
         if not Volume.objects.filter(pk=self.volume_id).exists():
-            return [Refusal("gone", gettext_lazy("The volume was deleted. Create a new one."))]
+            return [Refusal("gone", _("The volume was deleted. Create a new one."))]
         if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
         if status in ATTACHABLE_STATUSES and self.vm.pending_resize is None:
             return []
-        message = gettext_lazy("Can't change the volumes of a VM in state '%(status)s'.")
+        message = _("Can't change the volumes of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
     def volume_status_refusals(self, allowed: frozenset[str]) -> list[Refusal]:
         """Return the refusal of a volume whose Cinder status is not in `allowed`; [] for one that is yet to be created."""
         status, cinder_id = Volume.objects.values_list("status", "volume_id").get(pk=self.volume_id)
         if status == GONE:
-            return [
-                Refusal(
-                    "wrong_state", gettext_lazy("The volume no longer exists in the cloud. Delete it here.")
-                )
-            ]
+            return [Refusal("wrong_state", _("The volume no longer exists in the cloud. Delete it here."))]
         if cinder_id is None or status in allowed:
             return []
-        message = gettext_lazy("The volume is in state '%(status)s'; it must be %(allowed)s.")
+        message = _("The volume is in state '%(status)s'; it must be %(allowed)s.")
         values = {"status": status, "allowed": " / ".join(sorted(allowed))}
         return [Refusal("wrong_state", message % values)]
 
@@ -149,7 +145,7 @@ class _AttachmentCommand(ServerCommand):
 
     def log_failure(self, operation: str, failure: Failure) -> None:
         """Append the failure to the operation log."""
-        detail = f"{failure.code}: {failure.message}"
+        detail = failure.detail
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(vm, operation, success=False, detail=detail)
 
@@ -302,7 +298,7 @@ class DetachVolumeCommand(_AttachmentCommand):
     def validate(self) -> list[Refusal]:
         """Refuse the disk that the VM boots from."""
         if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
-            return [Refusal("boot_volume", gettext_lazy("The boot volume can't be detached."))]
+            return [Refusal("boot_volume", _("The boot volume can't be detached."))]
         return super().validate() or self.volume_status_refusals(ATTACHMENT_STATUSES)
 
     @step(deadline=minutes(10), title=gettext_lazy("Send request to cloud"))

@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from tasks.command import Done, Failure, Refusal, Result, register, step
 
 from ..models import VMOperationLog, VMStatus
@@ -35,7 +36,7 @@ class ChangeVmCommand(ServerCommand):
         status = VMStatus(self.vm.status)
         if self.metadata is None or status in _METADATA_STATUSES:
             return []
-        message = gettext_lazy("Can't change the metadata of a VM in state '%(status)s'.")
+        message = _("Can't change the metadata of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label}, field="metadata")]
 
     @step(title=gettext_lazy("Rename"))
@@ -68,6 +69,4 @@ class ChangeVmCommand(ServerCommand):
     def on_failure(self, failure: Failure) -> None:
         """Write the reason into the operation log."""
         vm = self.lock_observed_vm()
-        self.log(
-            vm, VMOperationLog.Operation.CHANGE, success=False, detail=f"{failure.code}: {failure.message}"
-        )
+        self.log(vm, VMOperationLog.Operation.CHANGE, success=False, detail=failure.detail)

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from tasks.command import Done, Failure, Refusal, Result, register, step
 
 from ..models import ConsoleReading, VirtualMachine, VMOperationLog, VMStatus
@@ -40,7 +41,7 @@ class ReadConsoleCommand(ServerCommand):
         if refusals := self.unbound_refusals():
             return refusals
         if self.reading == "url" and self.vm.status != VMStatus.RUNNING:
-            return [Refusal("wrong_state", gettext_lazy("Only a running VM has a console."))]
+            return [Refusal("wrong_state", _("Only a running VM has a console."))]
         return []
 
     @step(title=gettext_lazy("Send request to cloud"))

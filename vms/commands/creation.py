@@ -12,9 +12,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from openstack_client import CloudNotFoundError, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Failure, Result, Spawn, Wait, minutes, register, step
@@ -203,7 +203,7 @@ class CreateVmCommand(ServerCommand):
             vm,
             VMOperationLog.Operation.CREATE,
             success=False,
-            detail=f"{failure.code}: {failure.message}",
+            detail=failure.detail,
         )
         # The row of a volume whose creation never began; the job of a created volume has deleted its row. A spare that was
         # not renamed yet still carries its pool's metadata, so the reconciliation returns it to the pool.

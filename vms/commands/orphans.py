@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import CloudCommand
 from cloudaccounts.connect import open_cloud
 from tasks.command import Entity, Failed, Result, minutes, register, step

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 from django.db.models.functions import Now
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
 from openstack_client import CloudConflictError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
@@ -172,7 +172,7 @@ class PowerCommand(ServerCommand):
         """Write the cloud's last report, if there was one, and the operation log."""
         vm = self.lock_observed_vm()
         vm.save()
-        self.log(vm, self.action_name, success=False, detail=f"{failure.code}: {failure.message}")
+        self.log(vm, self.action_name, success=False, detail=failure.detail)
 
 
 @register
@@ -263,7 +263,7 @@ class StopVmAtRuntimeEndCommand(PowerCommand):
     def validate(self) -> list[Refusal]:
         """Refuse a VM whose end date has not passed."""
         if not self.is_past_runtime():
-            return [Refusal("extended", gettext_lazy("The VM's end date has not passed."))]
+            return [Refusal("extended", _("The VM's end date has not passed."))]
         return super().validate()
 
     def is_past_runtime(self) -> bool:

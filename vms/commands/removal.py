@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import join_messages
+from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
 from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
@@ -61,7 +62,7 @@ class RemoveVmCommand(ServerCommand):
         """Refuse a protected VM, a running one, unless forced, and volumes that are protected or have snapshots."""
         refusals = self.check.list_refusals(with_volumes=self.volumes == "delete")
         if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE_STATUSES:
-            message = gettext_lazy("The VM is '%(status)s'. Stop it first, or select Force delete.")
+            message = _("The VM is '%(status)s'. Stop it first, or select Force delete.")
             refusals.append(
                 Refusal(
                     "wrong_state",
@@ -217,9 +218,7 @@ class RemoveVmCommand(ServerCommand):
         if self.data.get("server_gone"):
             vm.status = VMStatus.REMOVED
         vm.save()
-        self.log(
-            vm, VMOperationLog.Operation.REMOVE, success=False, detail=f"{failure.code}: {failure.message}"
-        )
+        self.log(vm, VMOperationLog.Operation.REMOVE, success=False, detail=failure.detail)
 
 
 @register
@@ -252,5 +251,7 @@ class RemoveVmVolumesCommand(ServerCommand):
         failed = [child for child in self.children_of("delete_each") if child.status != JobStatus.SUCCEEDED]
         if not failed:
             return Done()
-        reasons = " ".join(f"{child.subject}: {child.outcome_message}" for child in failed)
+        reasons = join_messages(
+            join_messages([child.subject, child.outcome_message], ": ") for child in failed
+        )
         return Failed("volumes_left", _("Some volumes could not be deleted. %(said)s") % {"said": reasons})

@@ -10,9 +10,9 @@ from typing import ClassVar
 from django.conf import settings
 from django.db.models.functions import Now
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
 from openstack_client import CloudConflictError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
@@ -55,11 +55,11 @@ class ResizeVmCommand(ServerCommand):
         if refusals := self.unbound_refusals():
             return refusals
         if self.vm.pending_resize is not None:
-            message = gettext_lazy("This VM is being resized; confirm or revert that first.")
+            message = _("This VM is being resized; confirm or revert that first.")
             return [Refusal("wrong_state", message, details={"allowed": allowed_actions(self.vm)})]
         if status in RESIZABLE_STATUSES:
             return []
-        message = gettext_lazy("Can't resize a VM in state '%(status)s'.")
+        message = _("Can't resize a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
     @step(title=gettext_lazy("Send request to cloud"))
@@ -124,9 +124,7 @@ class ResizeVmCommand(ServerCommand):
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).delete()
-        self.log(
-            vm, VMOperationLog.Operation.RESIZE, success=False, detail=f"{failure.code}: {failure.message}"
-        )
+        self.log(vm, VMOperationLog.Operation.RESIZE, success=False, detail=failure.detail)
 
 
 def check_resize_progress(command: ServerCommand) -> Result:
@@ -213,7 +211,7 @@ class EndResizeCommand(ServerCommand):
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())
-        self.log(vm, self.action_name, success=False, detail=f"{failure.code}: {failure.message}")
+        self.log(vm, self.action_name, success=False, detail=failure.detail)
 
 
 @register

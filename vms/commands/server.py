@@ -10,9 +10,8 @@ from typing import ClassVar
 
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
 from openstack_client import (
@@ -131,7 +130,7 @@ class ServerCommand(CloudCommand):
         """Return the refusal of a VM that has no server yet; [] for one that has."""
         if self.vm.openstack_id is not None:
             return []
-        return [Refusal("not_bound", gettext_lazy("This VM has no server in the cloud yet."))]
+        return [Refusal("not_bound", _("This VM has no server in the cloud yet."))]
 
     def watch(self, *until: str, unless: Iterable[str] = ("ERROR", MISSING)) -> Watch:
         """Watch the server until the cloud reports one of the statuses `until`; one of `unless` fails the step."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
-
+from api.messages import message as _
 from openstack_client import CloudError, CloudNotFoundError, ServerEvent
 from openstack_client.compute import Compute
 

@@ -11,9 +11,9 @@ from typing import ClassVar
 from django.conf import settings
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
@@ -86,13 +86,13 @@ class SnapshotVmCommand(ServerCommand):
         # A service that writes the row together with the job has set it.
         is_written = "snapshot" in vars(self)
         if not is_written and not VMSnapshot.objects.filter(pk=self.snapshot_id).exists():
-            return [Refusal("gone", gettext_lazy("The snapshot was deleted. Create a new one."))]
+            return [Refusal("gone", _("The snapshot was deleted. Create a new one."))]
         if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
         if status in SNAPSHOT_STATUSES and self.vm.pending_resize is None:
             return []
-        message = gettext_lazy("Can't create a snapshot of a VM in state '%(status)s'.")
+        message = _("Can't create a snapshot of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
     def watched_name(self) -> str:
@@ -207,9 +207,7 @@ class SnapshotVmCommand(ServerCommand):
     def on_failure(self, failure: Failure) -> None:
         """Delete the row, because the cloud has nothing of the snapshot."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
-        self.log(
-            vm, VMOperationLog.Operation.SNAPSHOT, success=False, detail=f"{failure.code}: {failure.message}"
-        )
+        self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=False, detail=failure.detail)
         VMSnapshot.objects.filter(pk=self.snapshot_id).delete()
 
 
@@ -243,7 +241,7 @@ class RemoveSnapshotCommand(CloudCommand):
         """Refuse a snapshot that is still being created."""
         if self.snapshot.image_id is not None:
             return []
-        return [Refusal("busy", gettext_lazy("The snapshot is still being created."))]
+        return [Refusal("busy", _("The snapshot is still being created."))]
 
     @step(deadline=minutes(30), title=gettext_lazy("Delete image in cloud"))
     def request_delete(self) -> Result:
@@ -264,7 +262,7 @@ class RemoveSnapshotCommand(CloudCommand):
 
     def on_failure(self, failure: Failure) -> None:
         """Write the reason into the operation log."""
-        self.log(success=False, detail=f"{failure.code}: {failure.message}")
+        self.log(success=False, detail=failure.detail)
 
     def log(self, *, success: bool, detail: str) -> None:
         """Append to the operation log of the snapshot's VM."""

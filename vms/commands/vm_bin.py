@@ -13,9 +13,10 @@ from typing import ClassVar, Literal
 from django.conf import settings
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import decode_message, encode_message, limit_message
+from api.messages import message as _
 from openstack_client import CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, minutes, register, step
 from tasks.models import JobStatus
@@ -116,13 +117,13 @@ class MoveToBinCommand(_BinCommand):
     def validate(self) -> list[Refusal]:
         """Refuse what a deletion refuses, and a VM that Nova is changing."""
         if self.vm.is_in_bin:
-            return [Refusal("in_bin", gettext_lazy("The VM is in the bin already."))]
+            return [Refusal("in_bin", _("The VM is in the bin already."))]
         refusals = self.check.list_refusals(with_volumes=self.volumes == "delete")
         if self.vm.pending_resize is not None:
-            message = gettext_lazy("This VM is being resized; confirm or revert that first.")
+            message = _("This VM is being resized; confirm or revert that first.")
             refusals.append(Refusal("wrong_state", message, details={"allowed": allowed_actions(self.vm)}))
         elif VMStatus(self.vm.status) not in _BINNABLE_STATUSES:
-            message = gettext_lazy("Can't move a VM in state '%(status)s' to the bin.")
+            message = _("Can't move a VM in state '%(status)s' to the bin.")
             refusals.append(Refusal("wrong_state", message % {"status": VMStatus(self.vm.status).label}))
         return refusals
 
@@ -174,9 +175,9 @@ class RestoreVmCommand(_BinCommand):
     def validate(self) -> list[Refusal]:
         """Refuse a VM that is not in the bin, and one whose server is lost."""
         if not self.vm.is_in_bin:
-            return [Refusal("not_in_bin", gettext_lazy("The VM is not in the bin."))]
+            return [Refusal("not_in_bin", _("The VM is not in the bin."))]
         if is_lost(self.vm):
-            message = gettext_lazy(
+            message = _(
                 "The cloud no longer has the server of VM '%(name)s', so it can't be restored. Delete the VM permanently."
             )
             return [Refusal("gone", message % {"name": self.vm.name})]
@@ -202,8 +203,9 @@ class RestoreVmCommand(_BinCommand):
             .get(pk=self.vm_id)
             .is_past_runtime
         ):
-            self.data["not_started"] = _("The VM was not started, because its end date has passed.")
-            return Done(self.data["not_started"], skipped=True)
+            message = _("The VM was not started, because its end date has passed.")
+            self.data["not_started"] = encode_message(message)
+            return Done(message, skipped=True)
         return Spawn([StartFromBinCommand(self.vm_id)], optional=True)
 
     @step(title=gettext_lazy("Check that the VM runs"))
@@ -212,8 +214,9 @@ class RestoreVmCommand(_BinCommand):
         for child in self.children_of("start_server"):
             if child.status != JobStatus.SUCCEEDED:
                 message = _("The VM was restored, but could not be started: %(reason)s")
-                self.data["not_started"] = message % {"reason": child.outcome_message}
-        return Done(self.data.get("not_started", ""))
+                message %= {"reason": child.outcome_message}
+                self.data["not_started"] = encode_message(message)
+        return Done(decode_message(self.data.get("not_started", "")))
 
     def on_success(self) -> None:
         """Show the VM again."""
@@ -223,7 +226,7 @@ class RestoreVmCommand(_BinCommand):
         vm.bin_deletes_volumes = vm.bin_was_running = False
         vm.desired_state = DesiredState.RUNNING if runs else DesiredState.STOPPED
         vm.save()
-        detail = self.data.get("not_started", "")[:2000]
+        detail = limit_message(decode_message(self.data.get("not_started", "")), 2000)
         self.log(vm, VMOperationLog.Operation.RESTORE, success=True, detail=detail)
 
     def on_failure(self, failure: Failure) -> None:

@@ -10,6 +10,7 @@ from django.db.models import Exists, ExpressionWrapper, Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from api.message_fields import MessageField
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
 
 from .virtual_machine import VirtualMachine
@@ -86,7 +87,7 @@ class VMOperationLog(models.Model):
     operator = models.CharField(
         _("operator"), max_length=150, blank=True, default="", help_text=_("Empty: the system.")
     )
-    detail = models.TextField(_("detail"), blank=True, default="")
+    detail = MessageField(_("detail"), blank=True, default="")
     success = models.BooleanField(_("success"))
     job_id = models.UUIDField(_("job"), null=True, blank=True)
     at = models.DateTimeField(_("time"), default=timezone.now)

@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from api.message_fields import MessageField
 from cloudaccounts.models import AccountScopedQuerySet, CloudAccount
 
 
@@ -63,7 +64,7 @@ class SyncRun(models.Model):
     errors = models.PositiveIntegerField(_("errors"), default=0)
     missing = models.PositiveIntegerField(_("missing"), default=0)
     unknown_words = models.JSONField(_("unknown status words"), default=dict)
-    message = models.TextField(_("message"), blank=True, default="")
+    message = MessageField(_("message"), blank=True, default="")
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 

@@ -16,6 +16,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from api.message_fields import MessageField
 from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem, Tenant
 from tenants.scoping import TenantScopedQuerySet
@@ -189,7 +190,7 @@ class VirtualMachine(models.Model):
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     mac_address = models.CharField(_("MAC address"), max_length=17, blank=True, default="")
     addresses = models.JSONField(_("addresses"), default=list, blank=True)
-    fault = models.TextField(_("fault"), blank=True, default="")
+    fault = MessageField(_("fault"), blank=True, default="")
     last_start_time = models.DateTimeField(_("last started"), null=True, blank=True)
     last_stop_time = models.DateTimeField(_("last stopped"), null=True, blank=True)
     observed_at = models.DateTimeField(_("last synced"), null=True, blank=True)

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from api.time_zones import today_in
 from tasks import engine
 from tenants.models import Tenant

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from cloudaccounts.sync.listed_statuses import MassLossError, SyncCounts
 from openstack_client import Cloud
 from tasks.models import EntityLock

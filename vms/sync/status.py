@@ -19,8 +19,9 @@ import structlog
 from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
+from api.messages import join_messages
+from api.messages import message as _
 from cloudaccounts.clock_offsets import build_clock_warning
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.sync.clock_offsets import record_clock_offset
@@ -71,7 +72,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
             log.exception("vm_sync_errored", account=account_id, region=region)
         else:
             run.state = SyncRun.State.SUCCESS
-            run.message = " ".join(filter(None, (_describe_unreadable(counts), _check_clock(state))))
+            run.message = join_messages([_describe_unreadable(counts), _check_clock(state)])
             lease.write(**_build_state_columns(state, run, counts, began))
         finally:
             for name in ("synced", "updated", "skipped", "errors", "missing", "unknown_words"):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from openstack_client import CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
@@ -36,15 +36,11 @@ class BoundVolumeCommand(VolumeCommand):
             return [
                 Refusal(
                     "wrong_state",
-                    gettext_lazy("The volume is still being created. Try again when it is available."),
+                    _("The volume is still being created. Try again when it is available."),
                 )
             ]
         if self.volume.status == GONE:
-            return [
-                Refusal(
-                    "wrong_state", gettext_lazy("The volume was deleted in the cloud. Delete it here too.")
-                )
-            ]
+            return [Refusal("wrong_state", _("The volume was deleted in the cloud. Delete it here too."))]
         return []
 
 
@@ -72,12 +68,10 @@ class ExtendVolumeCommand(BoundVolumeCommand):
         if refusals := super().validate():
             return refusals
         if self.volume.is_boot and self.volume.vm_id is not None:
-            message = gettext_lazy("Can't extend the boot volume of a VM. Resize the VM instead.")
+            message = _("Can't extend the boot volume of a VM. Resize the VM instead.")
             return [Refusal("in_use", message)]
         if self.volume.status not in USABLE_STATUSES:
-            message = gettext_lazy(
-                "Can't extend the volume: it is '%(status)s'. It has to be available or in use."
-            )
+            message = _("Can't extend the volume: it is '%(status)s'. It has to be available or in use.")
             return [Refusal("wrong_state", message % {"status": self.volume.status})]
         return []
 

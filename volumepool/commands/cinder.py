@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import CloudCommand, describe_refusal
 from openstack_client import Cloud, CloudConflictError, CloudNotFoundError, Snapshot, Volume
 from openstack_client.block_storage import BlockStorage

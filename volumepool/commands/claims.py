@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import join_messages
+from api.messages import message as _
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, Spawn, minutes, register, step
 from tasks.models import JobStatus
 
@@ -89,5 +90,8 @@ class ClaimVolumesCommand(Command):
         return Failed(
             failed[0].outcome_code or "failed",
             _("%(count)s volumes failed: %(reason)s")
-            % {"count": len(failed), "reason": "; ".join(job.outcome_message for job in failed[:3])},
+            % {
+                "count": len(failed),
+                "reason": join_messages((job.outcome_message for job in failed[:3]), "; "),
+            },
         )

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, CloudNotFoundError, Snapshot
 from tasks.command import Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
@@ -85,9 +86,7 @@ class SnapshotVolumeCommand(CreateObjectCommand, SnapshotCommand):
         volume = self.snapshot.volume
         if volume.volume_id is not None and volume.status in USABLE_STATUSES:
             return []
-        message = gettext_lazy(
-            "Can't create a snapshot: the volume is '%(status)s'. It has to be available or in use."
-        )
+        message = _("Can't create a snapshot: the volume is '%(status)s'. It has to be available or in use.")
         return [Refusal("wrong_state", message % {"status": volume.status})]
 
     def create_object(self) -> str:

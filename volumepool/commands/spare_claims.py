@@ -9,9 +9,10 @@ from datetime import timedelta
 from typing import ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import decode_message, encode_message
+from api.messages import message as _
 from openstack_client import CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
 
@@ -55,16 +56,16 @@ class ClaimSpareCommand(VolumeCommand):
         try:
             found = self.block_storage().get_volume(self.cinder_id)
         except CloudNotFoundError:
-            self.data["bad"] = _("The spare is gone from the cloud.")
-            return Done(self.data["bad"])
+            self.data["bad"] = encode_message(_("The spare is gone from the cloud."))
+            return Done(decode_message(self.data["bad"]))
         # An earlier attempt may have renamed it already.
         is_renamed = bool(self.spare_name) and found.name not in {self.spare_name, self.volume.name}
         if found.is_used or is_renamed:
-            self.data["bad"] = _("The spare is in use outside of the portal.")
+            self.data["bad"] = encode_message(_("The spare is in use outside of the portal."))
             self.data["taken"] = [found.name, found.status]
         elif found.status != "available" or found.size_gb != self.volume.size_gb:
-            self.data["bad"] = _("The spare is '%(status)s'.") % {"status": found.status}
-        return Done(self.data.get("bad", ""))
+            self.data["bad"] = encode_message(_("The spare is '%(status)s'.") % {"status": found.status})
+        return Done(decode_message(self.data.get("bad", "")))
 
     @step(title=gettext_lazy("Replace if unusable"))
     def replace_unusable(self) -> Result:

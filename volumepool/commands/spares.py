@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
+from api.messages import limit_message
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, CloudNotFoundError
 from tasks.command import Entity, Failure, Result, minutes, register, step
@@ -37,7 +38,7 @@ def pause_pool(pool_id: int, reason: str) -> None:
     A pool that is paused already keeps its pause, so that several failures of one cause count once.
     """
     pool = VolumePool.objects.select_for_update(no_key=True).get(pk=pool_id)
-    pool.last_error = reason[:4000]
+    pool.last_error = limit_message(reason, 4000)
     now = timezone.now()
     if not pool.is_paused:
         length = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
@@ -128,16 +128,16 @@ class RemoveVolumeCommand(VolumeCommand):
     def validate(self) -> list[Refusal]:
         """Refuse a protected or attached volume, one with snapshots, and a status in which Cinder deletes no volume."""
         if self.volume.deletion_protection:
-            message = gettext_lazy("Deletion protection is on for volume '%(name)s'. Turn it off first.")
+            message = _("Deletion protection is on for volume '%(name)s'. Turn it off first.")
             return [Refusal("protected", message % {"name": self.volume.name})]
         if self.volume.vm_id is not None and not self.with_its_vm:
-            message = gettext_lazy("The volume is attached to a VM. Detach it first.")
+            message = _("The volume is attached to a VM. Detach it first.")
             return [Refusal("in_use", message)]
         if self.volume.status != GONE and self.volume.status in UNDELETABLE_STATUSES:
-            message = gettext_lazy("Can't delete the volume: the cloud deletes none that is '%(status)s'.")
+            message = _("Can't delete the volume: the cloud deletes none that is '%(status)s'.")
             return [Refusal("wrong_state", message % {"status": self.volume.status})]
         if count := VolumeSnapshot.objects.filter(volume=self.volume).exclude(status=GONE).count():
-            message = gettext_lazy("The volume has %(count)s snapshots. Delete them first.")
+            message = _("The volume has %(count)s snapshots. Delete them first.")
             return [Refusal("has_snapshots", message % {"count": count})]
         return []
 

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from api.message_fields import MessageField
 from cloudaccounts.models import CloudAccount
 
 # More spares in one pool than this are a typing error.
@@ -73,11 +74,11 @@ class VolumePool(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
     # The snapshot of new spares, as the last reconciliation has found it, and the reason why it has found none.
     current_snapshot_id = models.CharField(max_length=64, blank=True, default="", editable=False)
-    source_error = models.TextField(_("snapshot problem"), blank=True, default="", editable=False)
+    source_error = MessageField(_("snapshot problem"), blank=True, default="", editable=False)
     # Until then no spare is created, because a creation failed or the cloud's quota was full. Each pause in a row is longer.
     paused_until = models.DateTimeField(null=True, blank=True, editable=False)
     pauses = models.PositiveIntegerField(default=0, editable=False)
-    last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
+    last_error = MessageField(_("last error"), blank=True, default="", editable=False)
     # The moving mean of the creation time in seconds: the waiting time that a claimed spare saves.
     creation_seconds = models.FloatField(null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)

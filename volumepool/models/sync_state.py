@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from api.message_fields import MessageField
 from cloudaccounts.models import CloudAccount
 
 
@@ -27,7 +28,7 @@ class VolumeSyncState(models.Model):
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
     # The counts of the last run, and the reason why it failed; "" when it did not.
     figures = models.JSONField(_("figures"), default=dict, blank=True)
-    message = models.TextField(_("message"), blank=True, default="")
+    message = MessageField(_("message"), blank=True, default="")
     # The lease of the present run (tasks/leases.py): one run at a time.
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from tasks import engine
 from tasks.engine import Spec
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.orphans import select_released
 from tasks import engine
@@ -82,7 +82,7 @@ def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> N
             if pool.snapshot_id
             else listing.find_newest_snapshot(pool.snapshot_prefix, of_tenants)
         )
-        problem = ""
+        problem: str = ""
         if found is None:
             problem = _("No available snapshot matches '%(source)s'.") % {
                 "source": pool.snapshot_id or pool.snapshot_prefix

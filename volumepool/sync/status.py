@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.listed_statuses import MassLossError, SyncCounts

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 
+from api.messages import message as _
 from openstack_client import Cloud, CloudAuthenticationError, CloudError, InvalidCloudRequestError, RecordPage
 from security.encryption import UnreadableSecretError
 
