@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db.models import Count
-from django.utils.translation import gettext_lazy as _
 
+from api.messages import message as _
 from tasks.command import Refusal
 from volumepool.models import Volume, VolumeSnapshot
 
