@@ -96,7 +96,7 @@ def _list_matches(list_name: str, text: str) -> str:
 def _search_vms(scope: Scope, text: str) -> list[Hit]:
     found = (
         VirtualMachine.objects.within(scope)
-        .filter(Q(name__icontains=text) | Q(ip_address__startswith=text) | Q(openstack_id=text))
+        .filter(Q(name__icontains=text) | Q(ip_address__istartswith=text) | Q(openstack_id=text))
         .select_related("information_system")
         .order_by("name", "pk")[:MAX_HITS]
     )

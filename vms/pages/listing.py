@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -20,19 +21,21 @@ from rest_framework.filters import search_smart_split
 from api.domain_errors import DomainError
 from api.form_errors import show_error, validate_form
 from api.page_addresses import require_POST
+from api.pagination import CappedPaginator
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_messages, render_page
 from tenants.application_choices import build_application_filter
-from tenants.quotas import METER_LABELS, Needs, measure_usage
+from tenants.quotas import METER_LABELS, Needs, read_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS, PROGRESS_LABELS
-from ..filters import SEARCH_FIELDS
 from ..models import SyncState, VirtualMachine, VMStatus
+from ..search import search_vms
 from ..serializers import BulkActionSerializer, VirtualMachineSerializer
 from ..services import ControlResult, control_vm, control_vms, request_sync
 from ..services.status_sync import select_stale_states
+from ..services.usage import count_vms_by_status
 
 ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb", "runtime_end"})
 MAX_SEARCH_WORDS = 10
@@ -48,8 +51,9 @@ def vm_page(request: PageRequest) -> HttpResponse:
     """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
     query = _read_query(request, scope)
-    vms = _filter_vms(VirtualMachine.objects.within(scope).for_display(), query)
-    page = query.paginate(vms.order_by(*_order(query.ordering)))
+    page = query.paginate(
+        _select_vms(scope, query), partial(CappedPaginator, known_count=_find_count(scope, query))
+    )
     rows = _render_rows(list(page.object_list), scope)
     context = {
         "scope": scope,
@@ -63,7 +67,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
     if not is_panel_request(request):
         context |= {
             "bulk_actions": [(name, action.title) for name, action in ACTIONS.items() if name != "start"],
-            "usage": build_quota_lines(measure_usage(scope.tenant))
+            "usage": build_quota_lines(read_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
             "stale_states": _select_stale_states(scope),
@@ -168,15 +172,16 @@ def _order(ordering: str) -> list[str]:
     return [ordering, "pk"] if ordering.lstrip("-") == "name" else [ordering, "name", "pk"]
 
 
-def _filter_vms(vms: QuerySet[VirtualMachine], query: ListQuery) -> QuerySet[VirtualMachine]:
+def _select_vms(scope: Scope, query: ListQuery) -> QuerySet[VirtualMachine]:
     """Return the VMs that the filters match, as the REST list does, so that the export has the VMs of the page."""
-    search_words = search_smart_split(query.search)  # type: ignore[arg-type] # its stub is wrong.
-    for word in list(search_words)[:MAX_SEARCH_WORDS]:
-        found = Q()
-        for column in SEARCH_FIELDS:
-            found |= Q(**{f"{column}__icontains": word})
-        vms = vms.filter(found)
-    return vms.filter(**query.values)
+    words = list(search_smart_split(query.search))[:MAX_SEARCH_WORDS]  # type: ignore[arg-type] # its stub is wrong.
+    vms = VirtualMachine.objects.within(scope).filter(**query.values)
+    return search_vms(vms, words, scope).order_by(*_order(query.ordering))
+
+
+def _find_count(scope: Scope, query: ListQuery) -> int | None:
+    """Return the number of VMs; None where a search has to count them."""
+    return None if query.search else sum(count_vms_by_status(scope, **query.values).values())
 
 
 def _select_stale_states(scope: Scope) -> QuerySet[SyncState]:
