@@ -236,10 +236,9 @@ def label_progress(job: Mapping[str, Any]) -> str | Promise:
 
 def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
     rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
+    titles = {name: str(action.title) for name, action in ACTIONS.items() if not action.is_rare}
     for row in rows:
         if job := row["current_job"]:
             job["progress_label"] = label_progress(job)
-        row["buttons"] = [
-            (name, ACTIONS[name].title) for name in row["allowed_actions"] if not ACTIONS[name].is_rare
-        ]
+        row["buttons"] = [(name, titles[name]) for name in row["allowed_actions"] if name in titles]
     return list(rows)
