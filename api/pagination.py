@@ -83,6 +83,7 @@ class CappedPaginator(Paginator[Any]):
 
     def __init__(self, rows: QuerySet[Any], per_page: int, *, known_count: int | None = None) -> None:
         super().__init__(rows, per_page)
+        self.rows = rows
         self._known_count = known_count
 
     @cached_property
@@ -90,7 +91,7 @@ class CappedPaginator(Paginator[Any]):
         """The exact number of rows, or one more than `MAX_COUNT`."""
         if self._known_count is not None:
             return self._known_count
-        return int(self.object_list.order_by().values("pk")[: self.MAX_COUNT + 1].count())  # type: ignore[union-attr]
+        return int(self.rows.order_by().values("pk")[: self.MAX_COUNT + 1].count())
 
     @property
     def is_capped(self) -> bool:
@@ -98,12 +99,12 @@ class CappedPaginator(Paginator[Any]):
         return self._known_count is None and self._counted > self.MAX_COUNT
 
     @property
-    def count(self) -> int:  # type: ignore[override] # Django's is a cached property.
+    def count(self) -> int:
         """Return the number of rows, or `MAX_COUNT` when there are more."""
         return self.MAX_COUNT if self.is_capped else self._counted
 
     @property
-    def num_pages(self) -> int:  # type: ignore[override] # as above.
+    def num_pages(self) -> int:
         """Return the number of pages of the rows that were counted, at least one."""
         return max(1, -(-self.count // self.per_page))
 
@@ -137,11 +138,11 @@ class CappedPaginator(Paginator[Any]):
         try:
             return super().get_page(number)
         except EmptyPage:
-            self._known_count = self._counted = self.object_list.order_by().count()  # type: ignore[union-attr]
+            self._known_count = self._counted = self.rows.order_by().count()
             return super().get_page(self.num_pages)
 
     def _fetch(self, first: int, last: int) -> QuerySet[Any]:
-        rows: Any = self.object_list
+        rows: Any = self.rows
         fetched: QuerySet[Any] = (
             rows.fetch_slice(first, last) if hasattr(rows, "fetch_slice") else rows[first:last]
         )
