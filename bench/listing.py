@@ -37,6 +37,9 @@ PAGES = {
     "overview": "/overview/",
     "search over everything": "/search/?q=000000000777",
 }
+# Milliseconds that pages and lists may take with 100,000 VMs, and the percentile that is held against it.
+LIST_LIMIT = (0.95, 60)
+PAGE_LIMITS = {"page of the list": (0.5, 40), "search over everything": (0.95, 100)}
 STATUSES = ("running",) * 6 + ("stopped",) * 3 + ("error",)
 
 
@@ -47,12 +50,14 @@ def measure_listing(stack: Stack) -> list[Line]:
     from api.models import ApiToken
     from tenants.models import Membership, Tenant, User
     from tenants.scoping import Role
+    from vms.queries import merge_vm_usage
 
     tenant = Tenant.objects.create(name="Listing", slug="listing")
     user = User.objects.create_user("listing")
     Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
     _token, secret = ApiToken.objects.create(user=user, name="bench", expiry=None)
     _create_rows(tenant.pk, 0, FEW)
+    merge_vm_usage()  # As beat does every minute.
     by_token, by_session = {"Authorization": f"Token {secret}"}, {"Cookie": _sign_in(user)}
     queries = _build_queries()
     counted = {
@@ -60,6 +65,7 @@ def measure_listing(stack: Stack) -> list[Line]:
     }
     few = _start_on_copy(stack)
     _create_rows(tenant.pk, FEW, MANY - FEW)
+    merge_vm_usage()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     many = stack.start_web(workers=1)
@@ -103,6 +109,8 @@ def _build_queries() -> list[tuple[str, str]]:
         "search, all are found": {"search": "shop"},
         "search, two words": {"search": "vm-00 system"},
         "search, none is found": {"search": "nowhere"},
+        # No index finds two characters: with none found, all rows are read.
+        "search, two characters, none is found": {"search": "zz"},
         "newest first": {"ordering": "-created_at"},
         "by address": {"ordering": "ip_address"},
         "by status": {"ordering": "status"},
@@ -128,6 +136,8 @@ def _compare(name: str, path: str, bases: tuple[str, str], headers: dict[str, st
         for client, seconds in zip(clients, taken, strict=True):
             seconds.append(measure(partial(client.request_page, path)))
     few, many = (percentile(seconds, 0.95) * 1000 for seconds in taken)
+    share, limit = PAGE_LIMITS.get(name, LIST_LIMIT)
+    reached = percentile(taken[1], share) * 1000
     medians = " and ".join(f"{percentile(seconds, 0.5) * 1000:.0f}" for seconds in taken)
     return [
         Figure(
@@ -136,6 +146,14 @@ def _compare(name: str, path: str, bases: tuple[str, str], headers: dict[str, st
             f"{few:.0f} ms of {FEW}",
             many / few,
             1.5,
+            "at most",
+        ),
+        Figure(
+            f"{name}, p{share * 100:.0f} in milliseconds",
+            f"{reached:.0f} ms",
+            f"{limit} ms",
+            reached / limit,
+            1,
             "at most",
         ),
         Note(f"{name}, p50 of {FEW} and of {MANY}", f"{medians} ms", percentile(taken[1], 0.5) * 1000),

@@ -6,7 +6,7 @@ must not look like a list without matches.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -77,9 +77,12 @@ class ListQuery:
         """Return the numbers of rows that a page may have."""
         return PAGE_SIZES
 
-    def paginate(self, rows: Any) -> Page[Any]:
-        """Return the page that is asked for; the first or the last one if there is no such page."""
-        return Paginator(rows, self.page_size).get_page(self.page_number)
+    def paginate(self, rows: Any, paginator: Callable[[Any, int], Paginator[Any]] = Paginator) -> Page[Any]:
+        """Return the page that is asked for; the first or the last one if there is no such page.
+
+        `paginator` builds another paginator than Django's, as for a list that is too long to be counted.
+        """
+        return paginator(rows, self.page_size).get_page(self.page_number)
 
 
 def read_list_query(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
@@ -10,7 +10,6 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -25,12 +24,12 @@ from pages.panels import is_panel_request, render_page
 from tasks.models import IN_FLIGHT, Job, JobStatus
 from tasks.serializers import JobBriefSerializer
 from tenants.models import Invitation
-from tenants.quotas import measure_usage
+from tenants.quotas import read_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.pages.listing import build_quota_lines
-from vms.services.usage import list_usage
+from vms.services.usage import count_vms_by_status, list_usage
 
 CHART_DAYS = 14
 MAX_POINTS = 84
@@ -63,14 +62,15 @@ def overview_page(request: PageRequest) -> HttpResponse:
         scope = page_scope(request)
     except PermissionDenied:
         return redirect("membership-page")
+    by_status = count_vms_by_status(scope)
     running = Job.objects.within(scope).filter(parent=None, status__in=IN_FLIGHT).order_by("-created_at")
     context: dict[str, Any] = {
         "scope": scope,
-        "concerns": _list_concerns(scope),
+        "concerns": _list_concerns(scope, by_status),
         "running": JobBriefSerializer(running[:MAX_ROWS], many=True).data,
         "changes": VMOperationLog.objects.within(scope).order_by("-id")[:MAX_ROWS],
-        "by_status": _draw_vms_by_status(scope),
-        "usage": build_quota_lines(measure_usage(scope.tenant))
+        "by_status": _draw_vms_by_status(by_status),
+        "usage": build_quota_lines(read_usage(scope.tenant))
         if scope.tenant and scope.allows(Role.VIEWER)
         else [],
     }
@@ -82,21 +82,14 @@ def overview_page(request: PageRequest) -> HttpResponse:
     )
 
 
-def _draw_vms_by_status(scope: Scope) -> Chart:
-    counts = dict(
-        VirtualMachine.objects.within(scope)
-        .outside_bin()
-        .values_list("status")
-        .annotate(count=Count("pk"))
-        .order_by()
-    )
+def _draw_vms_by_status(counts: Mapping[str, int]) -> Chart:
     parts = [
         (
             str(VMStatus(status).label).capitalize(),
             float(count),
             STATUS_TONES.get(VMStatus(status), "warning"),
         )
-        for status, count in sorted(counts.items(), key=lambda pair: -pair[1])
+        for status, count in counts.items()
     ]
     return draw_donut(_("VMs by status"), parts)
 
@@ -137,12 +130,12 @@ def _draw_usage(scope: Scope) -> list[Chart]:
     return [draw_lines(_("VMs by status"), times, statuses, is_stacked=True, subtitle=subtitle), *charts]
 
 
-def _list_concerns(scope: Scope) -> list[Concern]:
+def _list_concerns(scope: Scope, by_status: Mapping[str, int]) -> list[Concern]:
     """Return what needs attention, the most urgent first. A fixed number of queries."""
-    return [concern for concern in _find_concerns(scope) if concern is not None]
+    return [concern for concern in _find_concerns(scope, by_status) if concern is not None]
 
 
-def _find_concerns(scope: Scope) -> Iterable[Concern | None]:
+def _find_concerns(scope: Scope, by_status: Mapping[str, int]) -> Iterable[Concern | None]:
     now = timezone.now()
     jobs = Job.objects.within(scope).filter(parent=None)
     failed = jobs.filter(
@@ -166,8 +159,7 @@ def _find_concerns(scope: Scope) -> Iterable[Concern | None]:
         f"{reverse('task-page')}?status=stuck",
         "bad",
     )
-    vms = VirtualMachine.objects.within(scope).outside_bin()
-    broken = vms.filter(status=VMStatus.ERROR).count()
+    broken = by_status.get(VMStatus.ERROR, 0)
     yield _concern(
         broken,
         ngettext("%(count)s VM is in error", "%(count)s VMs are in error", broken),
@@ -186,7 +178,9 @@ def _find_concerns(scope: Scope) -> Iterable[Concern | None]:
         "bad",
     )
     today = timezone.localdate()
-    ending = vms.filter(runtime_end__gte=today, runtime_end__lte=today + timedelta(days=ENDING_DAYS)).count()
+    last_day = today + timedelta(days=ENDING_DAYS)
+    vms = VirtualMachine.objects.within(scope)
+    ending = vms.filter(runtime_end__gte=today, runtime_end__lte=last_day).count()
     yield _concern(
         ending,
         ngettext(

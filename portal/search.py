@@ -97,7 +97,7 @@ def _search_vms(scope: Scope, text: str) -> list[Hit]:
     found = (
         VirtualMachine.objects.within(scope)
         .outside_bin()
-        .filter(Q(name__icontains=text) | Q(ip_address__startswith=text) | Q(openstack_id=text))
+        .filter(Q(name__icontains=text) | Q(ip_address__istartswith=text) | Q(openstack_id=text))
         .select_related("information_system")
         .order_by("name", "pk")[:MAX_HITS]
     )

@@ -17,12 +17,12 @@ def list_application_choices(
 
     To someone who sees several tenants, the name begins with the tenant's: two tenants may have applications of one name.
     """
-    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name", "pk")
+    systems = InformationSystem.objects.within(scope).order_by("name", "pk")
     if tenant is not None:
         systems = systems.filter(tenant=tenant)
     return [
-        (str(one.pk), one.name if scope.tenant else f"{one.tenant.name} / {one.name}")
-        for one in systems[:limit]
+        (str(pk), name if scope.tenant else f"{tenant_name} / {name}")
+        for pk, name, tenant_name in systems.values_list("pk", "name", "tenant__name")[:limit]
     ]
 
 

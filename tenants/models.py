@@ -10,6 +10,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import connection, models, transaction
 from django.db.models.functions import Lower, Now
 from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from api.password_checks import count_password_check
@@ -104,6 +105,11 @@ class User(AbstractUser):
         """Return the memberships of active tenants, ordered by the tenant's name."""
         memberships = Membership.objects.filter(user=self, tenant__active=True)
         return memberships.select_related("tenant").order_by("tenant__name")
+
+    @cached_property
+    def own_memberships(self) -> "list[Membership]":
+        """Return the active memberships, read once: a page needs them for its scope and to offer the other tenants."""
+        return list(self.active_memberships())
 
 
 class TenantQuerySet(TenantScopedQuerySet):

@@ -31,10 +31,10 @@ def page_scope(request: HttpRequest) -> Scope:
     Raises PermissionDenied for a user without a tenant.
     """
     user = cast("User", request.user)
-    slugs = [membership.tenant.slug for membership in user.active_memberships()]
+    slugs = [membership.tenant.slug for membership in user.own_memberships]
     for slug in (request.session.get(SESSION_KEY, ""), "" if user.is_staff else next(iter(slugs), "")):
         try:
-            scope = build_scope(user, slug)
+            scope = build_scope(user, slug, user.own_memberships)
         except DomainError as error:
             refusal = error
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.db import models
@@ -11,7 +12,7 @@ from rest_framework.request import Request
 
 from api.domain_errors import ForbiddenError, InvalidError, NotFoundError
 
-from .models import Tenant, User
+from .models import Membership, Tenant, User
 from .scoping import Role, Scope, TenantScopedQuerySet
 
 
@@ -26,13 +27,13 @@ def get_request_scope(request: Request) -> Scope:
     return build_scope(get_user(request), request.headers.get("X-Tenant", "").strip())
 
 
-def build_scope(user: User, slug: str) -> Scope:
+def build_scope(user: User, slug: str, memberships: Sequence[Membership] | None = None) -> Scope:
     """Build the scope of a user for a tenant's slug, or for none ("").
 
     A user with one tenant needs no slug; a user with several gets 400 `tenant_required`.
     A slug that does not exist and that of a tenant that the user does not belong to give the same 404.
     Staff may name any tenant; their access to its rows takes the permissions of each model (`Scope.allows`).
-    Costs one query, two for staff who name a tenant.
+    Costs one query, two for staff who name a tenant; `memberships` are the user's active ones, if they have been read.
     """
     if user.is_staff:
         if not slug:
@@ -42,7 +43,8 @@ def build_scope(user: User, slug: str) -> Scope:
             raise _tenant_not_found(slug)
         member = user.active_memberships().filter(tenant=tenant).first()
         return Scope(user, tenant, Role.ADMIN, Role(member.role) if member else None)
-    memberships = list(user.active_memberships())
+    if memberships is None:
+        memberships = list(user.active_memberships())
     if slug:
         memberships = [membership for membership in memberships if membership.tenant.slug == slug]
         if not memberships:

@@ -216,36 +216,47 @@ def foreign_statuses(action: PowerAction) -> set[str]:
 
 def allowed_actions(vm: VirtualMachine) -> list[str]:
     """Return the actions that the VM's state allows when no job holds it. Reads `vm.pending_resize`."""
-    return [name for name in ACTIONS if _find_refusal_reason(vm, name) is None]
+    return [name for name in ACTIONS if _find_refusal(vm, name) is None]
 
 
 def action_refusals(vm: VirtualMachine, name: str) -> list[Refusal]:
     """Return why the VM's state does not allow an action, with the actions that it does allow; [] when it does."""
-    reason = _find_refusal_reason(vm, name)
+    reason = _find_refusal(vm, name)
     if reason is None:
         return []
     code, message = reason
-    return [Refusal(code, message, details={"allowed": allowed_actions(vm)})]
+    values = {
+        "status": VMStatus(vm.status).label,
+        "action": ACTIONS[name].verb,
+        "date": vm.runtime_end,
+    }
+    return [Refusal(code, message % values, details={"allowed": allowed_actions(vm)})]
 
 
-def _find_refusal_reason(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
-    """Return code and message of the reason against an action; None when the VM's state allows it."""
-    action, status = ACTIONS[name], VMStatus(vm.status)
-    is_resizing = vm.pending_resize is not None
+# The reasons against an action, as code and message. A list asks for them 500 times, and the messages are written for one alone.
+_NOT_BOUND = "not_bound", _("This VM has no server in the cloud yet.")
+_IS_RESIZING = "wrong_state", _("This VM is being resized; confirm or revert that first.")
+_NOT_RESIZING = "wrong_state", _("This VM is not being resized.")
+_WRONG_STATUS = "wrong_state", _("Can't %(action)s a VM in state '%(status)s'.")
+_RUNTIME_OVER = "runtime_over", _("The VM's end date was %(date)s. Extend it first.")
+
+
+def _find_refusal(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
+    """Return the reason against an action; None when the VM's state allows it."""
+    action = ACTIONS[name]
     if vm.is_in_bin:
         return "in_bin", IN_BIN
     if vm.openstack_id is None:
-        return "not_bound", _("This VM has no server in the cloud yet.")
+        return _NOT_BOUND
+    is_resizing = vm.pending_resize is not None
     if is_resizing and not action.ends_resize:
-        return "wrong_state", _("This VM is being resized; confirm or revert that first.")
+        return _IS_RESIZING
     if action.ends_resize:
-        return None if is_resizing else ("wrong_state", _("This VM is not being resized."))
-    if status not in action.allowed_from:
-        message = _("Can't %(action)s a VM in state '%(status)s'.")
-        return "wrong_state", message % {"status": status.label, "action": action.verb}
+        return None if is_resizing else _NOT_RESIZING
+    if vm.status not in action.allowed_from:
+        return _WRONG_STATUS
     if action.starts_vm and vm.is_past_runtime:
-        message = _("The VM's end date was %(date)s. Extend it first.")
-        return "runtime_over", message % {"date": vm.runtime_end}
+        return _RUNTIME_OVER
     return None
 
 

@@ -11,6 +11,9 @@ class VmsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, the watchers and the schedules."""
+        from django.contrib.postgres.indexes import OpClass
+        from django.db.models.indexes import IndexExpression
+
         from cloudaccounts.own_pages import register_adoption_finder, register_page_finder
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
@@ -25,6 +28,9 @@ class VmsConfig(AppConfig):
         from .sync.images import sync_images
         from .sync.watchers import ImageWatcher, ServerWatcher
 
+        # The one thing that the index for searches needs of `django.contrib.postgres`; installed, it would also ask each new
+        # connection for types that the portal does not use.
+        IndexExpression.register_wrappers(OpClass)
         register_page_finder("server", find_vm_page)
         register_adoption_finder("server", find_adopt_form)
         register_adoption_finder("volume", find_adopt_form)
@@ -53,6 +59,12 @@ class VmsConfig(AppConfig):
             ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
             ("vms.empty_bin", 3600, _("Deletes VMs whose time in the bin is over.")),
             ("vms.record_usage", 900, _("Records what tenants use, for the charts.")),
+            ("vms.merge_usage", 60, _("Merges the rows that count the VMs of tenants.")),
+            (
+                "vms.check_usage",
+                86400,
+                _("Compares the rows that count VMs with the VMs, and corrects them."),
+            ),
             ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):
             declare_schedule(Schedule(name, name, seconds, text))

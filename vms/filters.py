@@ -1,16 +1,33 @@
-"""Filters of the lists of VMs, operations and sync runs."""
+"""Filters of the lists of VMs, operations and sync runs, and the search of VMs."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
+from rest_framework.request import Request
 
 from api.bin_filter import BinFilter
+from api.filtering import SearchBackend
 from api.tags import TagFilter
 from cloudaccounts.models import CloudResource
 
 from .models import SyncRun, VirtualMachine, VMOperationLog, VMStatus
+from .search import search_vms
 
-# The columns that a search of VMs matches, over REST and on the page.
+# What a search of VMs matches; the document of the API names it.
 SEARCH_FIELDS = ("name", "description", "openstack_id", "ip_address", "information_system__name")
+
+
+class VmSearchBackend(SearchBackend):
+    """`?search=` of VMs, by an index."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """Return the VMs in which every word occurs."""
+        found: QuerySet[Any] = search_vms(queryset, self.get_search_terms(request), view.scope)  # type: ignore[arg-type]
+        return found
 
 
 class VirtualMachineFilter(filters.FilterSet):

@@ -1,6 +1,6 @@
 """The SQL that the room writes by hand, each statement with the reason why the ORM does not do it.
 
-The tables are those of `VirtualMachine`, `VMOperationLog`, `tasks.models.EntityLock` and `tenants.models.InformationSystem`.
+The tables are those of `VirtualMachine`, `VMUsage`, `VMOperationLog`, `tasks.models.EntityLock` and `tenants.models.InformationSystem`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 # The readings of every bound VM of a region. The ORM could express this statement; it stands here because it has to change
 # together with the next one.
@@ -93,3 +93,60 @@ def write_server_columns(columns: dict[str, list[Any]], began: datetime) -> tupl
         cursor.execute(WRITE_SERVER_COLUMNS, {**columns, "began": began})
         written, differing = cursor.fetchone()
         return written, differing
+
+
+# Replace the rows of a system and a status by their sum. One statement: a reader sees the rows before it or those after it.
+MERGE_USAGE = """
+    WITH merged AS (
+        DELETE FROM vms_vmusage WHERE (information_system_id, status) IN (
+            SELECT information_system_id, status FROM vms_vmusage
+            GROUP BY information_system_id, status HAVING count(*) > 1 OR bool_and(vms = 0)
+        ) RETURNING *
+    )
+    INSERT INTO vms_vmusage (information_system_id, status, vms, cpu_cores, memory_gb, disk_gb)
+    SELECT information_system_id, status, sum(vms), sum(cpu_cores), sum(memory_gb), sum(disk_gb)
+    FROM merged GROUP BY information_system_id, status
+    HAVING sum(vms) <> 0 OR sum(cpu_cores) <> 0 OR sum(memory_gb) <> 0 OR sum(disk_gb) <> 0
+"""
+
+# Add the difference between the VMs and the rows that count them. Both are read by one statement, so by one snapshot: what
+# other transactions write meanwhile is in neither.
+CORRECT_USAGE = """
+    INSERT INTO vms_vmusage (information_system_id, status, vms, cpu_cores, memory_gb, disk_gb)
+    SELECT information_system_id, status, sum(vms), sum(cpu_cores), sum(memory_gb), sum(disk_gb)
+    FROM (
+        SELECT information_system_id, CASE WHEN binned_at IS NULL THEN status ELSE 'in_bin' END AS status,
+            1 AS vms, cpu_cores, memory_gb, disk_gb
+        FROM vms_virtualmachine
+        UNION ALL
+        SELECT information_system_id, status, -vms, -cpu_cores, -memory_gb, -disk_gb FROM vms_vmusage
+    ) AS compared
+    GROUP BY information_system_id, status
+    HAVING sum(vms) <> 0 OR sum(cpu_cores) <> 0 OR sum(memory_gb) <> 0 OR sum(disk_gb) <> 0
+"""
+# The key of the advisory lock under which one process at a time merges or corrects.
+USAGE_LOCK = 7_461_300_035
+
+
+def merge_vm_usage() -> int:
+    """Merge the rows that count VMs, and return the number of new ones. Skipped while another process does it.
+
+    Safe beside transactions that add rows: only rows that it has deleted itself are summed up.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [USAGE_LOCK])
+        if cursor.fetchone() != (True,):
+            return 0
+        cursor.execute(MERGE_USAGE)
+        return int(cursor.rowcount)
+
+
+def correct_vm_usage() -> int:
+    """Correct the rows that count VMs, and return how many were missing or wrong.
+
+    Waits for its turn: two that corrected the same difference would add it twice.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [USAGE_LOCK])
+        cursor.execute(CORRECT_USAGE)
+        return int(cursor.rowcount)

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from . import services
+from .queries import merge_vm_usage
 from .services import usage
 from .services.orphans import sweep_orphans
 from .services.status_sync import prune_runs
@@ -73,3 +74,15 @@ def record_usage() -> None:
     """Record what each tenant uses, and delete old samples."""
     usage.record_usage()
     usage.prune_usage()
+
+
+@shared_task(name="vms.merge_usage", expires=50)
+def merge_usage() -> None:
+    """Merge the rows that count VMs."""
+    merge_vm_usage()
+
+
+@shared_task(name="vms.check_usage", expires=3600)
+def check_usage() -> None:
+    """Compare the rows that count VMs with the VMs, and correct them."""
+    usage.check_usage()

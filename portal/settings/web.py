@@ -93,7 +93,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "builtins": [
                 "django.templatetags.i18n",
                 "django.templatetags.static",
-                "heroicons.templatetags.heroicons",
+                "pages.templatetags.icons",
                 "portal.templatetags.forms",
                 "pages.templatetags.components",
             ],

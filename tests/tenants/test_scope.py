@@ -36,7 +36,7 @@ from tests.factories import (
     VolumeFactory,
     VolumeSnapshotFactory,
 )
-from vms.models import SyncRun, UsageSample, VirtualMachine, VMOperationLog, VMSnapshot
+from vms.models import SyncRun, UsageSample, VirtualMachine, VMOperationLog, VMSnapshot, VMUsage
 from volumepool.models import Volume, VolumeSnapshot
 
 pytestmark = pytest.mark.django_db
@@ -171,6 +171,14 @@ MAKE = {
     InformationSystem: lambda tenant: InformationSystemFactory(tenant=tenant),
     CloudAccount: lambda tenant: CloudAccountFactory(tenant=tenant),
     VirtualMachine: lambda tenant: VirtualMachineFactory(information_system__tenant=tenant),
+    VMUsage: lambda tenant: VMUsage.objects.create(
+        information_system=InformationSystemFactory(tenant=tenant),
+        status="running",
+        vms=1,
+        cpu_cores=1,
+        memory_gb=1,
+        disk_gb=10,
+    ),
     UsageSample: lambda tenant: UsageSample.objects.create(
         tenant=tenant,
         at=timezone.now(),

@@ -101,6 +101,14 @@ def test_jobs_of_the_previous_release_go_on(database_url, cloud, tmp_path):
     common = {(kind, True): accounts for kind in ("flavor", "image", "volume_type", "zone")}
     assert granted == {**common, ("network", False): 1}
 
+    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+        # VMs of the release before are counted, and the indexes that are built beside requests are complete.
+        cursor.execute("SELECT (SELECT count(*) FROM vms_virtualmachine), (SELECT sum(vms) FROM vms_vmusage)")
+        vms, counted = cursor.fetchone()
+        assert vms == counted > 0
+        cursor.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+        assert cursor.fetchone() == (0,)
+    connection.close()
     outcomes = json.loads(
         run_program(database_url, tmp_path, "-m", "tests.upgrade.finish_jobs", cloud.auth_url)
     )

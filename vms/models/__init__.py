@@ -4,7 +4,7 @@ from .operation_log import VMOperationLog
 from .orphans import Orphan
 from .snapshots import ConsoleReading, VMSnapshot
 from .status_sync import SyncRun, SyncState
-from .usage import UsageSample
+from .usage import UsageSample, VMUsage
 from .virtual_machine import (
     IMAGE_WATCHER,
     SERVER_WATCHER,
@@ -31,6 +31,7 @@ __all__ = [
     "VMOperationLog",
     "VMSnapshot",
     "VMStatus",
+    "VMUsage",
     "VirtualMachine",
     "VirtualMachineQuerySet",
     "lock_key",

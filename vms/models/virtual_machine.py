@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, F, OuterRef, Q, Subquery, When
-from django.db.models.functions import Greatest
+from django.db.models import Case, F, Func, OuterRef, Q, Subquery, When
+from django.db.models.functions import Cast, Greatest, Upper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -99,6 +99,15 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
                 default=Greatest(F("observed_at"), Subquery(listed_at)),
             )
         )
+
+    def fetch_slice(self, first: int, last: int) -> Self:
+        """Return some of the rows, in their order, with what an answer shows. `first` and `last` are positions from 0.
+
+        The keys alone are sorted: to sort whole rows with their related ones takes ten times as long for 100,000 of them.
+        """
+        keys = self[first:last].values("pk")
+        shown: Self = self.model.objects.for_display().filter(pk__in=keys).order_by(*self.query.order_by)
+        return shown
 
 
 class VirtualMachine(models.Model):
@@ -257,6 +266,21 @@ class VirtualMachine(models.Model):
             ),
             models.Index(fields=["bin_until"], condition=Q(bin_until__isnull=False), name="vm_by_bin_until"),
             GinIndex(fields=["tags"], name="vm_by_tag"),
+            # The status has no index: its change would write every index of the row, also the one for searches, which would
+            # cost the sync more than it saves. What needs the numbers reads `VMUsage`.
+            models.Index(fields=["created_at", "id"], name="vm_by_creation"),
+            models.Index(fields=["ip_address", "id"], name="vm_by_address"),
+            # The expressions are those of the lookup `icontains` (`search.py`).
+            GinIndex(
+                OpClass(Upper(Cast("name", models.TextField())), "gin_trgm_ops"),
+                OpClass(Upper("description"), "gin_trgm_ops"),
+                OpClass(Upper(Cast("openstack_id", models.TextField())), "gin_trgm_ops"),
+                OpClass(
+                    Upper(Func("ip_address", function="HOST", output_field=models.TextField())),
+                    "gin_trgm_ops",
+                ),
+                name="vm_search",
+            ),
         ]
 
     def __str__(self) -> str:

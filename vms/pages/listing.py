@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -22,22 +23,24 @@ from rest_framework.filters import search_smart_split
 from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import require_POST
+from api.pagination import CappedPaginator
 from api.tags import match_tags
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_messages, render_page
 from pages.tables import declare_table
 from tenants.application_choices import build_application_filter
-from tenants.quotas import METER_LABELS, Needs, measure_usage
+from tenants.quotas import METER_LABELS, Needs, read_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 from tenants.tag_filters import build_tag_filters, list_tags, order_by_tag
 
 from ..actions import ACTIONS, PROGRESS_LABELS
-from ..filters import SEARCH_FIELDS
 from ..models import SyncState, VirtualMachine, VMStatus
+from ..search import search_vms
 from ..serializers import VirtualMachineSerializer
 from ..services import control_vm, request_sync
 from ..services.status_sync import select_stale_states
+from ..services.usage import count_vms_by_status
 from .bulk_bar import build_bulk_context
 
 ORDERINGS = frozenset({"name", "status", "cpu_cores", "memory_gb", "disk_gb", "runtime_end"})
@@ -66,8 +69,9 @@ def vm_page(request: PageRequest) -> HttpResponse:
     scope = page_scope(request)
     query = _read_query(request, scope)
     group, in_bin = query.values.get("group", ""), query.values.get("in_bin") == "true"
-    vms = _filter_vms(VirtualMachine.objects.within(scope).for_display(), query)
-    page = query.paginate(vms.order_by(*([order_by_tag(group)] if group else []), *_order(query.ordering)))
+    page = query.paginate(
+        _select_vms(scope, query, group), partial(CappedPaginator, known_count=_find_count(scope, query))
+    )
     rows = _render_rows(list(page.object_list), scope, group)
     context = {
         "scope": scope,
@@ -85,7 +89,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
             **build_bulk_context(scope, in_bin=in_bin),
             # The export has the filters of the list, and no groups.
             "export_query": urlencode({**_search_of(query), **_filters_of(query)}),
-            "usage": build_quota_lines(measure_usage(scope.tenant))
+            "usage": build_quota_lines(read_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
             "stale_states": _select_stale_states(scope),
@@ -165,18 +169,16 @@ def _order(ordering: str) -> list[str]:
     return [ordering, "pk"] if ordering.lstrip("-") == "name" else [ordering, "name", "pk"]
 
 
-def _filter_vms(vms: QuerySet[VirtualMachine], query: ListQuery) -> QuerySet[VirtualMachine]:
+def _select_vms(scope: Scope, query: ListQuery, group: str) -> QuerySet[VirtualMachine]:
     """Return the VMs that the filters match, as the REST list does, so that the export has the VMs of the page."""
-    search_words = search_smart_split(query.search)  # type: ignore[arg-type] # its stub is wrong.
-    for word in list(search_words)[:MAX_SEARCH_WORDS]:
-        found = Q()
-        for column in SEARCH_FIELDS:
-            found |= Q(**{f"{column}__icontains": word})
-        vms = vms.filter(found)
+    words = list(search_smart_split(query.search))[:MAX_SEARCH_WORDS]  # type: ignore[arg-type] # its stub is wrong.
     values = _filters_of(query)
     in_bin, tag = values.pop("in_bin", ""), values.pop("tag", "")
-    vms = vms.filter(binned_at__isnull=in_bin != "true", **values)
-    return vms.filter(match_tags([tag])) if tag else vms
+    vms = VirtualMachine.objects.within(scope).filter(binned_at__isnull=in_bin != "true", **values)
+    if tag:
+        vms = vms.filter(match_tags([tag]))
+    grouping = [order_by_tag(group)] if group else []
+    return search_vms(vms, words, scope).order_by(*grouping, *_order(query.ordering))
 
 
 def _filters_of(query: ListQuery) -> dict[str, str]:
@@ -186,6 +188,14 @@ def _filters_of(query: ListQuery) -> dict[str, str]:
 
 def _search_of(query: ListQuery) -> dict[str, str]:
     return {"search": query.search} if query.search else {}
+
+
+def _find_count(scope: Scope, query: ListQuery) -> int | None:
+    """Return the number of VMs; None where a search, a tag or the bin has to count them."""
+    values = _filters_of(query)
+    if query.search or values.keys() & {"tag", "in_bin"}:
+        return None
+    return sum(count_vms_by_status(scope, **values).values())
 
 
 def _select_stale_states(scope: Scope) -> QuerySet[SyncState]:
@@ -204,6 +214,7 @@ def label_progress(job: Mapping[str, Any]) -> str | Promise:
 def _render_rows(vms: list[VirtualMachine], scope: Scope, group: str) -> list[dict[str, Any]]:
     """Return the rows of the list. The first row of a group has the text above it as `group_title`."""
     rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
+    titles = {name: str(action.title) for name, action in ACTIONS.items() if not action.is_rare}
     before = None
     for row, vm in zip(rows, vms, strict=True):
         tags = list_tags(vm.tags)
@@ -219,7 +230,5 @@ def _render_rows(vms: list[VirtualMachine], scope: Scope, group: str) -> list[di
             row["group_title"] = before = title
         if job := row["current_job"]:
             job["progress_label"] = label_progress(job)
-        row["buttons"] = [
-            (name, ACTIONS[name].title) for name in row["allowed_actions"] if not ACTIONS[name].is_rare
-        ]
+        row["buttons"] = [(name, titles[name]) for name in row["allowed_actions"] if name in titles]
     return list(rows)

@@ -14,7 +14,10 @@ from tasks.serializers import JobBriefSerializer
 from tenants.scoping import Role
 
 from ..actions import allowed_actions
-from ..models import Resize, VirtualMachine, VMOperationLog, lock_key, stale_after
+from ..models import Resize, VirtualMachine, VMOperationLog, VMStatus, lock_key, stale_after
+
+_STATUS_LABELS = dict(VMStatus.choices)
+_DATA_CENTER_LABELS = dict(VirtualMachine.DataCenterType.choices)
 
 
 def fetch_holding_jobs(vms: list[VirtualMachine]) -> dict[str, Job]:
@@ -45,8 +48,8 @@ class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
 class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
     """A VM: its columns, the actions that are allowed now, and the job that holds it."""
 
-    status_display = serializers.CharField(source="get_status_display", read_only=True)
-    data_center_type_display = serializers.CharField(source="get_data_center_type_display", read_only=True)
+    status_display = serializers.SerializerMethodField()
+    data_center_type_display = serializers.SerializerMethodField()
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
     account_name = serializers.CharField(source="account.name", read_only=True)
     observed_at = serializers.SerializerMethodField()
@@ -117,6 +120,13 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
             self._context = {**self.context, "holding_jobs": fetch_holding_jobs([vm])}
         job: Job | None = self.context["holding_jobs"].get(lock_key(vm.pk))
         return job
+
+    # Django's `get_status_display` builds a dictionary of all choices and translates each, for every row.
+    def get_status_display(self, vm: VirtualMachine) -> str:
+        return str(_STATUS_LABELS.get(vm.status, vm.status))
+
+    def get_data_center_type_display(self, vm: VirtualMachine) -> str:
+        return str(_DATA_CENTER_LABELS.get(vm.data_center_type, vm.data_center_type))
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_observed_at(self, vm: VirtualMachine) -> Any:

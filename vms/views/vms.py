@@ -12,6 +12,8 @@ from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.filtering import FiltersBackend, OrderingBackend
+from api.pagination import CappedPagination
 from api.preconditions import etag_of
 from api.serializers import body_with_dry_run, split_validation
 from tasks.command_views import CommandView, job_response
@@ -20,7 +22,7 @@ from tasks.serializers import JobSerializer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
-from ..filters import SEARCH_FIELDS, OperationLogFilter, VirtualMachineFilter
+from ..filters import SEARCH_FIELDS, OperationLogFilter, VirtualMachineFilter, VmSearchBackend
 from ..models import VirtualMachine, VMOperationLog
 from ..serializers import (
     ChangeVmSerializer,
@@ -36,8 +38,11 @@ from ..serializers import (
     fetch_holding_jobs,
 )
 from ..services import ControlResult, CreationResult, change_vm, create_vm, list_creation_options, remove_vm
+from ..services.usage import count_vms_by_status
 
 VMS = VirtualMachine.objects.for_display()
+# With no other parameters, a list's VMs are those that `VMUsage` has counted.
+COUNTED_PARAMETERS = frozenset({"status", "information_system", "ordering", "page", "page_size"})
 DRY_RUN = OpenApiParameter("dry_run", bool, description="Return what would be done, and change nothing.")
 
 
@@ -81,6 +86,7 @@ class VmListingView(VmView):
     """The filters, search and order that the list and the export of VMs share."""
 
     filterset_class = VirtualMachineFilter
+    filter_backends = (FiltersBackend, VmSearchBackend, OrderingBackend)
     search_fields = SEARCH_FIELDS
     ordering_fields = ["name", "status", "created_at", "cpu_cores", "memory_gb", "disk_gb", "ip_address"]
     ordering = ["name"]
@@ -88,6 +94,19 @@ class VmListingView(VmView):
 
 class VmListView(VmListingView, ListAPIView[VirtualMachine]):
     """The VMs of the caller's tenant."""
+
+    pagination_class = CappedPagination
+
+    def find_known_count(self) -> int | None:
+        """Return the number of VMs that the request matches; None where only the rows themselves can tell."""
+        sent = {name: values for name, values in self.request.query_params.lists() if any(values)}
+        if not sent.keys() <= COUNTED_PARAMETERS:
+            return None
+        names = {"status": "status__in", "information_system": "information_system__in"}
+        filters = {
+            lookup: [value for value in sent[name] if value] for name, lookup in names.items() if name in sent
+        }
+        return sum(count_vms_by_status(self.scope, **filters).values())
 
     @extend_schema(
         parameters=[DRY_RUN],
