@@ -1,5 +1,6 @@
 """Fixtures for every test: the simulated cloud, and real Celery workers. The servers are in `tests/servers.py`."""
 
+import gc
 import itertools
 import os
 import signal
@@ -55,6 +56,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         share = long[number::processes]
         ordered += [*share, *itertools.islice(short, max(0, part - len(share)))]
     items[:] = [*ordered, *short]
+
+
+def pytest_collection_finish() -> None:
+    """Keep Python's garbage collector from going through everything that was imported and collected.
+
+    With its usual limits, the collector takes a fourteenth of the processor time of tests. What a test leaves is collected
+    as before, only later: after fifty thousand new objects instead of seven hundred.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_configure() -> None:
