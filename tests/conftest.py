@@ -1,5 +1,6 @@
 """Fixtures for every test: the simulated cloud, and real Celery workers. The servers are in `tests/servers.py`."""
 
+import gc
 import itertools
 import os
 import signal
@@ -11,15 +12,21 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from django.db.backends.postgresql.creation import DatabaseCreation
-from django.test import TransactionTestCase
+from django.http import HttpRequest
+from django.test import Client, TransactionTestCase
 from django.utils import timezone, translation
+from django.utils.crypto import get_random_string
 
 import simulator as simulated_cloud
 from cloudaccounts.registry import write_resource_types
 from devserver import launch
 from portal.celery import app
+from tenants.models import User
 from tests import tables
 from tests.servers import TABLES
 from tests.stories import ALL
@@ -55,6 +62,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         share = long[number::processes]
         ordered += [*share, *itertools.islice(short, max(0, part - len(share)))]
     items[:] = [*ordered, *short]
+
+
+def pytest_collection_finish() -> None:
+    """Keep Python's garbage collector from going through everything that was imported and collected.
+
+    With its usual limits, the collector takes a fourteenth of the processor time of tests. What a test leaves is collected
+    as before, only later: after fifty thousand new objects instead of seven hundred.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_configure() -> None:
@@ -101,6 +119,33 @@ def drop_test_database(self: DatabaseCreation, test_database_name: str, verbosit
 
 
 DatabaseCreation._destroy_test_db = drop_test_database  # type: ignore[method-assign]
+
+
+def sign_in(self: Client, user: User, backend: str | None = None) -> None:
+    """Sign a test's client in with one statement: insert a session that holds what a login writes into it.
+
+    Django's own way takes fifteen statements: it saves the session three times, looks for free keys, and sends the signal of
+    a login, which writes its time. Most tests need nothing of it; those of the login itself use its pages and endpoints.
+    """
+    if settings.SESSION_COOKIE_NAME in self.cookies:  # It was somebody else's; the login rotates its key.
+        force_login(self, user, backend)
+        return
+    user.backend = backend or settings.AUTHENTICATION_BACKENDS[0]
+    session = SessionStore(get_random_string(32, VALID_KEY_CHARS))
+    content = {
+        SESSION_KEY: str(user.pk),
+        BACKEND_SESSION_KEY: user.backend,
+        HASH_SESSION_KEY: user.get_session_auth_hash(),
+    }
+    session._session_cache = content  # Otherwise its expiry is looked for in the database.
+    session.create_model_instance(content).save(force_insert=True)
+    request = HttpRequest()
+    request.session = session
+    self._set_login_cookies(request)
+
+
+force_login = Client.force_login
+Client.force_login = sign_in  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

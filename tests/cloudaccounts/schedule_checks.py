@@ -9,7 +9,7 @@ from django_celery_beat.models import PeriodicTask
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.schedules import TASK, build_schedule_name
 from tasks.queues import change_schedule
-from tests.factories import CloudAccountFactory
+from tests.factories import ScheduledAccountFactory
 
 CHANGE = "admin:cloudaccounts_cloudaccount_change"
 
@@ -40,7 +40,7 @@ def edit_account(account, **columns):
 
 
 def build_accounts(count):
-    return [CloudAccountFactory.build(name=f"many {number}") for number in range(count)]
+    return [ScheduledAccountFactory.build(name=f"many {number}") for number in range(count)]
 
 
 def describe_schedule(account):

@@ -12,9 +12,9 @@ from cloudaccounts.sync.resources import run_sync, sync_resource
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import (
-    CloudAccountFactory,
     CloudResourceFactory,
     MembershipFactory,
+    ScheduledAccountFactory,
     UserFactory,
     VirtualMachineFactory,
 )
@@ -59,7 +59,7 @@ def account_data(simulator):
 
 
 def of(member, **columns):
-    return CloudAccountFactory(tenant=member.tenant, **columns)
+    return ScheduledAccountFactory(tenant=member.tenant, **columns)
 
 
 def code_of(answer):
@@ -255,7 +255,7 @@ def test_unclaimed_log_is_dispatched_again_after_a_while(member, monkeypatch):
 
 
 def test_tenant_sees_only_the_catalogue_of_a_shared_account(client, member, staff):
-    shared = CloudAccountFactory(tenant=None)
+    shared = ScheduledAccountFactory(tenant=None)
     for type_code, attributes in (
         ("flavor", {}),
         ("image", {}),

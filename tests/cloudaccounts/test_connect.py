@@ -25,7 +25,7 @@ from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, CloudUnavailableError
 from security.encryption import UnreadableSecretError
 from security.endpoints import check_ca_bundle
-from tests.factories import CloudAccountFactory
+from tests.factories import ScheduledAccountFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def demo():
     """An account whose address is unreachable."""
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     account.set_secret("demo")
     account.save()
     return account
@@ -57,7 +57,7 @@ def test_one_cloud_per_account_and_region(demo):
 
 
 def test_accounts_with_equal_credentials_have_separate_clouds(demo):
-    twin = CloudAccountFactory(auth_url=demo.auth_url, encrypted_secret=demo.encrypted_secret)
+    twin = ScheduledAccountFactory(auth_url=demo.auth_url, encrypted_secret=demo.encrypted_secret)
 
     assert open_cloud(twin, "RegionOne") is not open_cloud(demo, "RegionOne")
 

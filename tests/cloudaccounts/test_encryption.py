@@ -9,7 +9,7 @@ from django.conf import settings as project_settings
 
 from cloudaccounts.models import CloudAccount
 from security.encryption import UnreadableSecretError, decrypt, encrypt
-from tests.factories import CloudAccountFactory
+from tests.factories import ScheduledAccountFactory
 
 SECRET = "correct horse 🐎 battery staple"
 
@@ -63,7 +63,7 @@ def test_error_of_an_unreadable_secret_does_not_contain_it(settings, new_key, da
 
 @pytest.mark.django_db
 def test_an_account_keeps_its_secret_encrypted_in_the_database():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     account.set_secret(SECRET)
     account.save()
 

@@ -14,9 +14,9 @@ from cloudaccounts.models import CloudAccount
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import (
-    CloudAccountFactory,
     InformationSystemFactory,
     MembershipFactory,
+    ScheduledAccountFactory,
     SpareVolumeFactory,
     UserFactory,
     VirtualMachineFactory,
@@ -52,14 +52,14 @@ def client(admin):
 
 @pytest.fixture
 def broken():
-    account = CloudAccountFactory(name="broken", last_error=FAILED)
+    account = ScheduledAccountFactory(name="broken", last_error=FAILED)
     create_catalogue(account)
     return account
 
 
 @pytest.fixture
 def good():
-    account = CloudAccountFactory(name="good", last_verified_at=timezone.now())
+    account = ScheduledAccountFactory(name="good", last_verified_at=timezone.now())
     create_catalogue(account)
     return account
 
@@ -170,7 +170,7 @@ def test_vm_of_an_unusable_account_is_offered_its_flavors(admin, system, broken)
 
 
 def test_unverified_account_is_refused_with_the_reason(client, system):
-    CloudAccountFactory(name="young")
+    ScheduledAccountFactory(name="young")
 
     status, errors = ask(client, "vms", build_vm_data(system))
 
@@ -201,7 +201,7 @@ def test_unverified_account_is_refused_with_the_reason(client, system):
     ],
 )
 def test_the_badge_shows_the_verification(columns, badge):
-    account = CloudAccountFactory(name="one", **columns)
+    account = ScheduledAccountFactory(name="one", **columns)
     staff = Client()
     staff.force_login(UserFactory(is_staff=True, is_superuser=True))
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, ResourceChange, SyncLog, SyncLogLine
 from cloudaccounts.services import prune_history
-from tests.factories import CloudAccountFactory, CloudResourceFactory
+from tests.factories import CloudResourceFactory, ScheduledAccountFactory
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -24,14 +24,14 @@ def a_log(account, days, **columns):
 
 
 def test_old_logs_are_deleted_except_the_last_success_of_each_type():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     gone = [a_log(account, 50), a_log(account, 41, state="failed"), a_log(account, 45)]
     kept = [
         a_log(account, 40),
         a_log(account, 90, type="image"),
         a_log(account, 35, type="image", state="failed", ended_at=NOW),
         a_log(account, 1),
-        a_log(CloudAccountFactory(), 40),
+        a_log(ScheduledAccountFactory(), 40),
         a_log(account, 60, type="port", state="running", ended_at=None),
     ]
     newest = a_log(account, 2)

@@ -10,14 +10,14 @@ from cloudaccounts.models import CloudAccount, SyncLogLine
 from cloudaccounts.sync.openstack.provider import OpenStackProvider
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client import CloudAuthenticationError, CloudUnavailableError
-from tests.factories import CloudAccountFactory
+from tests.factories import ScheduledAccountFactory
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def account():
-    return CloudAccountFactory(name="one", last_verified_at=timezone.now(), regions=["RegionOne"])
+    return ScheduledAccountFactory(name="one", last_verified_at=timezone.now(), regions=["RegionOne"])
 
 
 def refuse(monkeypatch, error):

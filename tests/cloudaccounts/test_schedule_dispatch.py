@@ -27,7 +27,7 @@ from tests.cloudaccounts.schedule_checks import (
     list_account_schedules,
 )
 from tests.conftest import flush_broker
-from tests.factories import CloudAccountFactory
+from tests.factories import ScheduledAccountFactory
 
 pytestmark = pytest.mark.django_db
 CHANGE = "admin:cloudaccounts_cloudaccount_change"
@@ -37,9 +37,9 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 
 
 def test_beat_is_notified_of_changes_only():
-    account, made = CloudAccountFactory(), []
+    account, made = ScheduledAccountFactory(), []
     changes = {
-        "made": lambda: made.append(CloudAccountFactory()),
+        "made": lambda: made.append(ScheduledAccountFactory()),
         "made in bulk": lambda: (CloudAccount.objects.bulk_create(build_accounts(1)), services.sweep_syncs()),
         "another interval": lambda: edit_account(account, sync_interval_minutes=3),
         "another interval in bulk": lambda: (
@@ -82,10 +82,10 @@ def broker(transactional_db):
 
 
 def test_schedule_dispatches_and_a_second_dispatch_joins(broker):
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     account.resource_types.set(ResourceType.objects.filter(code__in=["flavor", "network", "port"]))
-    CloudAccountFactory(sync_interval_minutes=0)
-    CloudAccountFactory(active=False)
+    ScheduledAccountFactory(sync_interval_minutes=0)
+    ScheduledAccountFactory(active=False)
     queue = broker.SimpleQueue("resources")
 
     def taken():
@@ -122,7 +122,7 @@ def test_schedule_dispatches_and_a_second_dispatch_joins(broker):
 
 
 def test_account_disabled_after_the_dispatch_opens_no_log():
-    account = CloudAccountFactory(active=False)
+    account = ScheduledAccountFactory(active=False)
 
     tasks.sync_account(account.pk)
     tasks.sync_account(0)
@@ -134,7 +134,7 @@ def test_account_disabled_after_the_dispatch_opens_no_log():
 
 
 def test_sweep_restores_a_deleted_schedule():
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     list_account_schedules().delete()
 
     services.sweep_syncs()
@@ -144,7 +144,7 @@ def test_sweep_restores_a_deleted_schedule():
 
 
 def test_schedule_deleted_while_disabled_is_restored_with_the_account():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     edit_account(account, active=False)
     list_account_schedules().delete()
 
@@ -155,7 +155,7 @@ def test_schedule_deleted_while_disabled_is_restored_with_the_account():
 
 
 def test_sweep_restores_schedules_of_a_deleted_interval():
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     IntervalSchedule.objects.all().delete()
     assert not list_account_schedules().exists()
 
@@ -165,7 +165,7 @@ def test_sweep_restores_schedules_of_a_deleted_interval():
 
 
 def test_sweep_repairs_changes_by_sql():
-    account, gone = CloudAccountFactory(), CloudAccountFactory(grants=False)
+    account, gone = ScheduledAccountFactory(), ScheduledAccountFactory(grants=False)
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE cloudaccounts_cloudaccount SET sync_interval_minutes = 42 WHERE id = %s", [account.pk]
@@ -185,7 +185,7 @@ def test_sweep_repairs_changes_by_sql():
 def test_duplicate_intervals_are_tolerated():
     for _ in range(3):
         IntervalSchedule.objects.create(every=7, period=IntervalSchedule.MINUTES)
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     edit_account(account, name="other")
     _long_ago()
     for _ in range(3):
@@ -223,7 +223,7 @@ def at_once(*works):
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_saves_create_one_schedule():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
 
     def saves(minutes):
         def work():
@@ -245,7 +245,7 @@ def test_concurrent_saves_deletions_and_sweeps_leave_correct_schedules():
 
     def gone_and_made():
         CloudAccount.objects.filter(pk__in=CloudAccount.objects.order_by("-pk").values("pk")[:1]).delete()
-        CloudAccountFactory()
+        ScheduledAccountFactory()
 
     problems = at_once(
         lambda: edit_account(made[1], sync_interval_minutes=3),
@@ -268,7 +268,7 @@ def test_concurrent_saves_deletions_and_sweeps_leave_correct_schedules():
 def test_operators_change_during_a_write_is_kept(monkeypatch):
     from cloudaccounts import schedules
 
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     thread = threading.Thread(target=lambda: (disable_schedule(account), connection.close()))
     write = schedules._write_differing
 

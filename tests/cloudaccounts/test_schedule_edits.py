@@ -19,7 +19,7 @@ from tests.cloudaccounts.schedule_checks import (
     is_schedule_enabled,
     list_account_schedules,
 )
-from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory
+from tests.factories import MembershipFactory, ScheduledAccountFactory, UserFactory
 from tests.working import work
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 
 def test_admin_form_writes_the_schedule(client):
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     account.set_secret("secret")
     account.save()
     names = ("name", "provider", "auth_url", "credential_kind", "access_id", "project")
@@ -99,7 +99,7 @@ def test_api_creates_updates_and_deletes_the_schedule(client, cloud):
 
 def test_schedule_disabled_by_an_operator_stays_until_the_interval_is_edited(client):
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     path = f"/api/v1/queue/schedules/{get_schedule(account).pk}/"
 
     def patched(**changed):
@@ -121,7 +121,7 @@ def test_schedule_disabled_by_an_operator_stays_until_the_interval_is_edited(cli
 
 
 def test_interval_changed_by_an_operator_stays_until_the_accounts_is_edited():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     change_schedule(schedule_id=get_schedule(account).pk, every_seconds=90)
 
     edit_account(account, name="other")
@@ -133,7 +133,7 @@ def test_interval_changed_by_an_operator_stays_until_the_accounts_is_edited():
 
 
 def test_reenabling_an_account_keeps_a_disabled_schedule_disabled():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     disable_schedule(account)
 
     CloudAccount.objects.update(active=False)
@@ -145,7 +145,7 @@ def test_reenabling_an_account_keeps_a_disabled_schedule_disabled():
 
 
 def test_schedule_enabled_while_the_account_is_disabled_is_disabled_again():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     edit_account(account, active=False)
     change_schedule(schedule_id=get_schedule(account).pk, enabled=True)
 
@@ -155,7 +155,7 @@ def test_schedule_enabled_while_the_account_is_disabled_is_disabled_again():
 
 
 def test_saving_a_constructed_instance_keeps_the_operators_change():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     disable_schedule(account)
 
     account.name = "other"
@@ -165,7 +165,7 @@ def test_saving_a_constructed_instance_keeps_the_operators_change():
 
 
 def test_saving_a_stale_instance_writes_the_interval_of_the_row():
-    account = CloudAccountFactory(sync_interval_minutes=10)
+    account = ScheduledAccountFactory(sync_interval_minutes=10)
     old = CloudAccount.objects.get(pk=account.pk)
     edit_account(account, sync_interval_minutes=20)
 
@@ -177,7 +177,7 @@ def test_saving_a_stale_instance_writes_the_interval_of_the_row():
 
 
 def test_saving_an_instance_read_while_active_restores_the_schedule():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     old = CloudAccount.objects.get(pk=account.pk)
     edit_account(account, active=False)
 

@@ -20,7 +20,7 @@ from tests.cloudaccounts.schedule_checks import (
     is_schedule_enabled,
     list_account_schedules,
 )
-from tests.factories import CloudAccountFactory
+from tests.factories import ScheduledAccountFactory
 
 pytestmark = pytest.mark.django_db
 CHANGE = "admin:cloudaccounts_cloudaccount_change"
@@ -30,7 +30,7 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 
 
 def test_saving_an_account_creates_its_schedule():
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
 
     (schedule,) = list_account_schedules()
     assert schedule.name == f"CloudAccount-{account.pk}-sync"
@@ -46,7 +46,7 @@ def test_saving_an_account_creates_its_schedule():
 
 
 def test_changed_interval_and_name_are_written():
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     edit_account(account, sync_interval_minutes=30, name="Renamed")
 
     assert describe_schedule(account)[2:] == (IntervalSchedule.MINUTES, 30)
@@ -55,7 +55,7 @@ def test_changed_interval_and_name_are_written():
 
 
 def test_interval_zero_disables_the_schedule_and_a_new_one_enables_it():
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     edit_account(account, sync_interval_minutes=0)
     assert not is_schedule_enabled(account)
 
@@ -65,7 +65,7 @@ def test_interval_zero_disables_the_schedule_and_a_new_one_enables_it():
 
 
 def test_account_without_an_interval_has_no_schedule():
-    account = CloudAccountFactory(sync_interval_minutes=0)
+    account = ScheduledAccountFactory(sync_interval_minutes=0)
     assert not list_account_schedules().filter(enabled=True).exists()
 
     edit_account(account, sync_interval_minutes=5)
@@ -73,7 +73,7 @@ def test_account_without_an_interval_has_no_schedule():
 
 
 def test_schedule_follows_the_account_being_active():
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     before = describe_schedule(account)
     edit_account(account, active=False)
     assert not is_schedule_enabled(account)
@@ -84,7 +84,7 @@ def test_schedule_follows_the_account_being_active():
 
 
 def test_account_created_inactive_is_scheduled_once_active():
-    account = CloudAccountFactory(active=False)
+    account = ScheduledAccountFactory(active=False)
     assert not is_schedule_enabled(account)
 
     edit_account(account, active=True)
@@ -92,7 +92,7 @@ def test_account_created_inactive_is_scheduled_once_active():
 
 
 def test_interval_edited_while_inactive_applies_later():
-    account = CloudAccountFactory(sync_interval_minutes=7)
+    account = ScheduledAccountFactory(sync_interval_minutes=7)
     edit_account(account, active=False)
     edit_account(account, sync_interval_minutes=9)
     assert not is_schedule_enabled(account)
@@ -103,7 +103,7 @@ def test_interval_edited_while_inactive_applies_later():
 
 
 def test_deleting_an_account_deletes_its_schedule():
-    account, other = CloudAccountFactory(), CloudAccountFactory()
+    account, other = ScheduledAccountFactory(), ScheduledAccountFactory()
 
     CloudAccount.objects.get(pk=account.pk).delete()
 
@@ -112,7 +112,7 @@ def test_deleting_an_account_deletes_its_schedule():
 
 def test_rolled_back_save_leaves_no_schedule():
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        CloudAccountFactory()
+        ScheduledAccountFactory()
         assert list_account_schedules().exists()
         _ = 1 / 0
     assert not list_account_schedules().exists()
@@ -122,7 +122,7 @@ def test_rolled_back_save_leaves_no_schedule():
 def test_failed_write_of_the_schedule_rolls_the_change_back(monkeypatch):
     from cloudaccounts import schedules
 
-    account = CloudAccountFactory(name="before")
+    account = ScheduledAccountFactory(name="before")
     monkeypatch.setattr(schedules, "_write_differing", lambda *_args: 1 / 0)
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():
@@ -153,7 +153,7 @@ def test_sweep_creates_schedules_after_bulk_create():
     ],
 )
 def test_sweep_updates_schedules_after_a_bulk_update(values, enabled, minutes):
-    changed, other = [CloudAccountFactory(), CloudAccountFactory()], CloudAccountFactory()
+    changed, other = [ScheduledAccountFactory(), ScheduledAccountFactory()], ScheduledAccountFactory()
     CloudAccount.objects.filter(pk__in=[account.pk for account in changed]).update(**values)
 
     write_schedules()
@@ -167,7 +167,7 @@ def test_sweep_updates_schedules_after_a_bulk_update(values, enabled, minutes):
 
 
 def test_deleting_a_queryset_deletes_the_schedules():
-    made = [CloudAccountFactory() for _ in range(3)]
+    made = [ScheduledAccountFactory() for _ in range(3)]
 
     CloudAccount.objects.filter(pk__in=[made[0].pk, made[2].pk]).delete()
 
@@ -175,7 +175,7 @@ def test_deleting_a_queryset_deletes_the_schedules():
 
 
 def test_rolled_back_deletion_keeps_the_schedules():
-    account = CloudAccountFactory()
+    account = ScheduledAccountFactory()
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         CloudAccount.objects.filter(pk=account.pk).delete()
         assert not list_account_schedules().exists()
@@ -190,7 +190,7 @@ def statements(work):
 
 
 def test_sweep_takes_a_fixed_number_of_statements():
-    CloudAccountFactory()  # With the first one, the interval itself is written.
+    ScheduledAccountFactory()  # With the first one, the interval itself is written.
 
     def counted(count):
         CloudAccount.objects.all().delete()

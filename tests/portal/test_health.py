@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from tests.conftest import flush_broker
-from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory, VirtualMachineFactory
+from tests.factories import MembershipFactory, ScheduledAccountFactory, UserFactory, VirtualMachineFactory
 from tests.servers import free_port
 from tests.stories import select_evenly
 from tests.web_processes import get_test_database_url, start_web_process
@@ -146,7 +146,7 @@ def test_a_database_that_goes_away_and_comes_back_is_noticed_both_times(serve, r
 
 
 def test_accounts_are_named_to_staff_and_to_the_metrics_alone(client, settings):
-    account = CloudAccountFactory(name="Department of secrets")
+    account = ScheduledAccountFactory(name="Department of secrets")
     VirtualMachineFactory(account=account, region="RegionOne", openstack_id="server-1")
     SyncState.objects.create(
         account=account, region="RegionOne", listed_at=timezone.now() - timedelta(days=30)

@@ -7,7 +7,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("cloudaccounts", "0011_lines_as_codes")]
+    dependencies = [("cloudaccounts", "0013_released_objects")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
