@@ -8,6 +8,7 @@ import pytest
 from django.utils import translation
 from django.utils.translation import gettext
 
+from api.messages import message
 from deploys.executors.contract import Code
 from deploys.models import Deployment, DeploymentItem, MicroService
 from tasks import engine
@@ -186,16 +187,16 @@ def test_a_kind_of_failure_is_told_where_the_message_does_not(operator, service)
 
 
 def test_a_stored_message_is_told_in_the_language_of_its_reader(operator, service):
-    """It was stored in the language of whoever had it deployed."""
+    """The release before stored it in the language of whoever had it deployed; its label is recognized."""
     deployment = deployed(operator, service)
     one, two, three = deployment.items.order_by("pk")
     stored = {
         one: ("reverted", "unhealthy", "健康检查失败. no answer on 8080"),
         two: ("failed", "unhealthy", "Health check failed. no answer on 8081"),
-        three: ("skipped", "", "Stopped: failure limit reached."),
+        three: ("skipped", "", message("Stopped: failure limit reached.")),
     }
-    for item, (result, code, message) in stored.items():
-        DeploymentItem.objects.filter(pk=item.pk).update(result=result, code=code, message=message)
+    for item, (result, code, said) in stored.items():
+        DeploymentItem.objects.filter(pk=item.pk).update(result=result, code=code, message=said)
     page = f"/deployments/{deployment.pk}/"
 
     english = text(operator.get(page))
