@@ -21,7 +21,6 @@ from rest_framework.filters import search_smart_split
 from api.domain_errors import DomainError, InvalidFieldsError, NotFoundError
 from api.errors import status_of
 from api.form_errors import errors_by_field, filled_fields, validate_form
-from api.form_keys import mark_refused
 from cloudaccounts.filters import SEARCH_FIELDS
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.pages.resource_labels import label_status
@@ -112,8 +111,6 @@ def adopt_page(request: PageRequest, pk: int) -> HttpResponse:
         if adoption is not None and adoption.is_done:
             _report(request, adoption)
             return redirect("account-unmanaged-page", pk)
-    if refused is not None or adoption is not None:
-        mark_refused(request)  # A form that only showed a result can be sent again with its key.
     status = status_of(refused) if refused else 200 if adoption is None or is_dry else 409
     context = _build_context(scope, account, sent, adoption, refused)
     return render(request, "vms/adopt.html", context, status=status)
