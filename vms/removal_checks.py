@@ -26,10 +26,6 @@ class RemovalCheck:
     of_vm: list[Refusal] = field(default_factory=list)
     of_volumes: list[Refusal] = field(default_factory=list)
 
-    def list_refusals(self, *, with_volumes: bool) -> list[Refusal]:
-        """Return the reasons against a deletion with the volumes, or without."""
-        return [*self.of_vm, *(self.of_volumes if with_volumes else [])]
-
 
 def check_removals(vms: Sequence[VirtualMachine]) -> dict[UUID, RemovalCheck]:
     """Check the deletion of locked VMs. The number of statements does not depend on their number."""

@@ -60,7 +60,7 @@ class RemoveVmCommand(ServerCommand):
 
     def validate(self) -> list[Refusal]:
         """Refuse a protected VM, a running one, unless forced, and volumes that are protected or have snapshots."""
-        refusals = self.check.list_refusals(with_volumes=self.volumes == "delete")
+        refusals = [*self.check.of_vm]
         if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE_STATUSES:
             message = _("The VM is '%(status)s'. Stop it first, or select Force delete.")
             refusals.append(
@@ -71,6 +71,8 @@ class RemoveVmCommand(ServerCommand):
                     details={"allowed": allowed_actions(self.vm)},
                 )
             )
+        if self.volumes == "delete":
+            refusals += self.check.of_volumes
         return refusals
 
     def list_server_ids(self) -> list[str]:

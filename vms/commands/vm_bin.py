@@ -118,13 +118,15 @@ class MoveToBinCommand(_BinCommand):
         """Refuse what a deletion refuses, and a VM that Nova is changing."""
         if self.vm.is_in_bin:
             return [Refusal("in_bin", _("The VM is in the bin already."))]
-        refusals = self.check.list_refusals(with_volumes=self.volumes == "delete")
+        refusals = [*self.check.of_vm]
         if self.vm.pending_resize is not None:
             message = _("This VM is being resized; confirm or revert that first.")
             refusals.append(Refusal("wrong_state", message, details={"allowed": allowed_actions(self.vm)}))
         elif VMStatus(self.vm.status) not in _BINNABLE_STATUSES:
             message = _("Can't move a VM in state '%(status)s' to the bin.")
             refusals.append(Refusal("wrong_state", message % {"status": VMStatus(self.vm.status).label}))
+        if self.volumes == "delete":
+            refusals += self.check.of_volumes
         return refusals
 
     @step(title=gettext_lazy("Record current state"))

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET
 from api.domain_errors import DomainError
 from api.errors import status_of
 from api.form_errors import errors_by_field, show_error
+from cloudaccounts.models import CloudResource
 from pages.key_values import format_key_values
 from pages.panels import is_panel_request, render_page
 from tasks.models import EntityLock, Job, JobStatus
@@ -227,6 +228,22 @@ def _initial_volumes(vm: VirtualMachine) -> str:
     return "delete" if vm.is_in_bin and vm.bin_deletes_volumes else "keep"
 
 
+def _build_overview_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    """Return the tags that the server has in the cloud, as the last sync of the account has found them, and what is no longer offered."""
+    attributes = (
+        CloudResource.objects.filter(
+            account=vm.account_id, region=vm.region, type="server", cloud_id=vm.openstack_id or ""
+        )
+        .values_list("attributes", flat=True)
+        .first()
+    )
+    tags = (attributes or {}).get("tags")
+    return {
+        "cloud_tags": [(str(tag), "") for tag in tags] if isinstance(tags, list) else [],
+        "withdrawn": list_withdrawn_names(vm),
+    }
+
+
 def _build_volume_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     """Return the volumes of the VM, and the free volumes that it can attach."""
     visible = Volume.objects.within(scope)
@@ -328,7 +345,7 @@ def _build_catalogue_context(request: PageRequest, scope: Scope, vm: VirtualMach
 
 
 TAB_CONTEXTS: dict[str, Callable[[PageRequest, Scope, VirtualMachine], dict[str, Any]]] = {
-    "overview": _build_catalogue_context,
+    "overview": _build_overview_context,
     "network": _build_catalogue_context,
     "volumes": _build_volume_context,
     "snapshots": _build_snapshot_context,
