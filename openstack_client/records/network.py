@@ -205,7 +205,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class FloatingIp:
-    """A floating IP: an address of an external network that is mapped to a port. Unused while `port_id` is None.
+    """A floating IP: an address of an external network that is mapped to a port. Unused while `port_id` is None, whatever its status.
 
     `address` and `fixed_address` are valid; `address` is "" if the cloud's is not. The status becomes ACTIVE a second or so
     after it was attached, and DOWN as long after it was detached: the network's agent reports it. `device_id` is the id of

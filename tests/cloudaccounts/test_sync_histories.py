@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource, SyncLog
 from cloudaccounts.registry import list_syncers
 from cloudaccounts.sync.resources import run_sync, sync_resource
@@ -167,6 +168,8 @@ def test_error_of_any_request_expires_nothing_and_the_next_sync_succeeds(
         {"project": "demo", **dict.fromkeys(SEEDED, 4), "keypairs": 5, "servers": 5, "routers": 5},
     )
     cloud.call("POST", "zones", {"zones": {"a": True, "b": True, "c": True}})
+    for name in ("together", "apart", "anywhere"):
+        open_cloud(account, REGION).compute.create_server_group(name, "soft-affinity")
     kinds = get_stored_objects(simulator, "volume_type")
     for name in ("slow", "slower", "slowest"):
         kinds[name] = {**next(iter(kinds.values())), "id": name, "name": name}
