@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.forms import MultipleChoiceField, ValidationError
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from .error_limits import MAX_ERRORS
@@ -111,6 +112,7 @@ class _TermsField(MultipleChoiceField):
                 raise ValidationError(error)
 
 
+@extend_schema_field({"type": "array", "items": {"type": "string"}})
 class TagFilter(filters.Filter):  # type: ignore[misc] # django-filter has no types.
     """`?tag=key` and `?tag=key:value`; given several times, an object needs all of them."""
 
