@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Errors, Placement
 from cloudaccounts.services.catalogue import list_granted
-from tenants.models import InformationSystem
+from tenants.models import InformationSystem, Tenant
 from volumepool.models import VolumePool
 from volumepool.services import find_boot_pool
 
@@ -325,15 +325,25 @@ def _disk(flavor: CloudResource) -> int:
 
 
 def list_withdrawn_names(vm: VirtualMachine) -> frozenset[str]:
-    """Return the names of a VM's flavor and networks that its tenant is no longer granted: the VM keeps them.
+    """Return the names of a VM's flavor and networks that its tenant is no longer granted: the VM keeps them."""
+    flavor = Q(type="flavor", name=vm.flavor_name)
+    return _list_missing_grants(vm, vm.information_system.tenant, flavor | _match_networks(vm))
 
-    Names that the account does not have any more are left out.
-    """
-    tenant = vm.information_system.tenant
+
+def list_missing_networks(vm: VirtualMachine, tenant: Tenant) -> frozenset[str]:
+    """Return the names of a VM's networks that another tenant is not granted."""
+    return _list_missing_grants(vm, tenant, _match_networks(vm))
+
+
+def _match_networks(vm: VirtualMachine) -> Q:
+    names = {str(address.get("network")) for address in vm.addresses if isinstance(address, dict)}
+    return Q(type="network", name__in=names)
+
+
+def _list_missing_grants(vm: VirtualMachine, tenant: Tenant, used: Q) -> frozenset[str]:
+    """Return the names of used resources that are not granted. Those that the account has no more are left out."""
     if vm.account.tenant_id == tenant.pk:
         return frozenset()
-    networks = {str(address.get("network")) for address in vm.addresses if isinstance(address, dict)}
-    used = Q(type="flavor", name=vm.flavor_name) | Q(type="network", name__in=networks)
     present = CloudResource.objects.present().filter(used, account=vm.account, region=vm.region)
     granted = list_granted(tenant, vm.account, region=vm.region).values("pk")
     return frozenset(present.exclude(pk__in=granted).values_list("name", flat=True))

@@ -7,13 +7,14 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 
-from cloudaccounts.models import ReleasedObject
+from cloudaccounts.models import CatalogueGrant, ReleasedObject
 from deploys.models import Host
 from tasks import engine
 from tenants.quotas import measure_usage
 from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
+    CloudResourceFactory,
     HostFactory,
     InformationSystemFactory,
     InstanceFactory,
@@ -188,6 +189,23 @@ def test_the_other_tenant_has_to_be_able_to_use_the_account(member, client, neig
     for mover in (client, staff()):
         refused = move(mover, vm, InformationSystemFactory(tenant=neighbour))
         assert (refused.status_code, list(refused.json()["errors"])) == (400, ["information_system"])
+
+
+def test_a_vm_leads_no_tenant_into_a_network_that_it_was_not_granted(vm, member, client, neighbour):
+    account = vm.account
+    CatalogueGrant.objects.filter(kind="network").delete()
+    CloudResourceFactory(account=account, type="network", cloud_id="net-1", name="private", status="ACTIVE")
+    CatalogueGrant.objects.create(tenant=member.tenant, account=account, kind="network", cloud_id="net-1")
+    addresses = [{"network": "private", "ip": "10.0.0.7", "mac": "", "kind": "fixed"}]
+    VirtualMachine.objects.filter(pk=vm.pk).update(addresses=addresses)
+
+    target = InformationSystemFactory(tenant=neighbour)
+    refused = move(client, vm, target)
+    assert (refused.status_code, refused.json()["code"]) == (409, "network_not_granted")
+    assert "private" in refused.json()["detail"]
+
+    CatalogueGrant.objects.create(tenant=neighbour, account=account, kind="network", cloud_id="net-1")
+    assert move(client, vm, target).status_code == 200
 
 
 def test_hosts_of_the_former_tenant_let_the_vm_go_and_services_on_it_keep_it(vm, client, neighbour, member):

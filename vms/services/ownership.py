@@ -18,6 +18,7 @@ from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import GONE, Volume, VolumeSnapshot
 
+from ..catalogue import list_missing_networks
 from ..models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMSnapshot
 from ..ownership_hooks import run_tenant_change_hooks
 from ..removal_guards import collect_guard_refusals
@@ -60,7 +61,7 @@ def move_vm(
     happened: the new one sees what was done and when, but neither by whom nor the details (`VMOperationLogQuerySet.of_vm`).
 
     Raises `NotFoundError`, 403; 400 for a system that the caller does not see, or whose tenant can't use the account; 409
-    `busy`, `not_bound`, `resize_pending`, `has_instances`, `quota_exceeded`.
+    `busy`, `not_bound`, `resize_pending`, `has_instances`, `network_not_granted`, `quota_exceeded`.
     Safe beside other requests: the rows are locked, and a job is only submitted under the lock of its row.
     """
     with transaction.atomic():
@@ -74,6 +75,7 @@ def move_vm(
         _require_settled(vm, belongings)
         if leaves_tenant:
             _require_unused(vm)
+            _require_granted_networks(scope, vm, new)
             require_quota(new.tenant, _measure(vm, belongings))
         if dry_run:
             return vm, False
@@ -181,6 +183,18 @@ def _require_settled(vm: VirtualMachine, belongings: _Belongings) -> None:
         raise ConflictError(
             "resize_pending", _("A resize waits to be confirmed. Confirm or revert it first.")
         )
+
+
+def _require_granted_networks(scope: Scope, vm: VirtualMachine, new: InformationSystem) -> None:
+    """Refuse a move that would lead a tenant into a network of a shared account that it was not granted; staff may do it."""
+    if VirtualMachine.objects.all().is_open_to(scope.user):
+        return
+    if missing := list_missing_networks(vm, new.tenant):
+        message = _(
+            "%(tenant)s may not use these networks of the VM: %(names)s. Ask a platform administrator."
+        )
+        values = {"tenant": new.tenant.name, "names": ", ".join(sorted(missing))}
+        raise ConflictError("network_not_granted", message % values)
 
 
 def _require_unused(vm: VirtualMachine) -> None:
