@@ -17,6 +17,8 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import translation
 
+# The activity of a VM stores the code of an outcome before its message: "cancelled: Canceled."
+_WITH_CODE = re.compile(r"([a-z_]{1,50}: )(.+)", re.DOTALL)
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
 # A template with less text of its own would be found in what others say: "%(name)s: %(message)s", "Cancel %(task)s". A
 # Chinese character says as much as three letters.
@@ -59,7 +61,8 @@ def _translate(text: str, language: str, depth: int = 0) -> str:
         if match := _compile(template.text).fullmatch(text):
             found = template, match.groupdict()
     if found is None:
-        return text
+        coded = _WITH_CODE.fullmatch(text) if depth == 0 else None
+        return coded[1] + _translate(coded[2], language, depth + 1) if coded else text
     template, values = found
     if depth < MAX_DEPTH:
         values = {name: _translate(value, language, depth + 1) for name, value in values.items()}

@@ -257,14 +257,14 @@ def test_an_unknown_language_falls_to_english(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("asker", "reader", "message", "label", "description"),
+    ("asker", "reader", "stored", "message", "label", "description"),
     [
-        (LANGUAGE, "en", "已取消。", "cancelled", "Stop VM"),
-        ("en", LANGUAGE, "Canceled.", "已取消", "停止虚拟机"),
+        (LANGUAGE, "en", "已取消。", "Canceled.", "cancelled", "Stop VM"),
+        ("en", LANGUAGE, "Canceled.", "已取消。", "已取消", "停止虚拟机"),
     ],
 )
-def test_a_job_speaks_the_language_of_who_asked_and_its_labels_the_readers(
-    translated: None, asker: str, reader: str, message: str, label: str, description: str
+def test_a_job_is_stored_in_the_language_of_who_asked_and_shown_in_the_readers(
+    translated: None, asker: str, reader: str, stored: str, message: str, label: str, description: str
 ) -> None:
     operator = MembershipFactory(role=Role.OPERATOR)
     vm = vm_of(operator, VMStatus.RUNNING)
@@ -281,4 +281,7 @@ def test_a_job_speaks_the_language_of_who_asked_and_its_labels_the_readers(
     assert shown["status_display"] == label
     assert shown["description"] == f"{description}: {vm.name}"
     entries = client.get(f"/api/v1/vms/{vm.pk}/operations/").json()["results"]
-    assert [entry["detail"] for entry in entries] == [f"cancelled: {message}"]
+    assert [entry["detail"] for entry in entries] == [f"cancelled: {stored}"]
+    page = Client(headers={"Accept-Language": reader})
+    page.force_login(operator.user)
+    assert f"cancelled: {message}" in page.get(f"/vms/{vm.pk}/?tab=activity").content.decode()
