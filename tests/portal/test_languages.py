@@ -17,6 +17,7 @@ from babel.messages.frontend import parse_keywords, parse_mapping_cfg
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from django.conf import settings
+from django.test import Client
 from django.utils import translation
 from rest_framework.test import APIClient
 
