@@ -128,7 +128,7 @@ def test_several_vms_get_the_same(admin, system, cloud):
 
 
 def test_a_key_that_the_cloud_cannot_import_reaches_the_vm_by_cloud_init(admin, system, cloud):
-    cloud.reset(quotas={"key_pairs": 0})
+    cloud.call("POST", "quotas", {"project": "demo", "key_pairs": 0})
     key = add_key(admin).json()["id"]
 
     answer = admin.new_vm(system, ssh_keys=[key])
@@ -154,7 +154,10 @@ def test_a_foreign_key_is_as_unknown_as_one_that_never_was(admin, system, key_of
     answers = [admin.new_vm(system, ssh_keys=[one]) for one in (foreign, never)]
 
     assert [answer.status_code for answer in answers] == [400, 400]
-    told = [str(answer.json()["errors"]).replace(one, "") for answer, one in zip(answers, (foreign, never))]
+    told = [
+        str(answer.json()["errors"]).replace(one, "")
+        for answer, one in zip(answers, (foreign, never), strict=True)
+    ]
     assert told[0] == told[1]
     assert "ssh_keys" in told[0]
     assert not VirtualMachine.objects.exists()
