@@ -44,6 +44,7 @@ from vms.models import (
     VirtualMachine,
     VMOperationLog,
     VMSnapshot,
+    VMUsage,
 )
 from volumepool.models import Volume, VolumeSnapshot
 
