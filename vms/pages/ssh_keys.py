@@ -175,5 +175,12 @@ def _run_new_form(request: PageRequest, scope: Scope, list_page: str) -> HttpRes
         "title": _("Add SSH key"),
         "is_own": list_page == OWN_PAGE,
     }
-    # What was entered as the key is not shown again after an error: it may be a private key.
-    return run_form(request, "vms/ssh_key_form.html", context, add, list_page=list_page, fields=("name",))
+    # The template does not show again what was entered as the key: it may be a private key.
+    return run_form(
+        request,
+        "vms/ssh_key_form.html",
+        context,
+        add,
+        list_page=list_page,
+        fields=("name", "public_key"),
+    )
