@@ -9,13 +9,17 @@ class DeploysConfig(AppConfig):
     verbose_name = _("Deployments")
 
     def ready(self) -> None:
-        """Register the commands, the guard against removing a VM that has instances, and what a VM's move to another tenant undoes."""
+        """Register the commands, the guard against removing a VM that has instances, what a VM's move to another tenant undoes, and what makes a new VM a host."""
+        from vms.host_hooks import HostHooks, register_host_hooks
         from vms.ownership_hooks import register_tenant_change_hook
         from vms.removal_guards import register_removal_guard
 
         from . import commands  # noqa: F401 - importing registers.
         from .services.hosts import unlink_vm
         from .services.instances import check_vm_removal
+        from .services.keys import find_public_key
+        from .services.new_vms import register_new_vm, require_host_access
 
         register_removal_guard(check_vm_removal)
         register_tenant_change_hook(unlink_vm)
+        register_host_hooks(HostHooks(find_public_key, require_host_access, register_new_vm))

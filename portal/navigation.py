@@ -90,6 +90,13 @@ GROUPS = (
         (
             Link(gettext_lazy("Applications"), "system-page", "squares-2x2", ("/systems/",)),
             Link(gettext_lazy("Members"), "membership-page", "users", ("/membership/",)),
+            Link(gettext_lazy("SSH keys"), "ssh-key-page", "key", ("/ssh-keys/",)),
+            Link(
+                gettext_lazy("User data templates"),
+                "user-data-template-page",
+                "document-text",
+                ("/user-data-templates/",),
+            ),
             Link(gettext_lazy("Quota"), "quota-page", "chart-bar", ("/quota/",)),
         ),
     ),

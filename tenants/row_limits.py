@@ -26,6 +26,8 @@ KIND_LABELS = {
     "instances": _("instances"),
     "vm_snapshots": _("snapshots of VMs"),
     "volume_snapshots": _("snapshots of volumes"),
+    "ssh_keys": _("SSH keys"),
+    "user_data_templates": _("user data templates"),
 }
 
 

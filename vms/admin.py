@@ -12,7 +12,16 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import DomainError
 from tasks.admin import ReadOnlyAdmin
 
-from .models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
+from .models import (
+    Orphan,
+    SSHKey,
+    SyncRun,
+    SyncState,
+    UserDataTemplate,
+    VirtualMachine,
+    VMOperationLog,
+    VMSnapshot,
+)
 from .services import remove_orphan
 from .services.status_sync import accept_losses
 
@@ -159,6 +168,33 @@ class VMSnapshotAdmin(ReadOnlyAdmin):
     search_fields = ["name", "vm_name", "=image_id"]
     list_select_related = ["information_system", "account"]
     show_full_result_count = False
+
+
+@admin.register(SSHKey)
+class SSHKeyAdmin(ReadOnlyAdmin):
+    """Public SSH keys. A key that has to go, because its private half was lost, can be deleted here."""
+
+    list_display = ["name", "user", "tenant", "type", "bits", "fingerprint", "last_used_at", "created_at"]
+    list_filter = ["type", "tenant"]
+    search_fields = ["name", "fingerprint", "user__username"]
+    list_select_related = ["user", "tenant"]
+    show_full_result_count = False
+
+    def has_delete_permission(self, request: HttpRequest, obj: SSHKey | None = None) -> bool:
+        """Allow the deletion to users who may delete keys."""
+        return request.user.has_perm("vms.delete_sshkey")
+
+
+@admin.register(UserDataTemplate)
+class UserDataTemplateAdmin(ReadOnlyAdmin):
+    """Templates of user data, without their texts."""
+
+    list_display = ["name", "tenant", "updated_by", "updated_at"]
+    list_filter = ["tenant"]
+    search_fields = ["name"]
+    list_select_related = ["tenant", "updated_by"]
+    fields = ["name", "tenant", "updated_by", "created_at", "updated_at"]
+    readonly_fields = fields
 
 
 @admin.register(Orphan)

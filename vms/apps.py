@@ -55,6 +55,7 @@ class VmsConfig(AppConfig):
                 settings.ORPHAN_SWEEP_SECONDS,
                 _("Finds orphaned servers and volumes."),
             ),
+            ("vms.clean_key_pairs", 3600, _("Removes key pairs that no VM uses any more from the clouds.")),
             ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it in advance.")),
             ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
             ("vms.empty_bin", 3600, _("Deletes VMs whose time in the bin is over.")),

@@ -7,6 +7,7 @@ from .queries import merge_vm_usage
 from .services import usage
 from .services.orphans import sweep_orphans
 from .services.status_sync import prune_runs
+from .sync.key_pairs import remove_unused_key_pairs
 from .sync.regions import select_known_regions, select_moving_regions, select_regions_with_vms
 from .sync.status import sync_region
 
@@ -42,6 +43,19 @@ def sweep_all_regions() -> None:
 def sweep_region_orphans(account_id: int, region: str) -> None:
     """Sweep one account and region for orphans."""
     sweep_orphans(account_id, region)
+
+
+@shared_task(name="vms.clean_key_pairs", expires=3600)
+def clean_all_regions() -> None:
+    """Send a cleanup of key pairs for every account and region that may hold some."""
+    for account_id, region in select_known_regions():
+        clean_region_key_pairs.delay(account_id, region)
+
+
+@shared_task(name="vms.clean_region_key_pairs", expires=3600)
+def clean_region_key_pairs(account_id: int, region: str) -> None:
+    """Remove the key pairs of one account and region that no VM uses any more."""
+    remove_unused_key_pairs(account_id, region)
 
 
 @shared_task(name="vms.runtime_window", expires=300)

@@ -68,7 +68,7 @@ def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
     _apply_fields(host, fields)
     with transaction.atomic():
         require_row_limit(host.tenant, "hosts", Host.objects.filter(tenant=host.tenant))
-        _save_host(host)
+        save_host(host)
     return visible_host(scope, host.pk)
 
 
@@ -83,7 +83,7 @@ def change_host(*, scope: Scope, host_id: UUID, fields: dict[str, Any], if_match
         _find_vm(host.tenant, fields.get("vm_id"))
         _apply_fields(host, fields)
         host.version = F("version") + 1
-        _save_host(host)
+        save_host(host)
         return visible_host(scope, host_id)
 
 
@@ -141,7 +141,8 @@ def _lock_host(scope: Scope, host_id: UUID, if_match: str | None) -> Host:
     return host
 
 
-def _save_host(host: Host) -> None:
+def save_host(host: Host) -> None:
+    """Save a host. Raises 409 `name_taken`."""
     try:
         with transaction.atomic():
             host.save()

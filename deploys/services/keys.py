@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from security.encryption import UnreadableSecretError
+from tenants.models import Tenant
 from tenants.scoping import Role, Scope
 
 from ..executors.ssh import check_private_key
@@ -43,6 +44,12 @@ def read_key_status(scope: Scope) -> KeyStatus:
     scope.require(Role.VIEWER, DeployKey)
     key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant).first()
     return KeyStatus(is_set=False) if key is None else describe_key(key)
+
+
+def find_public_key(tenant: Tenant) -> str:
+    """Return the public half of a tenant's key in OpenSSH's format; "" when there is none that can be read."""
+    key = DeployKey.objects.filter(tenant=tenant).first()
+    return (_derive_public_key(key)[0] or "") if key is not None else ""
 
 
 def describe_key(key: DeployKey) -> KeyStatus:

@@ -33,6 +33,9 @@ TENANT_ROWS_AT_MOST = {
     "instances": 10_000,
     "vm_snapshots": 2000,
     "volume_snapshots": 5000,
+    # Of a tenant, and of a person.
+    "ssh_keys": 200,
+    "user_data_templates": 200,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 

@@ -50,7 +50,16 @@ from tests.factories import (
     VolumePoolFactory,
     VolumeSnapshotFactory,
 )
-from vms.models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
+from vms.models import (
+    Orphan,
+    SSHKey,
+    SyncRun,
+    SyncState,
+    UserDataTemplate,
+    VirtualMachine,
+    VMOperationLog,
+    VMSnapshot,
+)
 from volumepool.models import (
     Claim,
     OrphanVolume,
@@ -161,6 +170,12 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     SyncState: lambda: SyncState.objects.create(account=CloudAccountFactory(), region="RegionOne"),
     VolumeSyncState: lambda: VolumeSyncState.objects.create(
         account=CloudAccountFactory(), region="RegionOne"
+    ),
+    SSHKey: lambda: SSHKey.objects.create(
+        user=UserFactory(), name=f"key {next(_numbers)}", public_key="ssh-ed25519 AAAA", bits=256
+    ),
+    UserDataTemplate: lambda: UserDataTemplate.objects.create(
+        tenant=TenantFactory(), name="web", encrypted_text="unreadable", updated_by=UserFactory()
     ),
     Orphan: lambda: Orphan.objects.create(
         account=CloudAccountFactory(), region="RegionOne", kind="server", cloud_id=str(next(_numbers))

@@ -15,8 +15,22 @@ PAGES = {
     "vm-new": ("alice", "/vms/new/", ""),
     **{
         f"vm-{tab}": ("alice", "/vms/", f".name a|?tab={tab}")
-        for tab in ("overview", "volumes", "network", "snapshots", "console", "activity", "settings")
+        for tab in (
+            "overview",
+            "volumes",
+            "network",
+            "snapshots",
+            "access",
+            "console",
+            "activity",
+            "settings",
+        )
     },
+    "own-ssh-keys": ("alice", "/preferences/keys/", ""),
+    "own-ssh-key-new": ("alice", "/preferences/keys/new/", ""),
+    "ssh-keys": ("alice", "/ssh-keys/", ""),
+    "user-data-templates": ("alice", "/user-data-templates/", ""),
+    "user-data-template-new": ("alice", "/user-data-templates/new/", ""),
     "vm-snapshots-list": ("alice", "/snapshots/", ""),
     "volumes": ("alice", "/volumes/", ""),
     "volume-snapshots": ("alice", "/volumes/snapshots/", ""),

@@ -30,7 +30,7 @@ from tests.factories import (
     create_catalogue,
 )
 from vms.commands.power import POWER_COMMANDS
-from vms.models import SyncRun
+from vms.models import SSHKey, SyncRun, UserDataTemplate
 
 from .case import Ids
 
@@ -101,6 +101,21 @@ def create_attached_volume(member: Membership) -> Ids:
         information_system=vm.information_system, account=vm.account, vm=vm, status="in-use"
     )
     return {"id": vm.pk, "volume_pk": volume.pk}
+
+
+def create_ssh_key(member: Membership) -> Ids:
+    """Create a key of the tenant."""
+    key = SSHKey.objects.create(
+        tenant=member.tenant, name="office", public_key="ssh-ed25519 AAAA", type="ssh-ed25519", bits=256
+    )
+    return {"id": key.pk}
+
+
+def create_user_data_template(member: Membership) -> Ids:
+    template = UserDataTemplate(tenant=member.tenant, name="web")
+    template.set_text("#cloud-config\n")
+    template.save()
+    return {"id": template.pk}
 
 
 def create_vm_snapshot(member: Membership) -> Ids:

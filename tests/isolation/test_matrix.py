@@ -20,9 +20,11 @@ from .deploy_cases import create_deployment, create_host
 from .objects import (
     create_job,
     create_resource,
+    create_ssh_key,
     create_sync_log,
     create_sync_run,
     create_system,
+    create_user_data_template,
     create_vm,
     create_vm_snapshot,
     create_volume,
@@ -139,6 +141,8 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         create_sync_log,
         create_host,
         create_deployment,
+        create_ssh_key,
+        create_user_data_template,
     ):
         make(owner)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import connections, transaction
 
 from api.domain_errors import DomainError
@@ -19,6 +21,8 @@ from tenants.row_limits import KIND_LABELS, require_row_limit
 from tenants.scoping import Role, Scope
 from tenants.services import create_information_system
 from tests.factories import InformationSystemFactory, MembershipFactory
+from vms.services.ssh_keys import add_ssh_key
+from vms.services.user_data_templates import add_template
 
 ADDRESSES = iter(f"10.{n // 65536}.{n // 256 % 256}.{n % 256}" for n in range(1, 100_000))
 
@@ -63,6 +67,16 @@ class Maker:
         }
         return create_account(scope=self.scope, fields=fields)
 
+    def ssh_keys(self):
+        public = (
+            Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        )
+        fields = {"name": self.name(), "public_key": public.decode(), "tenant": self.tenant.pk}
+        return add_ssh_key(scope=self.scope, **fields)
+
+    def user_data_templates(self):
+        return add_template(scope=self.scope, name=self.name(), text="#cloud-config\n")
+
     def versions(self, service=None):
         service = service or self.system.services.first() or self.services()
         fields = {"label": self.name()}
@@ -77,7 +91,17 @@ class Maker:
 
 
 @pytest.mark.parametrize(
-    "kind", ["hosts", "services", "information_systems", "cloud_accounts", "versions", "instances"]
+    "kind",
+    [
+        "hosts",
+        "services",
+        "information_systems",
+        "cloud_accounts",
+        "versions",
+        "instances",
+        "ssh_keys",
+        "user_data_templates",
+    ],
 )
 def test_one_more_than_the_limit_is_refused_with_the_figures(db, settings, kind):
     first, other = Maker(), Maker()

@@ -36,7 +36,16 @@ from tests.factories import (
     VolumeFactory,
     VolumeSnapshotFactory,
 )
-from vms.models import SyncRun, UsageSample, VirtualMachine, VMOperationLog, VMSnapshot, VMUsage
+from vms.models import (
+    SSHKey,
+    SyncRun,
+    UsageSample,
+    UserDataTemplate,
+    VirtualMachine,
+    VMOperationLog,
+    VMSnapshot,
+    VMUsage,
+)
 from volumepool.models import Volume, VolumeSnapshot
 
 pytestmark = pytest.mark.django_db
@@ -184,6 +193,8 @@ MAKE = {
         at=timezone.now(),
         **dict.fromkeys(["vms", "cpu_cores", "memory_gb", "disk_gb", "running", "stopped", "error"], 1),
     ),
+    SSHKey: lambda tenant: SSHKey.objects.create(tenant=tenant, name="office", bits=256),
+    UserDataTemplate: lambda tenant: UserDataTemplate.objects.create(tenant=tenant, name="web"),
     VMOperationLog: a_log_entry,
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
@@ -203,6 +214,8 @@ MAKE = {
 WITHOUT_TENANT = {
     CloudAccount: (lambda: CloudAccountFactory(tenant=None), True),
     Job: (lambda: a_job(None), False),
+    # A person's own key.
+    SSHKey: (lambda: SSHKey.objects.create(user=UserFactory(), name="laptop", bits=256), False),
 }
 every_model = pytest.mark.parametrize("model", list(MAKE), ids=lambda model: model.__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import Q
@@ -15,13 +15,16 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from api.messages import message as _
-from openstack_client import CloudNotFoundError, Server
+from openstack_client import CloudError, CloudNotFoundError, InvalidCloudRequestError, Server
 from openstack_client.compute import Compute
-from tasks.command import Done, Failure, Result, Spawn, Wait, minutes, register, step
+from tasks.command import Done, Failed, Failure, Result, Spawn, Wait, minutes, register, step
+from tasks.models import JobLogLine
 from volumepool.commands import ClaimSpareCommand, CreateVolumeCommand
 from volumepool.models import Volume
 
+from ..host_hooks import get_host_hooks
 from ..models import VirtualMachine, VMOperationLog
+from .logins import build_login_params, find_login, import_key_pair
 from .server import ServerCommand, delete_servers, vm_tag
 
 # Nova's queue counts as stuck when it has built nothing for this long.
@@ -70,6 +73,8 @@ class CreateVmCommand(ServerCommand):
     )
     spare_id: str | None = None  # Cinder's id of the spare that the row has claimed, if one was ready.
     spare_name: str = ""
+    has_login: bool = False  # Whether there are keys or user data for it, in a row of their own (`VMLogin`).
+    registers_host: bool = False  # Whether it becomes a host of deployments when it runs.
 
     kind: ClassVar[str] = "vms.create"
     title: ClassVar[str | Promise] = gettext_lazy("Create VM")
@@ -116,6 +121,16 @@ class CreateVmCommand(ServerCommand):
             ]
         )
 
+    @step(title=gettext_lazy("Import SSH key"))
+    def import_ssh_key(self) -> Result:
+        """Import the first key into Nova, for images without cloud-init. The key pair is shared, so it has no undo (`sync/key_pairs.py`)."""
+        login = find_login(self.vm_id) if self.has_login else None
+        if login is None or not login.key_name:
+            return Done(skipped=True)
+        problem = import_key_pair(self.cloud().compute, login)
+        self.data["has_key_pair"] = not problem
+        return Done(problem)
+
     @step(title=gettext_lazy("Request server from cloud"))
     def request_server(self) -> Result:
         """Create the server, unless an earlier attempt has. If that is unknown, nothing is created."""
@@ -134,9 +149,27 @@ class CreateVmCommand(ServerCommand):
             boot_volume_id=self.boot_volume_cinder_id(),
             availability_zone=self.availability_zone,
             metadata=self.vm.metadata | {"portal_vm": self.vm_id},
+            **self.build_login_params(),
         ).id
         self.record_request_id()
         return Done()
+
+    def build_login_params(self) -> dict[str, Any]:
+        """Return the key pair and the user data of the server, as arguments of `create_server`."""
+        login = find_login(self.vm_id) if self.has_login else None
+        return build_login_params(login, has_key_pair=bool(self.data.get("has_key_pair")))
+
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """Translate an error; import the key again when the cleanup has removed its key pair since the step before."""
+        if isinstance(error, InvalidCloudRequestError) and self.data.get("has_key_pair"):
+            compute, login = self.cloud().compute, find_login(self.vm_id)
+            try:
+                if login is not None and compute.find_keypair(login.key_name) is None:
+                    self.data["has_key_pair"] = not import_key_pair(compute, login)
+                    return Wait(0.5)
+            except CloudError as reason:
+                return super().translate(reason)
+        return super().translate(error)
 
     def boot_volume_cinder_id(self) -> str | None:
         """Return Cinder's id of the boot volume, or None when the VM boots from its image."""
@@ -195,6 +228,9 @@ class CreateVmCommand(ServerCommand):
                 vm=vm, is_boot=True, status="in-use", server_id=self.server_id
             )
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
+        hooks = get_host_hooks()
+        if self.registers_host and hooks is not None and (problem := hooks.register_host(vm.pk)):
+            self.log_message(problem, JobLogLine.Level.WARNING)
 
     def on_failure(self, failure: Failure) -> None:
         """Delete the rows, because the cloud has nothing of the VM. The operation log keeps the reason."""

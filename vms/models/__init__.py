@@ -1,5 +1,6 @@
 """Tables of the room; what each is for is said in its file."""
 
+from .logins import PasswordReading, PasswordReset, SSHKey, UserDataTemplate, VMLogin
 from .operation_log import VMOperationLog
 from .orphans import Orphan
 from .snapshots import ConsoleReading, VMSnapshot
@@ -24,10 +25,15 @@ __all__ = [
     "VM_STATUS_BY_SERVER_STATUS",
     "ConsoleReading",
     "Orphan",
+    "PasswordReading",
+    "PasswordReset",
     "Resize",
+    "SSHKey",
     "SyncRun",
     "SyncState",
     "UsageSample",
+    "UserDataTemplate",
+    "VMLogin",
     "VMOperationLog",
     "VMSnapshot",
     "VMStatus",

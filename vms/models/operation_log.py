@@ -64,6 +64,8 @@ class VMOperationLog(models.Model):
         SNAPSHOT = "snapshot", _("Create snapshot")
         REMOVE_SNAPSHOT = "remove_snapshot", _("Delete snapshot")
         CONSOLE = "console", _("Open console")
+        PASSWORD = "password", _("Reset password")
+        READ_PASSWORD = "read_password", _("Read password")
         REMOVE = "remove", _("Delete")
         BIN = "bin", _("Move to bin")
         RESTORE = "restore", _("Restore from bin")

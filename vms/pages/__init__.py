@@ -12,9 +12,24 @@ from .creation import new_vm_page
 from .detail import operation_log_page, vm_detail_page
 from .keeping import protect_vm_page, restore_vm_page
 from .listing import control_vm_page, sync_vms_now, vm_page
+from .logins import read_password_page, reset_password_page, user_data_page
 from .ownership import move_vm_page, release_vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
+from .ssh_keys import (
+    new_own_ssh_key_page,
+    new_ssh_key_page,
+    own_ssh_key_page,
+    remove_ssh_key_page,
+    rename_ssh_key_page,
+    ssh_key_page,
+)
 from .unmanaged import adopt_page, unmanaged_page
+from .user_data_templates import (
+    edit_user_data_template_page,
+    new_user_data_template_page,
+    remove_user_data_template_page,
+    user_data_template_page,
+)
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
 __all__ = [
@@ -26,20 +41,33 @@ __all__ = [
     "control_vm_page",
     "control_vms_page",
     "detach_volume_page",
+    "edit_user_data_template_page",
     "move_vm_page",
+    "new_own_ssh_key_page",
+    "new_ssh_key_page",
+    "new_user_data_template_page",
     "new_vm_page",
     "operation_log_page",
+    "own_ssh_key_page",
     "protect_vm_page",
     "read_console_page",
+    "read_password_page",
     "release_vm_page",
     "remove_snapshot_page",
+    "remove_ssh_key_page",
+    "remove_user_data_template_page",
     "remove_vm_page",
+    "rename_ssh_key_page",
+    "reset_password_page",
     "resize_vm_page",
     "restore_vm_page",
     "snapshot_page",
+    "ssh_key_page",
     "sync_vms_now",
     "take_snapshot_page",
     "unmanaged_page",
+    "user_data_page",
+    "user_data_template_page",
     "vm_detail_page",
     "vm_page",
 ]

@@ -34,6 +34,7 @@ from ..services import CreationResult, create_vm
 from ..vm_names import PLACEHOLDER
 from .form_choices import Choices, fetch_choices
 from .listing import build_quota_lines
+from .logins import LOGIN_VALUES, apply_template, build_login_context, build_login_data, read_login_form
 from .sizes import Size, find_smallest, is_figure
 
 # The fields of the form, with their initial values.
@@ -57,6 +58,7 @@ INITIAL_VALUES = {
     "count": "1",
     "tags": "",
     "deletion_protection": "",
+    **LOGIN_VALUES,
 }
 # The fields that the API takes as they are entered; image and size are derived from several fields.
 COPIED_FIELDS = (
@@ -90,7 +92,9 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     try:
         scope.require(Role.ADMIN, VirtualMachine)
         sent = request.POST if request.method == "POST" else request.GET
-        entered = _read_form(sent)
+        entered = _read_form(sent) | read_login_form(request.user, sent)
+        if sent.get("template") and (request.method != "POST" or "reload" in sent):
+            apply_template(scope, entered, sent["template"])
         _apply_snapshot(scope, entered, is_submitted=request.method == "POST" and "reload" not in sent)
         choices = fetch_choices(scope, entered)
     except DomainError as refused:
@@ -212,7 +216,7 @@ def _estimate_needs(vms: Sequence[VirtualMachine], size: Size | None, entered: M
 
 def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """Return the form as the API's parameters. One VM is no count, so that its name has no number unless it says so."""
-    data = filled_fields(entered, *COPIED_FIELDS)
+    data = filled_fields(entered, *COPIED_FIELDS) | build_login_data(entered)
     if tags := parse_key_values(entered["tags"])[0]:
         data["tags"] = tags
     if entered["count"].strip() not in {"", "1"} or PLACEHOLDER in entered["name"]:
@@ -273,5 +277,6 @@ def _render_form(
         "planned_names": [one.name for one in planned.vms] if planned else [],
         "max_count": MAX_COUNT,
         "network": planned and planned.network,
+        **build_login_context(scope, system, entered),
     }
     return render(request, template, context, status=status)

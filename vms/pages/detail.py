@@ -38,6 +38,7 @@ from .console import build_console_context
 from .creation import build_retry_url
 from .form_choices import fetch_choices
 from .listing import FORCE_RESTART, build_permission_context, label_progress
+from .logins import build_access_context
 
 LOG_ENTRIES = 20
 LOG_PAGE_SIZE = 100
@@ -334,6 +335,7 @@ TABS = {
     "volumes": _("Volumes"),
     "network": _("Network"),
     "snapshots": _("Snapshots"),
+    "access": _("Access"),
     "console": _("Console"),
     "activity": _("Activity"),
     "settings": _("Settings"),
@@ -349,6 +351,7 @@ TAB_CONTEXTS: dict[str, Callable[[PageRequest, Scope, VirtualMachine], dict[str,
     "network": _build_catalogue_context,
     "volumes": _build_volume_context,
     "snapshots": _build_snapshot_context,
+    "access": build_access_context,
     "console": build_console_context,
     "activity": _build_activity_context,
 }

@@ -29,6 +29,7 @@ from ..catalogue import Catalogue, Choice, flavor_size_columns
 from ..commands.creation import CreateVmCommand
 from ..models import VirtualMachine, VMStatus
 from ..vm_names import MAX_NAME_LENGTH, choose_names
+from .logins import Login, choose_login, save_logins
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def create_vm(
     _check_runtime(params, system.tenant.today() if system else None, problems)
     if not {"os_type", "image"} & {*params, *problems}:
         problems["os_type"] = [_("Enter an operating system (os_type) or an image.")]
+    login = choose_login(scope, system, params, problems)
     place, choice = _choose_from_catalogue(system, params, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
@@ -101,9 +103,10 @@ def create_vm(
                 each.created_at = each.updated_at = timezone.now()  # As in the row that would be written.
             return CreationResult(vms, [], choice.network)
         VirtualMachine.objects.bulk_create(vms)
+        save_logins(vms, login)
         boots = _save_boot_volumes(vms, choice.pool) if choice.boots_from_volume else [(None, None)] * number
         specs = [
-            Spec(_build_command(each, choice, volume, spare), system.tenant)
+            Spec(_build_command(each, choice, login, volume, spare), system.tenant)
             for each, (volume, spare) in zip(vms, boots, strict=True)
         ]
         jobs = []
@@ -132,7 +135,7 @@ def _build_named_vms(
 
 
 def _build_command(
-    vm: VirtualMachine, choice: Choice, volume: Volume | None, spare: ClaimedSpare | None
+    vm: VirtualMachine, choice: Choice, login: Login, volume: Volume | None, spare: ClaimedSpare | None
 ) -> CreateVmCommand:
     assert choice.flavor is not None
     assert choice.network is not None
@@ -146,6 +149,8 @@ def _build_command(
         volume_snapshot_id=choice.volume_snapshot_id or None,
         spare_id=spare.volume_id if spare else None,
         spare_name=spare.name if spare else "",
+        has_login=not login.is_empty,
+        registers_host=login.registers_host,
     )
     command.vm = vm
     return command

@@ -23,6 +23,7 @@ from ..models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMS
 from ..ownership_hooks import run_tenant_change_hooks
 from ..removal_guards import collect_guard_refusals
 from .locked_vms import lock_vm, update_locked_vm
+from .logins import forget_login_secrets
 
 # The most systems that a form offers.
 MAX_TARGETS = 1000
@@ -89,6 +90,7 @@ def move_vm(
             # A console's URL grants access without a password.
             ConsoleReading.objects.filter(vm=vm).delete()
             run_tenant_change_hooks(vm.pk)
+            forget_login_secrets(vm.pk)
         return vm, True
 
 

@@ -4,6 +4,14 @@ from .adoption import AdoptView, UnmanagedResourceListView, VmMoveView, VmReleas
 from .console import VmConsoleView
 from .control import VmActionsView, VmBulkActionsView, VmResizeView, VmRestoreView
 from .export import VmExportView
+from .logins import (
+    SSHKeyDetailView,
+    SSHKeyListView,
+    UserDataTemplateDetailView,
+    UserDataTemplateListView,
+    VmPasswordView,
+    VmUserDataView,
+)
 from .snapshots import SnapshotDetailView, SnapshotListView, VmSnapshotsView
 from .status_sync import VmSyncView
 from .vms import VmDetailView, VmListView, VmOperationsView, VmOptionsView
@@ -11,9 +19,13 @@ from .volumes import VmVolumesView, VmVolumeView
 
 __all__ = [
     "AdoptView",
+    "SSHKeyDetailView",
+    "SSHKeyListView",
     "SnapshotDetailView",
     "SnapshotListView",
     "UnmanagedResourceListView",
+    "UserDataTemplateDetailView",
+    "UserDataTemplateListView",
     "VmActionsView",
     "VmBulkActionsView",
     "VmConsoleView",
@@ -23,11 +35,13 @@ __all__ = [
     "VmMoveView",
     "VmOperationsView",
     "VmOptionsView",
+    "VmPasswordView",
     "VmReleaseView",
     "VmResizeView",
     "VmRestoreView",
     "VmSnapshotsView",
     "VmSyncView",
+    "VmUserDataView",
     "VmVolumeView",
     "VmVolumesView",
 ]

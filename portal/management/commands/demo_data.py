@@ -5,6 +5,8 @@ import urllib.request
 from datetime import timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -19,8 +21,10 @@ from cloudaccounts.sync.resources import sync_resource
 from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from tenants.models import InformationSystem, Membership, Tenant, User
 from tenants.scoping import Role, Scope
-from vms.models import UsageSample, VirtualMachine
+from vms.models import SSHKey, UsageSample, UserDataTemplate, VirtualMachine
+from vms.services.ssh_keys import add_ssh_key
 from vms.services.usage import record_usage
+from vms.services.user_data_templates import add_template
 from vms.sync.adopted_servers import adopt_servers
 from volumepool.services.pools import seed_pools
 
@@ -68,6 +72,7 @@ class Command(BaseCommand):
             )
         with transaction.atomic():
             systems = self.create_users_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
+            self.create_logins(Tenant.objects.get(slug="acme"))
             self.create_service(systems["acme", "Web shop"])
         if not (settings.OS_CLOUD or self.find_simulator()):
             self.stdout.write("No cloud: enter an account in the admin.")
@@ -108,6 +113,16 @@ class Command(BaseCommand):
                 tenant=Tenant.objects.get(slug=slug), name=name
             )
         return systems
+
+    def create_logins(self, tenant: Tenant) -> None:
+        """Create a key of Alice's and a template of user data. Nobody has the private key."""
+        scope = Scope(User.objects.get(username="alice"), tenant, Role.ADMIN)
+        if not SSHKey.objects.filter(user=scope.user).exists():
+            public = Ed25519PrivateKey.generate().public_key()
+            text = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+            add_ssh_key(scope=scope, name="alice@laptop", public_key=text)
+        if not UserDataTemplate.objects.filter(tenant=tenant).exists():
+            add_template(scope=scope, name="Web server", text="#cloud-config\npackages: [nginx]\n")
 
     def create_usage_history(self) -> None:
         """Create samples of past hours that lead up to the present use, with fewer VMs running at night."""
