@@ -193,8 +193,8 @@ class UserDataTemplateAdmin(ReadOnlyAdmin):
     list_filter = ["tenant"]
     search_fields = ["name"]
     list_select_related = ["tenant", "updated_by"]
-    fields = ["name", "tenant", "updated_by", "created_at", "updated_at"]
-    readonly_fields = fields
+    fields = ("name", "tenant", "updated_by", "created_at", "updated_at")
+    readonly_fields = ("created_at", "updated_at")
 
 
 @admin.register(Orphan)

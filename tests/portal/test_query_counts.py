@@ -48,7 +48,7 @@ from tests.factories import (
     create_catalogue,
 )
 from tests.isolation.cases import CASES
-from vms.models import SyncRun, VMOperationLog
+from vms.models import PasswordReading, SSHKey, SyncRun, UserDataTemplate, VMLogin, VMOperationLog
 from volumepool.models import Claim
 
 pytestmark = pytest.mark.django_db
@@ -142,7 +142,27 @@ class World:
             "/api/v1/jobs/{id}/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
+            **self.logins(),
             **self.deployments(),
+        }
+
+    def logins(self):
+        """Keys of the tenant and of the operator, and templates, each by another user; a VM that was given a key."""
+        tenant, vm = self.member.tenant, self.vms[0]
+        for number in range(self.count):
+            facts = {"name": f"key {number}", "bits": 256, "fingerprint": f"SHA256:{number}"}
+            SSHKey.objects.create(user=self.member.user, **facts)
+            key = SSHKey.objects.create(tenant=tenant, **facts)
+            template = UserDataTemplate(tenant=tenant, name=f"web {number}", updated_by=UserFactory())
+            template.set_text("#cloud-config\n")
+            template.save()
+        VMLogin.objects.create(vm=vm, ssh_keys=[{"name": "key"}], encrypted_user_data=template.encrypted_text)
+        PasswordReading.objects.create(vm=vm, encrypted_text=template.encrypted_text)
+        return {
+            "/api/v1/ssh-keys/{id}/": key.pk,
+            "/api/v1/user-data-templates/{id}/": template.pk,
+            "/api/v1/vms/{id}/user-data/": vm.pk,
+            "/api/v1/vms/{id}/password/": vm.pk,
         }
 
     def deployments(self):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.utils.functional import Promise
-
 from api.messages import message as _
 from openstack_client import (
     CloudKeypairExistsError,
@@ -25,7 +23,7 @@ def find_login(vm_id: str) -> VMLogin | None:
     return VMLogin.objects.filter(vm=UUID(vm_id)).first()
 
 
-def import_key_pair(compute: Compute, login: VMLogin) -> str | Promise:
+def import_key_pair(compute: Compute, login: VMLogin) -> str:
     """Import the key of a VM into Nova, and return ""; or why there is no key pair, which is no failure. Safe to repeat.
 
     A key pair is a second way for the key: cloud-init reads all keys from the user data. So a cloud that cannot take the key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import ClassVar
+from uuid import UUID
 
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -47,7 +48,7 @@ class ResetPasswordCommand(ServerCommand):
     @step(deadline=minutes(5), title=gettext_lazy("Send request to cloud"))
     def set_password(self) -> Result:
         """Set the password. It is safe to repeat, because it is the same one."""
-        stored = PasswordReset.objects.filter(pk=self.reset_id, vm=self.vm_id).first()
+        stored = PasswordReset.objects.filter(pk=self.reset_id, vm=UUID(self.vm_id)).first()
         if stored is None:
             return Failed(
                 "password_lost", _("The new password is no longer there. Reset the password again.")
@@ -101,7 +102,7 @@ class ReadPasswordCommand(ServerCommand):
         """Read the password, and store it for those who may log in."""
         text = (self.cloud().compute.get_encrypted_password(self.server_id) or "").strip()
         if not text:
-            PasswordReading.objects.filter(vm=self.vm_id).delete()
+            PasswordReading.objects.filter(vm=UUID(self.vm_id)).delete()
             return Failed(
                 "no_password",
                 _(
@@ -145,7 +146,7 @@ class ClearPasswordCommand(ServerCommand):
     def clear_password(self) -> Result:
         """Delete the password in the cloud, then here. Safe to repeat."""
         self.cloud().compute.clear_encrypted_password(self.server_id)
-        PasswordReading.objects.filter(vm=self.vm_id).delete()
+        PasswordReading.objects.filter(vm=UUID(self.vm_id)).delete()
         return Done()
 
     def on_failure(self, failure: Failure) -> None:
