@@ -11,7 +11,7 @@ from django.db.models import Case, F, Func, OuterRef, Q, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import Tenant
+from tenants.models import Tenant, User
 from tenants.scoping import TenantScopedQuerySet
 
 from .accounts import CloudAccount
@@ -43,6 +43,10 @@ class CatalogueGrantQuerySet(TenantScopedQuerySet):
     def for_tenant(self, tenant: Tenant) -> Self:
         """Return the grants that a tenant has: its own, and those for all tenants."""
         return self.filter(Q(tenant=tenant) | Q(tenant=None))
+
+    def of_member(self, user: User) -> Self:
+        """Return the grants that any tenant of the user has."""
+        return self.for_any_of(Tenant.objects.of_member(user))
 
     def for_any_of(self, tenants: models.QuerySet[Tenant]) -> Self:
         """Return the grants that any of these tenants has."""

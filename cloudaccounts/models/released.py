@@ -6,7 +6,13 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from tenants.scoping import TenantScopedQuerySet
+
 from .accounts import CloudAccount
+
+
+class ReleasedObjectQuerySet(TenantScopedQuerySet):
+    """What tenants have released. Only platform administrators see it, in the admin."""
 
 
 class ReleasedObject(models.Model):
@@ -46,6 +52,8 @@ class ReleasedObject(models.Model):
     )
     released_by = models.CharField(_("released by"), max_length=150, blank=True, default="")
     released_at = models.DateTimeField(_("released"), default=timezone.now)
+
+    objects = ReleasedObjectQuerySet.as_manager()
 
     class Meta:
         ordering = ["-released_at", "-id"]

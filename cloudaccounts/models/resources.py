@@ -55,8 +55,7 @@ class CloudResourceQuerySet(TenantScopedQuerySet):
 
     def of_member(self, user: User) -> Self:
         """Return the resources of the accounts of the user's tenants, and those of shared ones that a tenant was granted."""
-        own = Tenant.objects.of_member(user)
-        return self._owned_or_granted(own, CatalogueGrant.objects.for_any_of(own))
+        return self._owned_or_granted(Tenant.objects.of_member(user), CatalogueGrant.objects.of_member(user))
 
     def _owned_or_granted(self, tenants: models.QuerySet[Tenant], grants: CatalogueGrantQuerySet) -> Self:
         granted = models.Q(models.Exists(grants.of_resource()), account__tenant=None)

@@ -84,7 +84,7 @@ _ATTRIBUTES: dict[str, str | Promise] = {
     "metadata": gettext_lazy("Metadata"),
     "min_disk_gb": gettext_lazy("Minimum disk"),
     "min_memory_mb": gettext_lazy("Minimum memory"),
-    "mtu": gettext_lazy("MTU"),
+    "mtu": gettext_lazy("Maximum packet size (MTU)"),
     "os_distro": gettext_lazy("Distribution"),
     "os_type": gettext_lazy("OS type"),
     "os_version": gettext_lazy("OS version"),

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.models import Group
 from django.db import models
@@ -17,7 +18,14 @@ from django_celery_beat.models import (
 )
 
 from api.models import ApiToken
-from cloudaccounts.models import CatalogueGrant, CloudAccount, CloudResource, ResourceType, SyncLog
+from cloudaccounts.models import (
+    CatalogueGrant,
+    CloudAccount,
+    CloudResource,
+    ReleasedObject,
+    ResourceType,
+    SyncLog,
+)
 from deploys.models import (
     DeployKey,
     Deployment,
@@ -154,6 +162,9 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     CloudResource: CloudResourceFactory,
     ResourceType: lambda: ResourceType.objects.create(
         provider="test", code=f"type {next(_numbers)}", name="Type"
+    ),
+    ReleasedObject: lambda: ReleasedObject.objects.create(
+        account=CloudAccountFactory(), kind="server", cloud_id=f"server-{next(_numbers)}", row_id=uuid4()
     ),
     CatalogueGrant: lambda: CatalogueGrant.objects.create(
         account=CloudAccountFactory(grants=False), kind="zone", match="*"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg2
 
 from devserver import launch
-from tests.servers import free_port
+from tests.servers import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # `python -m devserver` with other parts in the place of the portal's own: programs for `sh`, by name. One that begins
@@ -42,9 +42,8 @@ class Machine:
     def __init__(self, data: Path, *, prefix: tuple[str, ...] = (), python: str = sys.executable) -> None:
         self.data = data
         self.python = [*prefix, python]
-        self.ports = {
-            name: free_port() for name in ("PORTAL_PORT", "SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT")
-        }
+        names = ("PORTAL_PORT", "SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT")
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         unwanted = {"DATABASE_URL", "REDIS_URL", "OS_CLOUD", "PORTAL_ENV", "MAKELEVEL", "SECRET_KEY"}
         self.environment = {name: value for name, value in os.environ.items() if name not in unwanted}
         self.environment |= {name: str(port) for name, port in self.ports.items()}

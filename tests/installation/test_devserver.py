@@ -20,7 +20,7 @@ import pytest
 
 from devserver import launch
 from tests.installation.machine import REPOSITORY, Machine, assert_gone, stop
-from tests.servers import free_port
+from tests.servers import free_ports
 from tests.stories import select_evenly
 
 
@@ -182,7 +182,8 @@ def test_detached_it_runs_on_until_down(used_machine):
     for part in ("supervisor", "postgres", "valkey", "simulator"):
         assert str(used_machine.pid(part)) in status
 
-    elsewhere = {name: str(free_port()) for name in used_machine.ports}
+    ports = used_machine.ports
+    elsewhere = dict(zip(ports, map(str, free_ports(len(ports))), strict=True))
     status = used_machine.call("--no-simulator", "status", **elsewhere).stdout
     for port in used_machine.ports.values():
         assert str(port) in status

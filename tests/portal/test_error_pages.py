@@ -91,7 +91,7 @@ def test_a_page_that_breaks_is_a_page_without_the_reason(browser, monkeypatch):
     def breaks(*args):
         raise RuntimeError("the secret reason")
 
-    monkeypatch.setattr("vms.pages.listing._filter_vms", breaks)
+    monkeypatch.setattr("vms.pages.listing._select_vms", breaks)
     answer = browser.get("/vms/")
 
     assert answer.status_code == 500

@@ -122,13 +122,13 @@ def test_the_menus_have_what_role_and_status_allow(as_role, volume, copy):
         )
 
     assert menu(Role.VIEWER) == menu(Role.VIEWER, SNAPSHOTS) == set()
-    assert menu(Role.OPERATOR) == {"rename", "snapshot"}
-    assert menu(Role.ADMIN) == {"rename", "snapshot", "extend", "remove"}
+    assert menu(Role.OPERATOR) == {"rename", "snapshot", "tags", "protection"}
+    assert menu(Role.ADMIN) == {"rename", "snapshot", "extend", "remove", "tags", "protection"}
     assert menu(Role.OPERATOR, SNAPSHOTS) == {"remove"}
     assert menu(Role.ADMIN, SNAPSHOTS) == {"copy", "remove"}
     Volume.objects.update(status="error_deleting")
     VolumeSnapshot.objects.update(status="error")
-    assert menu(Role.ADMIN) == {"rename"}
+    assert menu(Role.ADMIN) == {"rename", "tags", "protection"}
     assert menu(Role.ADMIN, SNAPSHOTS) == {"remove"}
     assert "/volumes/new/" in text(as_role(Role.ADMIN).get(VOLUMES))
     assert "/volumes/new/" not in text(as_role(Role.OPERATOR).get(VOLUMES))

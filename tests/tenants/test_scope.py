@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from django.apps import apps
 from django.utils import timezone
 
-from cloudaccounts.models import CloudAccount, CloudResource, SyncLog
+from cloudaccounts.models import CatalogueGrant, CloudAccount, CloudResource, ReleasedObject, SyncLog
 from deploys.models import (
     DeployKey,
     Deployment,
@@ -165,6 +167,11 @@ def a_job(tenant):
     return Job.objects.create(kind="test.any", tenant=tenant, deadline=timezone.now())
 
 
+def a_grant(tenant):
+    account = CloudAccountFactory(grants=False)
+    return CatalogueGrant.objects.create(tenant=tenant, account=account, kind="zone", match="*")
+
+
 def a_log_entry(tenant):
     vm = VirtualMachineFactory(information_system__tenant=tenant)
     return VMOperationLog.objects.create(
@@ -200,6 +207,10 @@ MAKE = {
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
     CloudResource: lambda tenant: CloudResourceFactory(account__tenant=tenant),
+    CatalogueGrant: a_grant,
+    ReleasedObject: lambda tenant: ReleasedObject.objects.create(
+        tenant=tenant, kind="server", cloud_id=str(uuid4()), row_id=uuid4()
+    ),
     SyncLog: lambda tenant: SyncLog.objects.create(account=CloudAccountFactory(tenant=tenant), type="flavor"),
     SyncRun: lambda tenant: SyncRun.objects.create(account=CloudAccountFactory(tenant=tenant)),
     Job: a_job,
@@ -214,6 +225,7 @@ MAKE = {
 WITHOUT_TENANT = {
     CloudAccount: (lambda: CloudAccountFactory(tenant=None), True),
     Job: (lambda: a_job(None), False),
+    CatalogueGrant: (lambda: a_grant(None), True),
     # A person's own key.
     SSHKey: (lambda: SSHKey.objects.create(user=UserFactory(), name="laptop", bits=256), False),
 }
