@@ -17,6 +17,7 @@ The answers of a host are untrusted, and must not change what the portal does:
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -76,6 +77,9 @@ retry_files_enabled = False
 timeout = {timeout}
 # The default of one millisecond takes a tenth of a processor while Ansible waits for hosts.
 internal_poll_interval = 0.02
+[inventory]
+# The portal writes a file of YAML; the other plugins would each be loaded, and asked whether it is theirs.
+enable_plugins = yaml
 [connection]
 pipelining = True
 [ssh_connection]
@@ -153,6 +157,9 @@ class AnsibleExecutor(Executor):
                     seconds=self.seconds,
                     environment=ssh.build_environment(folder)
                     | {
+                        # `bounded_ssh.py` is run by the first `python3` in it: by the portal's own, and not by one that a
+                        # version manager puts in front, which takes longer to start than all the rest of an ssh.
+                        "PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
                         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
                         "ANSIBLE_HOME": str(folder / "home"),
                         "PORTAL_CHECKS": str(folder / "checks.json"),

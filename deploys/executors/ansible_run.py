@@ -131,11 +131,20 @@ def main() -> int:
         settings={"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True},
     )
     config.prepare()
-    # The `ansible-playbook` beside this Python, not the one in the PATH. It has its own session, so it gets its own
-    # subreaper: if this program and the outer subreaper were killed, nothing else would end it.
-    program = [str(Path(sys.executable).with_name("ansible-playbook")), *config.command[1:]]
-    subreaper = str(Path(__file__).with_name("subreaper.py"))
-    config.command = [sys.executable, "-I", "-S", subreaper, "--parent", str(os.getpid()), "--", *program]
+    # The Ansible of this Python, not the one in the PATH. It has its own session, so it gets its own subreaper: if this
+    # program and the outer subreaper were killed, nothing else would end it.
+    here = Path(__file__).parent
+    program = [sys.executable, "-I", str(here / "ansible_playbook.py"), *config.command[1:]]
+    config.command = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(here / "subreaper.py"),
+        "--parent",
+        str(os.getpid()),
+        "--",
+    ]
+    config.command += program
     _status, code = FileRunner(config).run()
     return int(code or 0)
 

@@ -187,6 +187,8 @@ class Host:
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
             "PrintMotd no",
+            # Not the home of whoever runs the tests: the shell of each session would read its start-up files.
+            f"SetEnv HOME={folder}",
             # One of them may stand for many hosts.
             "MaxStartups 100",
         ]
