@@ -26,6 +26,9 @@ KIND_LABELS = {
     "instances": _("instances"),
     "vm_snapshots": _("snapshots of VMs"),
     "volume_snapshots": _("snapshots of volumes"),
+    "security_groups": _("security groups"),
+    "floating_ips": _("floating IPs"),
+    "server_groups": _("server groups"),
 }
 
 

@@ -33,6 +33,9 @@ TENANT_ROWS_AT_MOST = {
     "instances": 10_000,
     "vm_snapshots": 2000,
     "volume_snapshots": 5000,
+    "security_groups": 500,
+    "floating_ips": 500,
+    "server_groups": 500,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 
