@@ -1,6 +1,12 @@
 """Commands on security groups, floating IPs and server groups."""
 
-from .floating_ips import ReleaseFloatingIpCommand, TakeFloatingIpCommand, build_floating_ip_columns
+from .floating_ips import (
+    FloatingIpCommand,
+    ReleaseFloatingIpCommand,
+    TakeFloatingIpCommand,
+    build_floating_ip_columns,
+)
+from .refusals import explain_refusal
 from .resources import convert_record, record_ports, record_resources
 from .rules import AddRulesCommand, RemoveRuleCommand
 from .security_groups import (
@@ -15,6 +21,7 @@ __all__ = [
     "ChangeSecurityGroupCommand",
     "CreateSecurityGroupCommand",
     "CreateServerGroupCommand",
+    "FloatingIpCommand",
     "ReleaseFloatingIpCommand",
     "RemoveRuleCommand",
     "RemoveSecurityGroupCommand",
@@ -22,6 +29,7 @@ __all__ = [
     "TakeFloatingIpCommand",
     "build_floating_ip_columns",
     "convert_record",
+    "explain_refusal",
     "record_ports",
     "record_resources",
 ]

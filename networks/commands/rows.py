@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 from cloudaccounts.commands import CloudCommand
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud
-from tasks.command import Entity
+from openstack_client import Cloud, CloudError
+from tasks.command import Entity, Failed, Wait
+
+from .refusals import explain_refusal
 
 
 class RowCommand(CloudCommand):
@@ -51,3 +53,10 @@ class RowCommand(CloudCommand):
     def entity(self) -> Entity:
         """Return the row."""
         return Entity(self.entity_type, self.row_id, str(self.row))
+
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """Translate an error; say in words what this room knows about it."""
+        if (text := explain_refusal(error)) is not None:
+            assert isinstance(error, CloudError)
+            return Failed(error.code, text)
+        return super().translate(error)

@@ -4,6 +4,7 @@ from .cloud_rows import CloudRow, CloudRowQuerySet, RowStatus
 from .floating_ips import FloatingIp
 from .security_groups import SecurityGroup
 from .server_groups import ServerGroup, ServerGroupQuerySet
+from .vm_ports import VmPort
 
 __all__ = [
     "CloudRow",
@@ -13,4 +14,5 @@ __all__ = [
     "SecurityGroup",
     "ServerGroup",
     "ServerGroupQuerySet",
+    "VmPort",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,17 @@ from ..models import CloudRow, FloatingIp, RowStatus, SecurityGroup, ServerGroup
 Columns = Callable[[CloudResource], dict[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The resources of a type after a complete listing of a region, by id, and how columns are read from one."""
+
+    account_id: int
+    region: str
+    began: datetime
+    resources: Mapping[str, CloudResource]
+    read: Columns
+
+
 def follow_security_groups(account_id: int, region: str, began: datetime) -> None:
     """Write changed names and rules, mark deleted groups, and add the groups of a tenant's own account."""
     resources = _list_resources("security_group", account_id, region)
@@ -31,9 +43,10 @@ def follow_security_groups(account_id: int, region: str, began: datetime) -> Non
     def read(found: CloudResource) -> dict[str, Any]:
         return security_group_columns(found.name or found.cloud_id, found.attributes)
 
-    _follow(SecurityGroup, resources, read, account_id, region, began)
+    listing = _Listing(account_id, region, began, resources, read)
+    _follow(SecurityGroup, listing)
     if tenant_id := _get_owner(account_id):
-        _adopt(SecurityGroup, resources, read, {"tenant_id": tenant_id}, account_id, region)
+        _adopt(SecurityGroup, listing, {"tenant_id": tenant_id})
 
 
 def follow_floating_ips(account_id: int, region: str, began: datetime) -> None:
@@ -53,15 +66,16 @@ def follow_floating_ips(account_id: int, region: str, began: datetime) -> None:
         columns["network_name"] = networks.get(columns["network_id"], "")[:255]
         return columns
 
-    _follow(FloatingIp, resources, read, account_id, region, began)
+    listing = _Listing(account_id, region, began, resources, read)
+    _follow(FloatingIp, listing)
     if tenant_id := _get_owner(account_id):
-        _adopt(FloatingIp, resources, read, {"tenant_id": tenant_id}, account_id, region)
+        _adopt(FloatingIp, listing, {"tenant_id": tenant_id})
 
 
 def follow_server_groups(account_id: int, region: str, began: datetime) -> None:
     """Mark deleted server groups. Those that the portal has not made have no information system, so none is added."""
     resources = _list_resources("server_group", account_id, region)
-    _follow(ServerGroup, resources, lambda found: {}, account_id, region, began)
+    _follow(ServerGroup, _Listing(account_id, region, began, resources, lambda _found: {}))
 
 
 def _list_resources(type_code: str, account_id: int, region: str) -> dict[str, CloudResource]:
@@ -87,34 +101,32 @@ def _get_owner(account_id: int) -> Any:
     return CloudAccount.objects.values_list("tenant_id", flat=True).get(pk=account_id)
 
 
-def _follow(
-    model: type[Any],
-    resources: Mapping[str, CloudResource],
-    read: Columns,
-    account_id: int,
-    region: str,
-    began: datetime,
-) -> None:
+def _follow(model: type[Any], listing: _Listing) -> None:
     """Write the rows that differ from their resources; leave out those that a job holds, or that were written since."""
     held = EntityLock.objects.filter(key__startswith=f"{model.lock_name}:").values_list("key", flat=True)
     busy = {key.partition(":")[2] for key in held}
     rows = (
-        model.objects.filter(account=account_id, region=region, cloud_id__isnull=False, written_at__lt=began)
+        model.objects.filter(
+            account=listing.account_id,
+            region=listing.region,
+            cloud_id__isnull=False,
+            written_at__lt=listing.began,
+        )
         .exclude(pk__in=busy)
         .select_for_update(of=("self",), skip_locked=True)
     )
     changed: list[CloudRow] = []
     names: set[str] = set()
     for row in rows:
-        found = resources.get(row.cloud_id)
+        found = listing.resources.get(row.cloud_id)
         if found is None:
             continue  # The listing is older than the object, or it was never listed.
-        columns = _columns_now(row, found, read)
+        columns = _columns_now(row, found, listing.read)
         different = {name for name, value in columns.items() if getattr(row, name) != value}
         if different:
             for name in different:
                 setattr(row, name, columns[name])
-            row.written_at = began
+            row.written_at = listing.began
             changed.append(row)
             names |= different
     if changed:
@@ -138,41 +150,34 @@ def _columns_now(row: Any, found: CloudResource, read: Columns) -> dict[str, Any
     return columns
 
 
-def _adopt(
-    model: type[Any],
-    resources: Mapping[str, CloudResource],
-    read: Columns,
-    owner: Mapping[str, Any],
-    account_id: int,
-    region: str,
-) -> None:
+def _adopt(model: type[Any], listing: _Listing, owner: Mapping[str, Any]) -> None:
     """Add rows for objects of a tenant's own account that have none.
 
     A job that is creating an object has written its row, and binds that at its end; the object carries the row's marker, so
     it is left out here.
     """
     known = set(
-        model.objects.filter(account=account_id, region=region, cloud_id__isnull=False).values_list(
-            "cloud_id", flat=True
-        )
+        model.objects.filter(
+            account=listing.account_id, region=listing.region, cloud_id__isnull=False
+        ).values_list("cloud_id", flat=True)
     )
     prefix = f"portal-{model.lock_name}:"
     creating = {
         f"{prefix}{pk}"
-        for pk in model.objects.filter(account=account_id, region=region, cloud_id=None).values_list(
-            "pk", flat=True
-        )
+        for pk in model.objects.filter(
+            account=listing.account_id, region=listing.region, cloud_id=None
+        ).values_list("pk", flat=True)
     }
     new = []
-    for cloud_id, found in resources.items():
+    for cloud_id, found in listing.resources.items():
         if cloud_id in known or found.expired_at is not None or found.missing_count:
             continue
         if found.attributes.get("marker") in creating:
             continue
-        columns = {"status": RowStatus.ACTIVE, **read(found), **owner}
+        columns = {"status": RowStatus.ACTIVE, **listing.read(found), **owner}
         if model is FloatingIp:
             taken = parse_datetime(str(found.attributes.get("created_at") or "")) or found.first_seen_at
             columns["taken_at"] = taken
             columns["unattached_since"] = None if columns["port_id"] else taken
-        new.append(model(account_id=account_id, region=region, cloud_id=cloud_id, **columns))
+        new.append(model(account_id=listing.account_id, region=listing.region, cloud_id=cloud_id, **columns))
     model.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)

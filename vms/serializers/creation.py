@@ -14,6 +14,7 @@ from tasks.serializers import JobSerializer
 
 from ..catalogue import os_names, os_version
 from ..models import VirtualMachine
+from .networks import NetworkFieldsMixin
 from .vms import VirtualMachineSerializer
 
 MAX_METADATA_ENTRIES = 50
@@ -60,7 +61,7 @@ class ChangeVmSerializer(StrictSerializer):
     )
 
 
-class NewVmSerializer(ChangeVmSerializer):
+class NewVmSerializer(NetworkFieldsMixin, ChangeVmSerializer):
     """A VM to create from the choices of `vms/options/`."""
 
     information_system = serializers.UUIDField()
