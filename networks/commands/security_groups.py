@@ -20,6 +20,8 @@ from .rows import RowCommand
 
 # In the rules of a new group: the group itself, whose id is not known when the job is submitted.
 OWN_GROUP = "own"
+# How often Neutron may refuse to delete a group that is in use: the ports of a deleted server go away a moment after it.
+MAX_REFUSALS = 3
 
 
 class SecurityGroupCommand(RowCommand):
@@ -188,8 +190,8 @@ class RemoveSecurityGroupCommand(SecurityGroupCommand):
         try:
             self.network.delete_security_group(self.cloud_id)
         except CloudInUseError:
-            # The ports of a server that is being deleted go away a moment after it.
-            if self.tries < 3:
+            self.data["refused"] = self.data.get("refused", 0) + 1
+            if self.data["refused"] < MAX_REFUSALS:
                 return Wait(1.0, _("The security group is still in use."))
             return Failed(
                 "in_use",

@@ -10,6 +10,7 @@ from tests.factories import UserFactory
 
 from .case import Case
 from .deploy_cases import DEPLOY_CASES
+from .network_cases import NETWORK_CASES
 from .objects import (
     add_other_administrator,
     add_viewer,
@@ -316,4 +317,5 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/queue/workers/"): Case(200, None, staff=True),
     ("GET", "/api/v1/queue/summary/"): Case(200, None, staff=True),
     **DEPLOY_CASES,
+    **NETWORK_CASES,
 }

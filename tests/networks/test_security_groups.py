@@ -125,7 +125,7 @@ def test_a_rule_that_exists_is_refused_and_one_that_another_covers_is_warned_abo
     assert list(errors_of(double)) == ["direction"], "the same to Neutron"
     assert inside.status_code == 202
     (warning,) = inside.json()["warnings"]
-    assert "TCP 80–90" in warning  # noqa: RUF001
+    assert "TCP 80–90" in warning
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from django.utils.translation import gettext_lazy
 from networks.commands import FloatingIpCommand, build_floating_ip_columns, convert_record
 from networks.models import FloatingIp
 from openstack_client import (
+    CloudError,
     CloudFloatingIpAttachedError,
+    CloudNoRouteError,
     CloudNotFoundError,
     CloudPortHasFloatingIpError,
 )
@@ -24,30 +26,38 @@ from ..models import VirtualMachine, VMOperationLog, lock_key
 from .interfaces import NetworkCommand
 
 
-def choose_port(network: Any, server_id: str, wanted: str, floating_ip_id: str) -> str | Failed:
-    """Return the port of a server that a floating IP is to lead to: `wanted`, or the first with an IPv4 address and no floating IP."""
-    ports = [
-        port
-        for port in network.list_server_ports(server_id)
-        if any(ip_address(fixed.ip_address).version == 4 for fixed in port.fixed_ips if fixed.ip_address)
-    ]
+def attach_to_server(network: Any, server_id: str, wanted: str, floating_ip_id: str) -> Any:
+    """Attach a floating IP to a port of a server, `wanted` or the first that can have it; return it, or `Failed`. Safe to repeat.
+
+    A port can have it that has an IPv4 address, no other floating IP, and a router to the external network.
+    """
+    ports = {port.id: port for port in network.list_server_ports(server_id) if _has_ipv4(port)}
     if wanted:
-        if wanted in {port.id for port in ports}:
-            return wanted
-        return Failed("no_interface", _("The VM has no such interface with an IPv4 address."))
-    for port in sorted(ports, key=lambda one: one.id):
-        others = [found for found in network.list_port_floating_ips(port.id) if found.id != floating_ip_id]
-        if not others:
-            return str(port.id)
-    return Failed(
-        "no_interface", _("The VM has no interface with an IPv4 address that is free for a floating IP.")
-    )
+        ports = {wanted: ports[wanted]} if wanted in ports else {}
+    now = network.get_floating_ip(floating_ip_id)
+    if now.port_id in ports:
+        return now
+    refusal: CloudError | None = None
+    for port_id in sorted(ports):
+        try:
+            return network.attach_floating_ip(floating_ip_id, port_id)
+        except (CloudNoRouteError, CloudPortHasFloatingIpError) as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
+    return Failed("no_interface", _("The VM has no such interface with an IPv4 address."))
 
 
-def detach_own(network: Any, floating_ip_id: str, port_id: str) -> None:
-    """Detach a floating IP from a port; one that is gone, or leads elsewhere now, is left alone."""
+def _has_ipv4(port: Any) -> bool:
+    return any(fixed.ip_address and ip_address(fixed.ip_address).version == 4 for fixed in port.fixed_ips)
+
+
+def detach_from_server(network: Any, server_id: str, floating_ip_id: str) -> None:
+    """Detach a floating IP from the ports of a server; one that is gone, or leads elsewhere now, is left alone."""
     try:
-        network.detach_floating_ip(floating_ip_id, port_id=port_id)
+        now = network.get_floating_ip(floating_ip_id)
+        if now.port_id in {port.id for port in network.list_server_ports(server_id)}:
+            network.detach_floating_ip(floating_ip_id, port_id=now.port_id)
     except (CloudNotFoundError, CloudFloatingIpAttachedError):
         return
 
@@ -83,33 +93,29 @@ class AttachFloatingIpCommand(NetworkCommand):
         """Refuse a VM without a server; Neutron does not mind its power state."""
         return self.unbound_refusals()
 
-    @step(title=gettext_lazy("Select interface"))
-    def select_port(self) -> Result:
-        """Select the port that the address is to lead to."""
-        port = choose_port(self.cloud().network, self.server_id, self.port_id, self.address_id)
-        if isinstance(port, Failed):
-            return port
-        self.data["port_id"] = port
-        return Done()
-
     @step(title=gettext_lazy("Send request to cloud"))
     def request_attachment(self) -> Result:
         """Attach the address, unless it leads elsewhere meanwhile."""
         network = self.cloud().network
         try:
-            attached = network.attach_floating_ip(self.address_id, self.data["port_id"])
-        except (CloudFloatingIpAttachedError, CloudPortHasFloatingIpError):
+            attached = attach_to_server(network, self.server_id, self.port_id, self.address_id)
+        except CloudFloatingIpAttachedError:
             self.data["found"] = convert_record("floating_ip", network.get_floating_ip(self.address_id))
             raise
+        if isinstance(attached, Failed):
+            return attached
         self.data["found"] = convert_record("floating_ip", attached)
         return Done()
 
     @request_attachment.undo
     def detach(self) -> Result:
-        """Detach the address from the port."""
+        """Detach the address from the server's ports."""
         network = self.cloud().network
-        detach_own(network, self.address_id, self.data["port_id"])
-        self.data.pop("found", None)
+        detach_from_server(network, self.server_id, self.address_id)
+        try:
+            self.data["found"] = convert_record("floating_ip", network.get_floating_ip(self.address_id))
+        except CloudNotFoundError:
+            self.data.pop("found", None)
         return Done()
 
     def on_success(self) -> None:

@@ -36,7 +36,7 @@ from volumepool.commands import ClaimSpareCommand, CreateVolumeCommand
 from volumepool.models import Volume
 
 from ..models import VirtualMachine, VMOperationLog
-from .addresses import choose_port
+from .addresses import attach_to_server
 from .server import ServerCommand, delete_servers, vm_tag
 
 # Nova's queue counts as stuck when it has built nothing for this long.
@@ -230,10 +230,9 @@ class CreateVmCommand(ServerCommand):
             address_id = str(
                 FloatingIp.objects.values_list("cloud_id", flat=True).get(pk=self.floating_ip_id)
             )
-            port = choose_port(network, self.server_id, "", address_id)
-            if isinstance(port, Failed):
-                return port
-            attached = network.attach_floating_ip(address_id, port)
+            attached = attach_to_server(network, self.server_id, "", address_id)
+            if isinstance(attached, Failed):
+                return attached
             self.data["address"] = convert_record("floating_ip", attached)
         self.data["ports"] = [
             convert_record("port", one) for one in network.list_server_ports(self.server_id)
