@@ -102,8 +102,10 @@ def take_floating_ip_page(request: PageRequest) -> HttpResponse:
         take_floating_ip(scope=scope, params=params)
         return _("Taking a floating IP."), ""
 
-    networks = CloudResource.objects.within(scope).present().filter(
-        type="network", attributes__is_external=True, missing_count=0, account__in=accounts
+    networks = (
+        CloudResource.objects.within(scope)
+        .present()
+        .filter(type="network", attributes__is_external=True, missing_count=0, account__in=accounts)
     )
     context = {
         "scope": scope,

@@ -91,7 +91,7 @@ def create_vm_without_port(member: Membership) -> Ids:
 
 
 def build_interface(member: Membership) -> dict[str, Any]:
-    network = _made[member.tenant.pk].resources.get(type="network")
+    network = _made[member.tenant.pk].resources.get(type="network", attributes__is_external=False)
     return {"network": network.cloud_id}
 
 

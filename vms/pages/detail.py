@@ -37,6 +37,7 @@ from .console import build_console_context
 from .creation import build_retry_url
 from .form_choices import fetch_choices
 from .listing import FORCE_RESTART, build_permission_context, label_progress
+from .network_tab import NETWORK_FORMS, build_network_context
 
 LOG_ENTRIES = 20
 LOG_PAGE_SIZE = 100
@@ -219,6 +220,7 @@ def _build_initial_forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
         "snapshot": {"name": ""},
         "remove": {"name": "", "volumes": _initial_volumes(vm), "force": "", "version": vm.version},
         "detach": {},
+        **NETWORK_FORMS,
     }
 
 
@@ -329,7 +331,7 @@ def _build_catalogue_context(request: PageRequest, scope: Scope, vm: VirtualMach
 
 TAB_CONTEXTS: dict[str, Callable[[PageRequest, Scope, VirtualMachine], dict[str, Any]]] = {
     "overview": _build_catalogue_context,
-    "network": _build_catalogue_context,
+    "network": build_network_context,
     "volumes": _build_volume_context,
     "snapshots": _build_snapshot_context,
     "console": build_console_context,
@@ -344,4 +346,7 @@ TAB_OF_FORM = {
     "new_volume": "volumes",
     "detach": "volumes",
     "snapshot": "snapshots",
+    "interface": "network",
+    "groups": "network",
+    "detach_interface": "network",
 }
