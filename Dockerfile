@@ -16,7 +16,7 @@ RUN if [ -d locale ]; then pybabel compile --directory locale --domain django; f
     && PORTAL_ENV=production SECRET_KEY=only-for-this-command ENCRYPTION_KEYS=only-for-this-command \
        REDIS_PASSWORD=only-for-this-command ALLOWED_HOSTS=localhost STATIC_ROOT=/app/staticfiles \
        python manage.py collectstatic --no-input \
-    && python -m compileall -q portal deploys vms volumepool cloudaccounts tasks tenants openstack_client api security
+    && python -m compileall -q portal deploys vms networks volumepool cloudaccounts tasks tenants openstack_client api security
 
 FROM python:3.13-slim
 # Deployments reach hosts by it.

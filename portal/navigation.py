@@ -62,6 +62,16 @@ GROUPS = (
         ),
     ),
     Group(
+        gettext_lazy("Network"),
+        (
+            Link(
+                gettext_lazy("Security groups"), "security-group-page", "shield-check", ("/security-groups/",)
+            ),
+            Link(gettext_lazy("Floating IPs"), "floating-ip-page", "globe-alt", ("/floating-ips/",)),
+            Link(gettext_lazy("Server groups"), "server-group-page", "rectangle-group", ("/server-groups/",)),
+        ),
+    ),
+    Group(
         gettext_lazy("Delivery"),
         (
             Link(gettext_lazy("Services"), "service-page", "cube", ("/services/",)),

@@ -17,7 +17,7 @@ from .search import search_page
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
-rooms = ["tenants", "cloudaccounts", "volumepool", "vms", "deploys", "tasks"]
+rooms = ["tenants", "cloudaccounts", "volumepool", "networks", "vms", "deploys", "tasks"]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="overview"), name="home"),

@@ -194,6 +194,19 @@ def _set_quotas(state: State, requested: Resource) -> Response:
     return Response(200, {"quotas": limits})
 
 
+def _add_network(state: State, requested: Resource) -> Response:
+    """Add an internal network that all projects share, to every region: `{"name", "cidr"}`, a range of 16 bits. It has no router."""
+    project = state.find_project("demo")
+    if project is None:
+        raise not_found("no such project")
+    for region in state.regions.values():
+        standard_content.create_network(
+            state, region, str(requested["name"]), project["id"], str(requested["cidr"]), external=False
+        )
+    state.dirty = True
+    return Response(200, {"name": requested["name"]})
+
+
 def _set_missing_services(state: State, requested: Resource) -> Response:
     """Leave services out of a region's catalog: `{"region", "without": [types]}`. An empty list brings all back.
 
@@ -222,6 +235,7 @@ _POST_HANDLERS: dict[str, Callable[[State, Resource], Response]] = {
     "soft_delete": _set_soft_delete,
     "zones": _set_zones,
     "quotas": _set_quotas,
+    "networks": _add_network,
     "services": _set_missing_services,
 }
 

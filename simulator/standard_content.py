@@ -100,9 +100,9 @@ def _create_standard_resources(state: State, region: Region, demo: str) -> None:
             "os_hidden": False, "checksum": None, "tags": [], "created_at": format_zulu(now), "updated_at": format_zulu(now),
             "self": f"/v2/images/{image_id}", "file": f"/v2/images/{image_id}/file", "schema": "/v2/schemas/image",
         }  # fmt: skip
-    _create_network(state, region, "external", admin["id"], "172.24.0.0/16", external=True)
+    create_network(state, region, "external", admin["id"], "172.24.0.0/16", external=True)
     # Shared, so that the project "other" can use it, too.
-    _create_network(state, region, "internal", demo, "10.20.0.0/16", external=False)
+    create_network(state, region, "internal", demo, "10.20.0.0/16", external=False)
     for name in ("fake", "__DEFAULT__"):
         type_id = state.new_id()
         region.volume_types[type_id] = {
@@ -121,9 +121,10 @@ def _create_standard_resources(state: State, region: Region, demo: str) -> None:
     index_used_addresses(region)
 
 
-def _create_network(
+def create_network(
     state: State, region: Region, name: str, project_id: str, cidr: str, *, external: bool
 ) -> None:
+    """Add a network with one subnet of 16 bits, whose first address is the gateway's."""
     network_id, subnet_id = state.new_id(), state.new_id()
     stamp = format_zulu(state.clock.now())
     prefix = cidr.rsplit(".", 2)[0]

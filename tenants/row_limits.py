@@ -28,6 +28,9 @@ KIND_LABELS = {
     "volume_snapshots": _("snapshots of volumes"),
     "ssh_keys": _("SSH keys"),
     "user_data_templates": _("user data templates"),
+    "security_groups": _("security groups"),
+    "floating_ips": _("floating IPs"),
+    "server_groups": _("server groups"),
 }
 
 

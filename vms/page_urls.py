@@ -3,6 +3,7 @@
 from django.urls import path
 
 from . import pages
+from .pages import networks
 
 urlpatterns = [
     path("activity/", pages.activity_page, name="activity-page"),
@@ -52,6 +53,15 @@ urlpatterns = [
         pages.detach_volume_page,
         name="vm-volume-detach",
     ),
+    path("vms/<uuid:pk>/interfaces/", networks.attach_interface_page, name="vm-interface-attach"),
+    path(
+        "vms/<uuid:pk>/interfaces/<uuid:port_pk>/detach/",
+        networks.detach_interface_page,
+        name="vm-interface-detach",
+    ),
+    path("vms/<uuid:pk>/groups/", networks.set_security_groups_page, name="vm-security-groups-page"),
+    path("floating-ips/<uuid:pk>/attach/", networks.attach_floating_ip_page, name="floating-ip-attach-page"),
+    path("floating-ips/<uuid:pk>/detach/", networks.detach_floating_ip_page, name="floating-ip-detach-page"),
     path("snapshots/", pages.snapshot_page, name="snapshot-page"),
     path("snapshots/<uuid:pk>/remove/", pages.remove_snapshot_page, name="snapshot-remove"),
 ]

@@ -1,6 +1,14 @@
 from django.urls import path
 
 from . import views
+from .views.networks import (
+    FloatingIpAttachView,
+    FloatingIpDetachView,
+    VmInterfacesView,
+    VmInterfaceView,
+    VmReachabilityView,
+    VmSecurityGroupsView,
+)
 
 urlpatterns = [
     path(
@@ -17,6 +25,8 @@ urlpatterns = [
         views.UserDataTemplateDetailView.as_view(),
         name="user-data-template-detail",
     ),
+    path("floating-ips/<uuid:pk>/attach/", FloatingIpAttachView.as_view(), name="floating-ip-attach"),
+    path("floating-ips/<uuid:pk>/detach/", FloatingIpDetachView.as_view(), name="floating-ip-detach"),
     path("vms/", views.VmListView.as_view(), name="vm-list"),
     path("vms/actions/", views.VmBulkActionsView.as_view(), name="vm-bulk-actions"),
     path("vms/export/", views.VmExportView.as_view(), name="vm-export"),
@@ -27,6 +37,10 @@ urlpatterns = [
     path("vms/<uuid:pk>/", views.VmDetailView.as_view(), name="vm-detail"),
     path("vms/<uuid:pk>/actions/", views.VmActionsView.as_view(), name="vm-actions"),
     path("vms/<uuid:pk>/console/", views.VmConsoleView.as_view(), name="vm-console"),
+    path("vms/<uuid:pk>/interfaces/", VmInterfacesView.as_view(), name="vm-interfaces"),
+    path("vms/<uuid:pk>/interfaces/<uuid:port_pk>/", VmInterfaceView.as_view(), name="vm-interface"),
+    path("vms/<uuid:pk>/reachability/", VmReachabilityView.as_view(), name="vm-reachability"),
+    path("vms/<uuid:pk>/security-groups/", VmSecurityGroupsView.as_view(), name="vm-security-groups"),
     path("vms/<uuid:pk>/move/", views.VmMoveView.as_view(), name="vm-move"),
     path("vms/<uuid:pk>/operations/", views.VmOperationsView.as_view(), name="vm-operations"),
     path("vms/<uuid:pk>/password/", views.VmPasswordView.as_view(), name="vm-password"),

@@ -37,6 +37,7 @@ from ..models import CloudAccount, SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
 from .clock_offsets import record_clock_offset
 from .expiry import expire_unseen
+from .observers import run_sync_observers
 from .resource_writer import SyncTarget, WriteCounts, touch_unreadable, write_page
 
 log = structlog.get_logger(__name__)
@@ -243,6 +244,7 @@ class _SyncRun:
                 target, began, after=syncer.expires_after, accepted=accepted, log_id=self.sync_log.pk
             )
             self._add_counts(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
+            run_sync_observers(syncer.type, self.sync_log.account_id, region, began)
             problem: str = ""
             if lost.held_back:
                 problem = _(

@@ -36,6 +36,9 @@ TENANT_ROWS_AT_MOST = {
     # Of a tenant, and of a person.
     "ssh_keys": 200,
     "user_data_templates": 200,
+    "security_groups": 500,
+    "floating_ips": 500,
+    "server_groups": 500,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 

@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "tenants",
     "cloudaccounts",
     "volumepool",
+    "networks",
     "vms",
     "deploys",
 ]

@@ -8,6 +8,7 @@ from django import template
 
 from cloudaccounts.models import CloudAccount, CloudResource
 from deploys.models import Deployment, Host, MicroService
+from networks.models import SecurityGroup
 from tasks.models import Job
 from tenants.models import Tenant
 from tenants.scoping import TenantScopedQuerySet
@@ -24,6 +25,7 @@ OBJECTS: dict[str, Any] = {
     "account-detail-page": CloudAccount,
     "resource-detail-page": CloudResource,
     "job-page": Job,
+    "security-group-detail-page": SecurityGroup,
 }
 MAX_TENANTS = 20
 

@@ -11,6 +11,7 @@ from tests.factories import UserFactory
 from .case import Case
 from .deploy_cases import DEPLOY_CASES
 from .login_cases import LOGIN_CASES
+from .network_cases import NETWORK_CASES
 from .objects import (
     add_other_administrator,
     add_viewer,
@@ -318,4 +319,5 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/queue/summary/"): Case(200, None, staff=True),
     **DEPLOY_CASES,
     **LOGIN_CASES,
+    **NETWORK_CASES,
 }

@@ -17,6 +17,7 @@ from tests.factories import MembershipFactory, UserFactory
 
 from .cases import CASES
 from .deploy_cases import create_deployment, create_host
+from .network_cases import create_address, create_group, create_server_group
 from .objects import (
     create_job,
     create_resource,
@@ -143,6 +144,9 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         create_deployment,
         create_ssh_key,
         create_user_data_template,
+        create_group,
+        create_address,
+        create_server_group,
     ):
         make(owner)
 

@@ -18,6 +18,7 @@ from tests.factories import (
     TenantFactory,
     VirtualMachineFactory,
 )
+from tests.network_factories import SecurityGroupFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +50,7 @@ def rows_of(tenant):
         "host-detail-page": HostFactory(tenant=tenant),
         "account-detail-page": account,
         "resource-detail-page": CloudResourceFactory(account=account),
+        "security-group-detail-page": SecurityGroupFactory(tenant=tenant, account=account),
     }
 
 

@@ -1,10 +1,12 @@
 """The commands of the room, a module for each kind of change. Importing this package registers every command."""
 
 from . import (
+    addresses,
     attachments,
     changes,
     console,
     creation,
+    interfaces,
     logins,
     orphans,
     passwords,
@@ -17,10 +19,12 @@ from . import (
 )
 
 __all__ = [
+    "addresses",
     "attachments",
     "changes",
     "console",
     "creation",
+    "interfaces",
     "logins",
     "orphans",
     "passwords",

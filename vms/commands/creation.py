@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -15,7 +15,22 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from api.messages import message as _
-from openstack_client import CloudError, CloudNotFoundError, InvalidCloudRequestError, Server
+from networks.commands import (
+    TakeFloatingIpCommand,
+    build_floating_ip_columns,
+    convert_record,
+    explain_refusal,
+    record_ports,
+)
+from networks.models import FloatingIp
+from openstack_client import (
+    CloudError,
+    CloudNotFoundError,
+    CloudQuotaExceededError,
+    InvalidCloudRequestError,
+    Server,
+    ServerNetwork,
+)
 from openstack_client.compute import Compute
 from tasks.command import Done, Failed, Failure, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobLogLine
@@ -24,6 +39,7 @@ from volumepool.models import Volume
 
 from ..host_hooks import get_host_hooks
 from ..models import VirtualMachine, VMOperationLog
+from .addresses import attach_to_server
 from .logins import build_login_params, find_login, import_key_pair
 from .server import ServerCommand, delete_servers, vm_tag
 
@@ -75,6 +91,11 @@ class CreateVmCommand(ServerCommand):
     spare_name: str = ""
     has_login: bool = False  # Whether there are keys or user data for it, in a row of their own (`VMLogin`).
     registers_host: bool = False  # Whether it becomes a host of deployments when it runs.
+    # Networks in place of `network_id`, as {"network_id", "fixed_ip"}; and ids in the cloud.
+    networks: list[dict[str, str]] | None = None
+    security_group_ids: list[str] = field(default_factory=list)
+    server_group_id: str | None = None
+    floating_ip_id: str | None = None  # The row of the floating IP that is taken for the VM.
 
     kind: ClassVar[str] = "vms.create"
     title: ClassVar[str | Promise] = gettext_lazy("Create VM")
@@ -89,7 +110,8 @@ class CreateVmCommand(ServerCommand):
     def locks(self) -> list[str]:
         """Lock the VM and its boot volume: otherwise the reconciliation would treat the spare as a separate claim."""
         volume = [f"volume:{self.boot_volume_id}"] if self.boot_volume_id else []
-        return [*super().locks(), *volume]
+        address = [f"{FloatingIp.lock_name}:{self.floating_ip_id}"] if self.floating_ip_id else []
+        return [*super().locks(), *volume, *address]
 
     @property
     def server_id(self) -> str:
@@ -131,6 +153,13 @@ class CreateVmCommand(ServerCommand):
         self.data["has_key_pair"] = not problem
         return Done(problem)
 
+    @step(title=gettext_lazy("Take floating IP"))
+    def take_floating_ip(self) -> Result:
+        """Take the floating IP that the VM is to have, before anything is built: external networks run out of addresses."""
+        if self.floating_ip_id is None:
+            return Done(_("The VM gets no floating IP."), skipped=True)
+        return Spawn([TakeFloatingIpCommand(self.floating_ip_id)])
+
     @step(title=gettext_lazy("Request server from cloud"))
     def request_server(self) -> Result:
         """Create the server, unless an earlier attempt has. If that is unknown, nothing is created."""
@@ -143,7 +172,9 @@ class CreateVmCommand(ServerCommand):
         self.data["server_id"] = compute.create_server(
             name=self.vm.name,
             flavor_id=self.flavor_id,
-            network_ids=[self.network_id],
+            networks=self.list_networks(),
+            security_groups=self.security_group_ids,
+            server_group_id=self.server_group_id,
             tags=[settings.CLOUD_TAG, vm_tag(self.vm_id), f"portal-job-{self.job.pk}"],
             image_id=None if self.boot_volume_id else self.image_id,
             boot_volume_id=self.boot_volume_cinder_id(),
@@ -160,7 +191,13 @@ class CreateVmCommand(ServerCommand):
         return build_login_params(login, has_key_pair=bool(self.data.get("has_key_pair")))
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """Translate an error; import the key again when the cleanup has removed its key pair since the step before."""
+        """Translate an error; say in words what is known about refusals of Neutron's.
+
+        Import the key again when the cleanup has removed its key pair since the step before.
+        """
+        if (text := explain_refusal(error)) is not None and not isinstance(error, CloudQuotaExceededError):
+            assert isinstance(error, CloudError)
+            return Failed(error.code, text)
         if isinstance(error, InvalidCloudRequestError) and self.data.get("has_key_pair"):
             compute, login = self.cloud().compute, find_login(self.vm_id)
             try:
@@ -170,6 +207,12 @@ class CreateVmCommand(ServerCommand):
             except CloudError as reason:
                 return super().translate(reason)
         return super().translate(error)
+
+    def list_networks(self) -> list[ServerNetwork]:
+        """Return the networks of the server, with the addresses of choice. Nova makes the ports, and deletes them with the server."""
+        if self.networks is None:
+            return [ServerNetwork(self.network_id)]
+        return [ServerNetwork(one["network_id"], one["fixed_ip"] or None) for one in self.networks]
 
     def boot_volume_cinder_id(self) -> str | None:
         """Return Cinder's id of the boot volume, or None when the VM boots from its image."""
@@ -217,6 +260,25 @@ class CreateVmCommand(ServerCommand):
         duplicates = [server_id for server_id in self.list_server_ids() if server_id != self.server_id]
         return delete_servers(self.cloud().compute, duplicates)
 
+    @step(title=gettext_lazy("Attach floating IP"))
+    def attach_floating_ip(self) -> Result:
+        """Let the floating IP lead to the server, and read its ports. When the job fails, the address is given back, which detaches it."""
+        network = self.cloud().network
+        if self.floating_ip_id is None and self.networks is None and not self.security_group_ids:
+            return Done(_("The VM gets no floating IP."), skipped=True)
+        if self.floating_ip_id is not None:
+            address_id = str(
+                FloatingIp.objects.values_list("cloud_id", flat=True).get(pk=self.floating_ip_id)
+            )
+            attached = attach_to_server(network, self.server_id, "", address_id)
+            if isinstance(attached, Failed):
+                return attached
+            self.data["address"] = convert_record("floating_ip", attached)
+        self.data["ports"] = [
+            convert_record("port", one) for one in network.list_server_ports(self.server_id)
+        ]
+        return Done()
+
     def on_success(self) -> None:
         """Bind the row to the server, and write the last observation of it."""
         vm = self.lock_observed_vm()
@@ -227,6 +289,13 @@ class CreateVmCommand(ServerCommand):
             Volume.objects.filter(pk=self.boot_volume_id).update(
                 vm=vm, is_boot=True, status="in-use", server_id=self.server_id
             )
+        place = (vm.account_id, vm.region)
+        if "ports" in self.data:
+            record_ports(place, self.server_id, self.data["ports"])
+        if "address" in self.data:
+            columns = build_floating_ip_columns(place, self.data["address"])
+            columns["server_id"] = self.server_id
+            FloatingIp.objects.filter(pk=self.floating_ip_id).update(**columns, vm=vm)
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
         hooks = get_host_hooks()
         if self.registers_host and hooks is not None and (problem := hooks.register_host(vm.pk)):
@@ -246,4 +315,7 @@ class CreateVmCommand(ServerCommand):
         if self.boot_volume_id is not None:
             never_begun = Q(volume_id=None) | Q(volume_id=self.spare_id)
             Volume.objects.filter(never_begun, pk=self.boot_volume_id).delete()
+        # The row of a floating IP whose taking never began; the job of a taken one has deleted its row.
+        if self.floating_ip_id is not None:
+            FloatingIp.objects.filter(pk=self.floating_ip_id, cloud_id=None).delete()
         VirtualMachine.objects.filter(pk=self.vm_id).delete()

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from api.messages import join_messages
 from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
+from networks.models import FloatingIp, VmPort
 from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
@@ -167,6 +169,14 @@ class RemoveVmCommand(ServerCommand):
                 with suppress(CloudNotFoundError, CloudConflictError):
                     cloud.compute.detach_volume(server_id, attached.volume_id)
 
+    @step(title=gettext_lazy("Delete ports"))
+    def delete_ports(self) -> Result:
+        """Delete the ports that the portal made for the VM: Nova keeps what it was given. Ports that Nova made are gone already."""
+        ports = VmPort.objects.filter(vm=self.vm_id, cloud_id__isnull=False)
+        for port_id in ports.values_list("cloud_id", flat=True):
+            self.cloud().network.delete_port(port_id)
+        return Done()
+
     @step(deadline=minutes(10), title=gettext_lazy("Wait until volumes are free"))
     def wait_until_volumes_free(self) -> Result:
         """Read the status of volumes that are kept, and release those that Cinder keeps attached to the deleted server.
@@ -212,6 +222,10 @@ class RemoveVmCommand(ServerCommand):
             )
         detail = _("%(count)s volumes were kept.") % {"count": kept_count} if kept_count else ""
         self.log(vm, VMOperationLog.Operation.REMOVE, success=True, detail=detail)
+        # The tenant keeps its floating IPs; Neutron has detached them from the deleted ports.
+        FloatingIp.objects.filter(vm=vm).update(
+            vm=None, port_id="", server_id="", fixed_address="", unattached_since=Now()
+        )
         vm.delete()
 
     def on_failure(self, failure: Failure) -> None:

@@ -32,6 +32,7 @@ from ..serializers import NewVmSerializer
 from ..serializers.creation import MAX_COUNT
 from ..services import CreationResult, create_vm
 from ..vm_names import PLACEHOLDER
+from .creation_networks import NETWORK_VALUES, add_network_params, build_network_choices, read_lists
 from .form_choices import Choices, fetch_choices
 from .listing import build_quota_lines
 from .logins import LOGIN_VALUES, apply_template, build_login_context, build_login_data, read_login_form
@@ -59,6 +60,7 @@ INITIAL_VALUES = {
     "tags": "",
     "deletion_protection": "",
     **LOGIN_VALUES,
+    **NETWORK_VALUES,
 }
 # The fields that the API takes as they are entered; image and size are derived from several fields.
 COPIED_FIELDS = (
@@ -92,7 +94,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     try:
         scope.require(Role.ADMIN, VirtualMachine)
         sent = request.POST if request.method == "POST" else request.GET
-        entered = _read_form(sent) | read_login_form(request.user, sent)
+        entered = _read_form(sent) | read_lists(sent) | read_login_form(request.user, sent)
         if sent.get("template") and (request.method != "POST" or "reload" in sent):
             apply_template(scope, entered, sent["template"])
         _apply_snapshot(scope, entered, is_submitted=request.method == "POST" and "reload" not in sent)
@@ -225,6 +227,7 @@ def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
         data.update(cpu_cores=choices.flavor.cpu_cores, memory_gb=choices.flavor.memory_gb)
         if not entered["boot_volume"]:
             data["disk_gb"] = choices.flavor.disk_gb
+    add_network_params(data, entered)
     kind, _colon, value = entered["boot"].partition(":")
     if kind == "os":
         os_type, _bar, os_version = value.partition("|")
@@ -276,6 +279,7 @@ def _render_form(
         "planned": vm,
         "planned_names": [one.name for one in planned.vms] if planned else [],
         "max_count": MAX_COUNT,
+        **build_network_choices(choices, entered),
         "network": planned and planned.network,
         **build_login_context(scope, system, entered),
     }

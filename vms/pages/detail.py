@@ -39,6 +39,7 @@ from .creation import build_retry_url
 from .form_choices import fetch_choices
 from .listing import FORCE_RESTART, build_permission_context, label_progress
 from .logins import build_access_context
+from .network_tab import NETWORK_FORMS, build_network_context
 
 LOG_ENTRIES = 20
 LOG_PAGE_SIZE = 100
@@ -221,6 +222,7 @@ def _build_initial_forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
         "snapshot": {"name": ""},
         "remove": {"name": "", "volumes": _initial_volumes(vm), "force": "", "version": vm.version},
         "detach": {},
+        **NETWORK_FORMS,
     }
 
 
@@ -342,13 +344,9 @@ TABS = {
 }
 
 
-def _build_catalogue_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
-    return {"withdrawn": list_withdrawn_names(vm)}
-
-
 TAB_CONTEXTS: dict[str, Callable[[PageRequest, Scope, VirtualMachine], dict[str, Any]]] = {
     "overview": _build_overview_context,
-    "network": _build_catalogue_context,
+    "network": build_network_context,
     "volumes": _build_volume_context,
     "snapshots": _build_snapshot_context,
     "access": build_access_context,
@@ -364,4 +362,7 @@ TAB_OF_FORM = {
     "new_volume": "volumes",
     "detach": "volumes",
     "snapshot": "snapshots",
+    "interface": "network",
+    "groups": "network",
+    "detach_interface": "network",
 }

@@ -15,6 +15,7 @@ from tasks.serializers import JobSerializer
 from ..catalogue import os_names, os_version
 from ..models import VirtualMachine
 from .logins import LoginFieldsMixin
+from .networks import NetworkFieldsMixin
 from .vms import VirtualMachineSerializer
 
 MAX_METADATA_ENTRIES = 50
@@ -61,7 +62,7 @@ class ChangeVmSerializer(StrictSerializer):
     )
 
 
-class NewVmSerializer(LoginFieldsMixin, ChangeVmSerializer):
+class NewVmSerializer(LoginFieldsMixin, NetworkFieldsMixin, ChangeVmSerializer):
     """A VM to create from the choices of `vms/options/`."""
 
     information_system = serializers.UUIDField()

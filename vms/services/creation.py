@@ -29,6 +29,7 @@ from ..catalogue import Catalogue, Choice, flavor_size_columns
 from ..commands.creation import CreateVmCommand
 from ..models import VirtualMachine, VMStatus
 from ..vm_names import MAX_NAME_LENGTH, choose_names
+from .creation_networks import choose_reach, name_first_network, save_floating_ips
 from .logins import Login, choose_login, save_logins
 
 
@@ -78,9 +79,11 @@ def create_vm(
     if not {"os_type", "image"} & {*params, *problems}:
         problems["os_type"] = [_("Enter an operating system (os_type) or an image.")]
     login = choose_login(scope, system, params, problems)
+    params = name_first_network(params, problems)
     place, choice = _choose_from_catalogue(system, params, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
+    reach = choose_reach(system, place, params, problems, count=count or 1)
     if problems:
         raise InvalidFieldsError(problems)
     assert system is not None  # A failed choice is in `problems`.
@@ -104,10 +107,14 @@ def create_vm(
             return CreationResult(vms, [], choice.network)
         VirtualMachine.objects.bulk_create(vms)
         save_logins(vms, login)
+        reaches = save_floating_ips(reach, system.tenant, vms)
         boots = _save_boot_volumes(vms, choice.pool) if choice.boots_from_volume else [(None, None)] * number
         specs = [
-            Spec(_build_command(each, choice, login, volume, spare), system.tenant)
-            for each, (volume, spare) in zip(vms, boots, strict=True)
+            Spec(
+                _build_command(each, choice, login=login, volume=volume, spare=spare, reach=fields),
+                system.tenant,
+            )
+            for each, (volume, spare), fields in zip(vms, boots, reaches, strict=True)
         ]
         jobs = []
         for submission in engine.submit_many(specs, user=scope.user):
@@ -135,7 +142,13 @@ def _build_named_vms(
 
 
 def _build_command(
-    vm: VirtualMachine, choice: Choice, login: Login, volume: Volume | None, spare: ClaimedSpare | None
+    vm: VirtualMachine,
+    choice: Choice,
+    *,
+    login: Login,
+    volume: Volume | None,
+    spare: ClaimedSpare | None,
+    reach: Mapping[str, Any],
 ) -> CreateVmCommand:
     assert choice.flavor is not None
     assert choice.network is not None
@@ -151,6 +164,7 @@ def _build_command(
         spare_name=spare.name if spare else "",
         has_login=not login.is_empty,
         registers_host=login.registers_host,
+        **reach,
     )
     command.vm = vm
     return command

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount, ReleasedObject
+from networks.models import FloatingIp
 from tasks import engine
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
@@ -91,6 +92,8 @@ def move_vm(
             ConsoleReading.objects.filter(vm=vm).delete()
             run_tenant_change_hooks(vm.pk)
             forget_login_secrets(vm.pk)
+            # The addresses by which the VM is reached go with it; its jobs hold them, so none is in flight.
+            FloatingIp.objects.filter(vm=vm).update(tenant=new.tenant)
         return vm, True
 
 

@@ -1,0 +1,1 @@
+"""Security groups, floating IPs and server groups: how the VMs of a tenant are reached, and kept apart."""

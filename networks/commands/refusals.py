@@ -1,0 +1,47 @@
+"""What the cloud's refusals in matters of networks mean, and what to do about them."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from openstack_client import (
+    CloudAddressesExhaustedError,
+    CloudAddressInUseError,
+    CloudAddressIsGatewayError,
+    CloudAddressOutsideSubnetError,
+    CloudError,
+    CloudFloatingIpAttachedError,
+    CloudNoRouteError,
+    CloudPortHasFloatingIpError,
+    CloudPortSecurityError,
+    CloudQuotaExceededError,
+)
+
+
+def explain_refusal(error: Exception) -> str | None:
+    """Return a sentence for a refusal of Neutron's that this room knows; None for any other error."""
+    if not isinstance(error, CloudError):
+        return None
+    texts: dict[type[CloudError], str] = {
+        CloudAddressesExhaustedError: _("The network has no free address. Choose another network."),
+        CloudAddressInUseError: _("The address is already in use. Choose another one."),
+        CloudAddressIsGatewayError: _("The address is that of the subnet's gateway. Choose another one."),
+        CloudAddressOutsideSubnetError: _("The address is outside the subnets of the network."),
+        CloudNoRouteError: _(
+            "No router connects the VM's network to the external network. Choose another interface or another external network."
+        ),
+        CloudPortHasFloatingIpError: _("The interface already has a floating IP. Detach that first."),
+        CloudFloatingIpAttachedError: _(
+            "The floating IP was attached elsewhere meanwhile. Detach it there first."
+        ),
+        CloudPortSecurityError: _(
+            "The interface takes no security groups: port security is off for its network."
+        ),
+        CloudQuotaExceededError: _(
+            "The quota of the cloud account is used up. Delete what is not needed, or ask the cloud's administrators for more."
+        ),
+    }
+    for kind, text in texts.items():
+        if isinstance(error, kind):
+            return f"{text} ({error})"
+    return None

@@ -1,0 +1,40 @@
+"""Filters of the lists of this room."""
+
+from django_filters import rest_framework as filters
+
+from .models import FloatingIp, SecurityGroup, ServerGroup
+
+
+class _PlaceFilter(filters.FilterSet):
+    account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
+    region = filters.CharFilter(max_length=100)
+    status = filters.CharFilter(max_length=20)
+
+
+class SecurityGroupFilter(_PlaceFilter):
+    """Named filters of `security-groups/`."""
+
+    class Meta:
+        model = SecurityGroup
+        fields: list[str] = []
+
+
+class FloatingIpFilter(_PlaceFilter):
+    """Named filters of `floating-ips/`."""
+
+    vm = filters.UUIDFilter(field_name="vm_id")
+    attached = filters.BooleanFilter(field_name="unattached_since", lookup_expr="isnull")
+
+    class Meta:
+        model = FloatingIp
+        fields: list[str] = []
+
+
+class ServerGroupFilter(_PlaceFilter):
+    """Named filters of `server-groups/`."""
+
+    information_system = filters.UUIDFilter(field_name="information_system_id")
+
+    class Meta:
+        model = ServerGroup
+        fields: list[str] = []

@@ -1,0 +1,1 @@
+"""Rows of this room follow what the syncs of resources find."""

@@ -1,0 +1,123 @@
+"""Tell in words who can reach a VM: from its interfaces, security groups and floating IPs as the portal last saw them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
+
+from networks.models import SecurityGroup
+from networks.rules import (
+    allows_port,
+    describe_ports,
+    describe_remote,
+    is_everywhere,
+    list_warnings,
+)
+
+from ..models import VirtualMachine
+from .interfaces import Interface, list_interfaces
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one rule lets in: the sentence, and the group that the rule is of."""
+
+    text: str
+    ports: str
+    remote: str
+    security_group: str
+
+
+@dataclass(slots=True)
+class InterfaceReachability:
+    """Who can reach one interface. Without port security nothing is filtered."""
+
+    interface: Interface
+    summary: str
+    accesses: list[Access] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reachability:
+    """Who can reach a VM, or one port of it, by interface. `warnings` tell what is dangerous."""
+
+    interfaces: list[InterfaceReachability]
+    warnings: list[str]
+    is_known: bool
+
+
+def describe_reachability(
+    vm: VirtualMachine, *, protocol: str = "tcp", port: int | None = None
+) -> Reachability:
+    """Return who can reach a VM; with a port, who can reach that."""
+    interfaces = list_interfaces(vm)
+    names = _find_group_names(vm, interfaces)
+    found = [_describe(interface, names, protocol, port) for interface in interfaces]
+    warnings = [
+        warning
+        for interface in interfaces
+        for group in interface.security_groups
+        for rule in group.rules
+        if port is None or allows_port(rule, protocol, port)
+        for warning in list_warnings(rule)
+    ]
+    return Reachability(found, list(dict.fromkeys(warnings)), is_known=bool(interfaces))
+
+
+def _find_group_names(vm: VirtualMachine, interfaces: Iterable[Interface]) -> dict[str, str]:
+    named = {
+        rule.get("remote_group")
+        for interface in interfaces
+        for group in interface.security_groups
+        for rule in group.rules
+    } - {None}
+    if not named:
+        return {}
+    groups = SecurityGroup.objects.for_tenant(vm.information_system.tenant).filter(
+        account=vm.account_id, region=vm.region, cloud_id__in=named
+    )
+    return {str(cloud_id): name for cloud_id, name in groups.values_list("cloud_id", "name")}
+
+
+def _describe(
+    interface: Interface, names: dict[str, str], protocol: str, port: int | None
+) -> InterfaceReachability:
+    if not interface.is_port_security_enabled:
+        text = _("Port security is off: everything that reaches the network reaches this interface.")
+        return InterfaceReachability(interface, text)
+    accesses = []
+    has_public_rule = False
+    for group in interface.security_groups:
+        group_name = group.name or _("a group of others")
+        for rule in group.rules:
+            if rule.get("direction") != "ingress":
+                continue
+            if port is not None and not allows_port(rule, protocol, port):
+                continue
+            if (remote := rule.get("remote_group")) and remote not in names and remote == group.cloud_id:
+                names = {**names, remote: group_name}
+            values = {"ports": describe_ports(rule), "remote": describe_remote(rule, names)}
+            values["group"] = group_name
+            has_public_rule |= not rule.get("remote_group") and is_everywhere(rule.get("remote_cidr"))
+            text = _("%(remote)s can reach %(ports)s (security group %(group)s).") % values
+            accesses.append(
+                Access(text[:1].upper() + text[1:], values["ports"], values["remote"], group_name)
+            )
+    return InterfaceReachability(
+        interface, _summarize(interface, accesses, port, is_public=has_public_rule), accesses
+    )
+
+
+def _summarize(interface: Interface, accesses: list[Access], port: int | None, *, is_public: bool) -> str:
+    if not accesses:
+        if port is not None:
+            return _("Nobody can reach port %(port)s.") % {"port": port}
+        return _("Nobody can reach this interface: its security groups let nothing in.")
+    addresses = ", ".join(str(one) for one in interface.floating_ips)
+    if addresses and is_public:
+        return _("Reachable from outside by %(addresses)s.") % {"addresses": addresses}
+    if addresses:
+        return _("Reachable from outside by %(addresses)s, by those below alone.") % {"addresses": addresses}
+    return _("It has no floating IP: only what is connected to its network can reach it.")
