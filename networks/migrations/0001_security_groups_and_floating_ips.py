@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("cloudaccounts", "0014_messages_without_language"),
         ("tenants", "0008_hidden_columns"),
-        ("vms", "0013_security_groups_and_floating_ips"),
+        ("vms", "0014_security_groups_and_floating_ips"),
     ]
 
     operations = [
