@@ -262,7 +262,7 @@ class CreateVmCommand(ServerCommand):
         if "address" in self.data:
             columns = build_floating_ip_columns(place, self.data["address"])
             columns["server_id"] = self.server_id
-            FloatingIp.objects.filter(pk=self.floating_ip_id).update(**columns, vm=vm)
+            FloatingIp.objects.filter(pk=self.floating_ip_id or "").update(**columns, vm=vm)
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
 
     def on_failure(self, failure: Failure) -> None:
