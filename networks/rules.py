@@ -171,7 +171,7 @@ def allows_port(rule: Mapping[str, Any], protocol: str, port: int) -> bool:
     """Return whether a rule for incoming traffic lets a port be reached."""
     if rule.get("direction") != "ingress" or rule.get("protocol") not in {None, protocol}:
         return False
-    return rule.get("port_min") is None or rule["port_min"] <= port <= rule["port_max"]
+    return rule.get("port_min") is None or int(rule["port_min"]) <= port <= int(rule["port_max"])
 
 
 def list_warnings(rule: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
@@ -187,6 +187,21 @@ def list_warnings(rule: Mapping[str, Any], others: Sequence[Mapping[str, Any]] =
     if other := next((one for one in others if covers(one, rule)), None):
         warnings.append(_("Another rule already allows this: %(rule)s") % {"rule": describe_rule(other)})
     return warnings
+
+
+def sort_rules(rules: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return rules as people read them: what comes in first, then by protocol, port and other side."""
+    return sorted(
+        rules,
+        key=lambda rule: (
+            rule.get("direction") != "ingress",
+            rule.get("protocol") or "",
+            rule.get("port_min") or 0,
+            rule.get("ethertype") or "",
+            rule.get("remote_cidr") or "",
+            rule.get("id") or "",
+        ),
+    )
 
 
 def describe_ports(rule: Mapping[str, Any]) -> str:

@@ -26,7 +26,15 @@ from tenants.scoping import Role, Scope, get_visible_row
 from ..group_names import GroupNames
 from ..models import SecurityGroup
 from ..rule_templates import TEMPLATES
-from ..rules import DIRECTIONS, ETHERTYPES, PROTOCOLS, describe_ports, describe_remote, list_warnings
+from ..rules import (
+    DIRECTIONS,
+    ETHERTYPES,
+    PROTOCOLS,
+    describe_ports,
+    describe_remote,
+    list_warnings,
+    sort_rules,
+)
 from .places import build_filters, label_busy, list_accounts
 
 GROUPS = SecurityGroup.objects.select_related("tenant", "account")
@@ -127,7 +135,7 @@ def render_group(
                 "remote_id": names.find_id(group, rule.get("remote_group")),
                 "warnings": list_warnings(rule),
             }
-            for rule in sorted(group.rules, key=_sort_key)
+            for rule in sort_rules(group.rules)
         ],
         "job": holder,
         "is_busy": holder is not None,
@@ -150,16 +158,4 @@ def render_group(
         context,
         panels={"group": "networks/group_panel.html"},
         status=status_of(refused) if refused else 200,
-    )
-
-
-def _sort_key(rule: dict[str, Any]) -> tuple[Any, ...]:
-    """Sort what comes in first, then by protocol and port."""
-    return (
-        rule.get("direction") != "ingress",
-        rule.get("protocol") or "",
-        rule.get("port_min") or 0,
-        rule.get("ethertype") or "",
-        rule.get("remote_cidr") or "",
-        rule.get("id") or "",
     )

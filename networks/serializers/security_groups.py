@@ -62,7 +62,8 @@ class SecurityGroupSerializer(ReadOnlyModelSerializer[SecurityGroup]):
 
     @extend_schema_field(RuleSerializer(many=True))
     def get_rules(self, group: SecurityGroup) -> list[dict[str, Any]]:
-        names = self.context.setdefault("group_names", GroupNames())
+        context: Any = self.context
+        names = context.setdefault("group_names", GroupNames())
         listed = getattr(self.parent, "instance", None)
         names.load(listed if listed is not None and self.parent is not None else [group])
         return [describe_group_rule(group, rule, names) for rule in group.rules]

@@ -52,8 +52,8 @@ def choose_external_network(tenant: Tenant, place: Placement, wanted: str, field
     if len(networks) == 1:
         return next(iter(networks.values()))
     if networks:
-        message = _("Select an external network. Available: %(known)s.") % {"known": known}
-        raise InvalidFieldsError({field: [message]})
+        message = _("Select an external network. Available: %(known)s.")
+        raise InvalidFieldsError({field: [message % {"known": known}]})
     message = _("The cloud account has no external network that this tenant may use.")
     raise InvalidFieldsError({field: [message]})
 

@@ -31,10 +31,9 @@ def choose_place(tenant: Tenant, account_id: int | None, region: str) -> Placeme
         (account,) = usable.values()
     if account is None:
         named = ", ".join(f"{one.pk} ({one.name})" for one in usable.values())
-        message = _("Select a cloud account: %(named)s.") % {"named": named}
-        raise InvalidFieldsError(
-            {"account": [message if usable else _("This tenant has no active cloud account.")]}
-        )
+        select = _("Select a cloud account: %(named)s.") % {"named": named}
+        none = _("This tenant has no active cloud account.")
+        raise InvalidFieldsError({"account": [select if usable else none]})
     if wrong := explain_unusable(account):
         raise InvalidFieldsError({"account": [wrong]})
     regions = list_known_regions(account.pk)

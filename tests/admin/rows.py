@@ -35,6 +35,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
+from networks.models import FloatingIp, SecurityGroup, ServerGroup, VmPort
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (
@@ -58,6 +59,7 @@ from tests.factories import (
     VolumePoolFactory,
     VolumeSnapshotFactory,
 )
+from tests.network_factories import FloatingIpFactory, SecurityGroupFactory, ServerGroupFactory
 from vms.models import (
     Orphan,
     SSHKey,
@@ -174,6 +176,12 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     Claim: lambda: Claim.objects.create(pool=VolumePoolFactory(), taken=1),
     OrphanVolume: lambda: OrphanVolume.objects.create(
         account=CloudAccountFactory(), region="RegionOne", volume_id=str(next(_numbers))
+    ),
+    SecurityGroup: SecurityGroupFactory,
+    FloatingIp: lambda: FloatingIpFactory(vm=VirtualMachineFactory()),
+    ServerGroup: ServerGroupFactory,
+    VmPort: lambda: VmPort.objects.create(
+        account=CloudAccountFactory(), vm=VirtualMachineFactory(), network_id="internal"
     ),
     Volume: lambda: VolumeFactory(vm=VirtualMachineFactory()),
     VolumeSnapshot: VolumeSnapshotFactory,

@@ -92,7 +92,7 @@ def test_a_vm_with_everything_at_its_creation(admin, system, cloud, networks, gr
     assert sum(len(one["floating_ips"]) for one in shown) == 1
     assert any(str(address) in one["summary"] for one in reached["interfaces"])
     texts = [access["text"] for one in reached["interfaces"] for access in one["accesses"]]
-    assert "Every IPv4 address can reach TCP 443 (security group web)." in texts
+    assert "TCP 443 from every IPv4 address (security group web)." in texts
     assert {one["summary"] for one in hidden["interfaces"]} == {"Nobody can reach port 22."}
     in_cloud = open_cloud(vm.account, vm.region).compute.list_server_groups()
     assert [one.member_ids for one in in_cloud] == [(vm.openstack_id,)]

@@ -295,7 +295,7 @@ class CreateVmCommand(ServerCommand):
         if "address" in self.data:
             columns = build_floating_ip_columns(place, self.data["address"])
             columns["server_id"] = self.server_id
-            FloatingIp.objects.filter(pk=self.floating_ip_id).update(**columns, vm=vm)
+            FloatingIp.objects.filter(pk=self.floating_ip_id or "").update(**columns, vm=vm)
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
         hooks = get_host_hooks()
         if self.registers_host and hooks is not None and (problem := hooks.register_host(vm.pk)):

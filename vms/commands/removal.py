@@ -172,7 +172,7 @@ class RemoveVmCommand(ServerCommand):
     @step(title=gettext_lazy("Delete ports"))
     def delete_ports(self) -> Result:
         """Delete the ports that the portal made for the VM: Nova keeps what it was given. Ports that Nova made are gone already."""
-        ports = VmPort.objects.filter(vm=self.vm_id, cloud_id__isnull=False)
+        ports = VmPort.objects.filter(vm=self.vm, cloud_id__isnull=False)
         for port_id in ports.values_list("cloud_id", flat=True):
             self.cloud().network.delete_port(port_id)
         return Done()

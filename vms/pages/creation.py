@@ -32,7 +32,13 @@ from ..serializers import NewVmSerializer
 from ..serializers.creation import MAX_COUNT
 from ..services import CreationResult, create_vm
 from ..vm_names import PLACEHOLDER
-from .creation_networks import NETWORK_VALUES, add_network_params, build_network_choices, read_lists
+from .creation_networks import (
+    NETWORK_VALUES,
+    add_network_params,
+    build_network_choices,
+    find_network_errors,
+    read_lists,
+)
 from .form_choices import Choices, fetch_choices
 from .listing import build_quota_lines
 from .logins import LOGIN_VALUES, apply_template, build_login_context, build_login_data, read_login_form
@@ -180,6 +186,7 @@ def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_r
         errors["flavor"] = [_("Flavor not found.")]
     elif choices.flavor and choices.flavor.needs_boot_volume and not entered["boot_volume"]:
         errors["flavor"] = [_("This flavor has no disk. Boot from a volume and enter its size.")]
+    errors |= find_network_errors(entered)
     if not data.keys() & {"image", "os_type"}:
         errors["image"] = [_("Select an image or snapshot.")]
     return create_vm(scope=scope, params=params, errors=errors, dry_run=dry_run, count=count)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from cloudaccounts.placements import Placement
 from networks.models import SecurityGroup, ServerGroup
 from networks.services import list_external_networks
@@ -50,6 +52,14 @@ def add_network_params(data: dict[str, Any], entered: Mapping[str, str]) -> None
     for name in ("server_group", "floating_network"):
         if value := entered.get(name, "").strip():
             data[name] = value
+
+
+def find_network_errors(entered: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the errors of the form's own fields: what is beside the first network needs that to be selected."""
+    is_more = entered.get("fixed_ip", "").strip() or _split(entered, "more_networks")
+    if is_more and not entered.get("network", "").strip():
+        return {"network": [_("Select the first network, too.")]}
+    return {}
 
 
 def build_network_choices(choices: Choices, entered: Mapping[str, str]) -> dict[str, Any]:

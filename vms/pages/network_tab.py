@@ -34,7 +34,7 @@ def build_network_context(request: PageRequest, scope: Scope, vm: VirtualMachine
     tenant = vm.information_system.tenant
     groups = SecurityGroup.objects.for_tenant(tenant).usable().filter(account=vm.account, region=vm.region)
     chosen = {
-        group.row.pk
+        str(group.row.pk)
         for one in reachability.interfaces
         for group in one.interface.security_groups
         if group.row is not None
@@ -44,8 +44,7 @@ def build_network_context(request: PageRequest, scope: Scope, vm: VirtualMachine
         chosen = set(sent)
     return context | {
         "security_groups": [
-            (pk, name, pk in chosen or str(pk) in chosen)
-            for pk, name in groups.order_by("name").values_list("pk", "name")
+            (pk, name, str(pk) in chosen) for pk, name in groups.order_by("name").values_list("pk", "name")
         ],
         "attachable_networks": Catalogue(Placement(vm.account, vm.region), vm.information_system).networks(),
     }

@@ -67,6 +67,8 @@ class Interface:
     is_port_security_enabled: bool
     security_groups: list[GroupOnPort] = field(default_factory=list)
     floating_ips: list[FloatingIp] = field(default_factory=list)
+    # Floating IPs that the cloud reports on the interface and that do not belong to the tenant.
+    other_addresses: list[str] = field(default_factory=list)
 
 
 def list_interfaces(vm: VirtualMachine) -> list[Interface]:
@@ -115,9 +117,19 @@ def list_interfaces(vm: VirtualMachine) -> list[Interface]:
                 bool(port.attributes.get("is_port_security_enabled", True)),
                 sorted(on_port, key=lambda group: group.name),
                 addresses.get(port.cloud_id, []),
+                _list_other_addresses(vm, port, addresses.get(port.cloud_id, [])),
             )
         )
     return interfaces
+
+
+def _list_other_addresses(vm: VirtualMachine, port: CloudResource, own: list[FloatingIp]) -> list[str]:
+    mac, known = port.attributes.get("mac_address"), {one.address for one in own}
+    return [
+        str(address.get("ip"))
+        for address in vm.addresses
+        if address.get("kind") == "floating" and address.get("mac") == mac and address.get("ip") not in known
+    ]
 
 
 def _find_groups(vm: VirtualMachine, cloud_ids: Iterable[str]) -> dict[str, SecurityGroup]:

@@ -14,6 +14,7 @@ from networks.rules import (
     describe_remote,
     is_everywhere,
     list_warnings,
+    sort_rules,
 )
 
 from ..models import VirtualMachine
@@ -91,7 +92,7 @@ def _describe(
     has_public_rule = False
     for group in interface.security_groups:
         group_name = group.name or _("a group of others")
-        for rule in group.rules:
+        for rule in sort_rules(group.rules):
             if rule.get("direction") != "ingress":
                 continue
             if port is not None and not allows_port(rule, protocol, port):
@@ -101,7 +102,7 @@ def _describe(
             values = {"ports": describe_ports(rule), "remote": describe_remote(rule, names)}
             values["group"] = group_name
             has_public_rule |= not rule.get("remote_group") and is_everywhere(rule.get("remote_cidr"))
-            text = _("%(remote)s can reach %(ports)s (security group %(group)s).") % values
+            text = _("%(ports)s from %(remote)s (security group %(group)s).") % values
             accesses.append(
                 Access(text[:1].upper() + text[1:], values["ports"], values["remote"], group_name)
             )
@@ -115,7 +116,7 @@ def _summarize(interface: Interface, accesses: list[Access], port: int | None, *
         if port is not None:
             return _("Nobody can reach port %(port)s.") % {"port": port}
         return _("Nobody can reach this interface: its security groups let nothing in.")
-    addresses = ", ".join(str(one) for one in interface.floating_ips)
+    addresses = ", ".join([*(str(one) for one in interface.floating_ips), *interface.other_addresses])
     if addresses and is_public:
         return _("Reachable from outside by %(addresses)s.") % {"addresses": addresses}
     if addresses:
