@@ -28,6 +28,13 @@ from .creation import (
     VmJobSerializer,
     VmsJobsSerializer,
 )
+from .recovery import (
+    EvacuationSerializer,
+    MigrationSerializer,
+    RebuildSerializer,
+    RescueSerializer,
+    UnrescueSerializer,
+)
 from .snapshots import NewSnapshotSerializer, SnapshotJobSerializer, SnapshotSerializer
 from .status_sync import SyncRegionsSerializer, SyncRequestSerializer, SyncRunSerializer, SyncStateSerializer
 from .vms import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
@@ -44,6 +51,8 @@ __all__ = [
     "ConsoleJobSerializer",
     "ConsoleSerializer",
     "ControlResultSerializer",
+    "EvacuationSerializer",
+    "MigrationSerializer",
     "MoveSerializer",
     "MovedSerializer",
     "NewSnapshotSerializer",
@@ -52,9 +61,11 @@ __all__ = [
     "OptionsRequestSerializer",
     "OptionsSerializer",
     "ReadConsoleSerializer",
+    "RebuildSerializer",
     "ReleaseSerializer",
     "ReleasedSerializer",
     "RemovalSerializer",
+    "RescueSerializer",
     "ResizeRequestSerializer",
     "RestoreSerializer",
     "SnapshotJobSerializer",
@@ -64,6 +75,7 @@ __all__ = [
     "SyncRunSerializer",
     "SyncStateSerializer",
     "UnmanagedResourceSerializer",
+    "UnrescueSerializer",
     "VirtualMachineSerializer",
     "VmJobSerializer",
     "VmsJobsSerializer",

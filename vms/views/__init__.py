@@ -4,6 +4,7 @@ from .adoption import AdoptView, UnmanagedResourceListView, VmMoveView, VmReleas
 from .console import VmConsoleView
 from .control import VmActionsView, VmBulkActionsView, VmResizeView, VmRestoreView
 from .export import VmExportView
+from .recovery import VmEvacuateView, VmMigrateView, VmRebuildView, VmRescueView, VmUnrescueView
 from .snapshots import SnapshotDetailView, SnapshotListView, VmSnapshotsView
 from .status_sync import VmSyncView
 from .vms import VmDetailView, VmListView, VmOperationsView, VmOptionsView
@@ -18,16 +19,21 @@ __all__ = [
     "VmBulkActionsView",
     "VmConsoleView",
     "VmDetailView",
+    "VmEvacuateView",
     "VmExportView",
     "VmListView",
+    "VmMigrateView",
     "VmMoveView",
     "VmOperationsView",
     "VmOptionsView",
+    "VmRebuildView",
     "VmReleaseView",
+    "VmRescueView",
     "VmResizeView",
     "VmRestoreView",
     "VmSnapshotsView",
     "VmSyncView",
+    "VmUnrescueView",
     "VmVolumeView",
     "VmVolumesView",
 ]
