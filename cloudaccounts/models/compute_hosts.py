@@ -54,3 +54,13 @@ class ComputeHost(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def memory_gib(self) -> int | None:
+        """Return the memory in whole GiB."""
+        return None if self.memory_mb is None else self.memory_mb // 1024
+
+    @property
+    def memory_used_gib(self) -> int | None:
+        """Return the memory in use in whole GiB."""
+        return None if self.memory_mb_used is None else self.memory_mb_used // 1024

@@ -8,7 +8,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.pagination import CappedPagination
 from tasks.command_views import CommandView, job_response
 from tenants.scoping import Role
 
@@ -22,7 +21,6 @@ class AccountHostsView(CommandView):
 
     queryset = CloudAccount.objects.all()
     serializer_class: Any = ComputeHostSerializer
-    pagination_class = CappedPagination
 
     @extend_schema(operation_id="cloud_accounts_hosts_list", responses=ComputeHostSerializer(many=True))
     def get(self, request: Request, pk: int) -> Response:

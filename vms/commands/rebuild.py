@@ -117,7 +117,9 @@ class RebuildVmCommand(ServerCommand):
 
     @step(title=gettext_lazy("Check result"))
     def check_result(self) -> Result:
-        """Fail when Nova reports that its work has ended in an error, although the server has a good state."""
+        """Fail when Nova has no rebuild of this job on record, or one that ended in an error, although the server has a good state."""
+        if not set(self.list_rebuilds(self.cloud().compute)) - set(self.data["rebuilds_before"]):
+            return self.build_lost_failure(_("it has no rebuild of the server on record."))
         if self.has_failed():
             return Failed("rebuild_failed", _("The cloud gave up the rebuild.") + self.describe_request())
         return Done()

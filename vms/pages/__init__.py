@@ -13,6 +13,7 @@ from .detail import operation_log_page, vm_detail_page
 from .keeping import protect_vm_page, restore_vm_page
 from .listing import control_vm_page, sync_vms_now, vm_page
 from .ownership import move_vm_page, release_vm_page
+from .recovery import evacuate_vm_page, migrate_vm_page, rebuild_vm_page, rescue_vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .unmanaged import adopt_page, unmanaged_page
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
@@ -26,14 +27,18 @@ __all__ = [
     "control_vm_page",
     "control_vms_page",
     "detach_volume_page",
+    "evacuate_vm_page",
+    "migrate_vm_page",
     "move_vm_page",
     "new_vm_page",
     "operation_log_page",
     "protect_vm_page",
     "read_console_page",
+    "rebuild_vm_page",
     "release_vm_page",
     "remove_snapshot_page",
     "remove_vm_page",
+    "rescue_vm_page",
     "resize_vm_page",
     "restore_vm_page",
     "snapshot_page",
