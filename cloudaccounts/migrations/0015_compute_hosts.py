@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("region", models.CharField(max_length=100, verbose_name="region")),
-                ("name", models.CharField(max_length=255, verbose_name="host")),
+                ("name", models.CharField(max_length=255, verbose_name="compute host")),
                 (
                     "hypervisor",
                     models.CharField(blank=True, default="", max_length=255, verbose_name="hypervisor"),
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                     models.PositiveBigIntegerField(null=True, verbose_name="memory used (MB)"),
                 ),
                 ("aggregates", models.JSONField(default=list, verbose_name="host aggregates")),
-                ("read_at", models.DateTimeField(verbose_name="read")),
+                ("read_at", models.DateTimeField(verbose_name="read at")),
                 (
                     "account",
                     models.ForeignKey(

@@ -24,7 +24,7 @@ class ComputeHost(models.Model):
     )
     region = models.CharField(_("region"), max_length=100)
     # The name that services and migrations use; the hypervisor may have another.
-    name = models.CharField(_("host"), max_length=255)
+    name = models.CharField(_("compute host"), max_length=255)
     hypervisor = models.CharField(_("hypervisor"), max_length=255, blank=True, default="")
     type = models.CharField(_("type"), max_length=100, blank=True, default="")
     zone = models.CharField(_("availability zone"), max_length=255, blank=True, default="")
@@ -40,7 +40,7 @@ class ComputeHost(models.Model):
     memory_mb_used = models.PositiveBigIntegerField(_("memory used (MB)"), null=True)
     # The names of its host aggregates.
     aggregates = models.JSONField(_("host aggregates"), default=list)
-    read_at = models.DateTimeField(_("read"))
+    read_at = models.DateTimeField(_("read at"))
 
     class Meta:
         ordering = ["region", "name", "hypervisor"]

@@ -22,6 +22,10 @@ class AccountHostsView(CommandView):
     queryset = CloudAccount.objects.all()
     serializer_class: Any = ComputeHostSerializer
 
+    def require_access(self, role: Role) -> None:
+        """Require staff, before the errors of a body are told."""
+        get_account_of_hosts(self.scope, self.kwargs["pk"], needed=role)
+
     @extend_schema(operation_id="cloud_accounts_hosts_list", responses=ComputeHostSerializer(many=True))
     def get(self, request: Request, pk: int) -> Response:
         """List the hosts as the last reading found them: none before the first one."""

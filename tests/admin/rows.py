@@ -17,7 +17,14 @@ from django_celery_beat.models import (
 )
 
 from api.models import ApiToken
-from cloudaccounts.models import CatalogueGrant, CloudAccount, CloudResource, ResourceType, SyncLog
+from cloudaccounts.models import (
+    CatalogueGrant,
+    CloudAccount,
+    CloudResource,
+    ComputeHost,
+    ResourceType,
+    SyncLog,
+)
 from deploys.models import (
     DeployKey,
     Deployment,
@@ -148,6 +155,14 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     ),
     CatalogueGrant: lambda: CatalogueGrant.objects.create(
         account=CloudAccountFactory(grants=False), kind="zone", match="*"
+    ),
+    ComputeHost: lambda: ComputeHost.objects.create(
+        account=CloudAccountFactory(),
+        region="RegionOne",
+        name=f"compute{next(_numbers)}",
+        is_up=True,
+        is_enabled=True,
+        read_at=timezone.now(),
     ),
     SyncLog: lambda: SyncLog.objects.create(account=CloudAccountFactory(), type="flavor"),
     VolumePool: lambda: SpareVolumeFactory().pool,

@@ -21,7 +21,12 @@ class Migration(migrations.Migration):
             model_name="virtualmachine",
             name="host",
             field=models.CharField(
-                blank=True, db_default="", default="", editable=False, max_length=255, verbose_name="host"
+                blank=True,
+                db_default="",
+                default="",
+                editable=False,
+                max_length=255,
+                verbose_name="compute host",
             ),
         ),
         migrations.AlterField(

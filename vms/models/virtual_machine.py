@@ -202,7 +202,9 @@ class VirtualMachine(models.Model):
     addresses = models.JSONField(_("addresses"), default=list, blank=True)
     fault = MessageField(_("fault"), blank=True, default="")
     # The compute host that runs the server, as far as the account is an administrator's: for staff alone, never for tenants.
-    host = models.CharField(_("host"), max_length=255, blank=True, default="", db_default="", editable=False)
+    host = models.CharField(
+        _("compute host"), max_length=255, blank=True, default="", db_default="", editable=False
+    )
     last_start_time = models.DateTimeField(_("last started"), null=True, blank=True)
     last_stop_time = models.DateTimeField(_("last stopped"), null=True, blank=True)
     observed_at = models.DateTimeField(_("last synced"), null=True, blank=True)
