@@ -6,6 +6,8 @@ from rest_framework import serializers
 
 from api.serializers import PlainCharField, StrictSerializer
 
+MIGRATION_KINDS = [("live", "live"), ("cold", "cold")]
+
 
 class RescueSerializer(StrictSerializer):
     """The image to rescue a VM with; without one, the image that its server was built from."""
@@ -32,7 +34,7 @@ class RebuildSerializer(StrictSerializer):
 class MigrationSerializer(StrictSerializer):
     """How a VM is moved to another host, and to which one; without a host, the cloud chooses."""
 
-    kind = serializers.ChoiceField(choices=["live", "cold"])
+    kind = serializers.ChoiceField(choices=MIGRATION_KINDS)
     host = PlainCharField(max_length=255, required=False)
     dry_run = serializers.BooleanField(default=False)
 
