@@ -13,6 +13,7 @@ from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory
 from tests.lost import work_with_losses
 from tests.vms.conftest import AdminClient
+from tests.vms.dying import work_while_dying
 from tests.working import work
 from vms.models import VMOperationLog
 from vms.sync.adopted_servers import adopt_servers
@@ -214,3 +215,17 @@ def test_a_vm_with_a_job_in_flight_is_not_moved(staff, owner, vm, url):
     assert staff.post(f"{url}migrate/", {"kind": "live"}).json()["code"] == "busy"
     work()
     assert staff.post(f"{url}migrate/", {"kind": "live"}).json()["code"] == "wrong_state"
+
+
+@pytest.mark.parametrize("passes", range(6))
+@pytest.mark.parametrize("kind", ["live", "cold"])
+def test_a_worker_that_dies_leaves_one_migration(staff, vm, url, cloud, monkeypatch, kind, passes):
+    cloud.clock(action_seconds=0.05)
+    answer = staff.post(f"{url}migrate/", {"kind": kind})
+
+    work_while_dying(monkeypatch, "called", passes)
+
+    job = Job.objects.get(pk=answer.json()["job"]["id"])
+    assert job.status == "succeeded", job.outcome_message
+    assert cloud.accepted(vm.openstack_id, {"live": "os-migrateLive", "cold": "migrate"}[kind]) == 1
+    assert staff.get(url).json()["host"] == other_host(vm)

@@ -8,6 +8,7 @@ from cloudaccounts.models import CatalogueGrant, CloudResource
 from tasks import engine
 from tasks.models import Job
 from tests.lost import work_with_losses
+from tests.vms.dying import work_while_dying
 from tests.working import work
 from vms.models import VirtualMachine, VMOperationLog
 from volumepool.models import Volume
@@ -190,3 +191,16 @@ def test_a_vm_in_the_bin_is_neither_rescued_nor_rebuilt(admin, vm, url):
 
     for route in ("rescue", "unrescue", "rebuild"):
         assert admin.post(f"{url}{route}/", {}).json()["code"] == "in_bin"
+
+
+@pytest.mark.parametrize("passes", range(4))
+@pytest.mark.parametrize("point", ["called", "recorded"])
+def test_a_worker_that_dies_leaves_one_rebuild(admin, vm, url, cloud, monkeypatch, point, passes):
+    cloud.clock(action_seconds=0.05)
+    answer = admin.post(f"{url}rebuild/", {})
+
+    work_while_dying(monkeypatch, point, passes)
+
+    job = Job.objects.get(pk=answer.json()["job"]["id"])
+    assert job.status == "succeeded", job.outcome_message
+    assert cloud.accepted(vm.openstack_id, "rebuild") == 1
