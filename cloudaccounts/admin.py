@@ -34,6 +34,7 @@ from .models import (
     CatalogueGrant,
     CloudAccount,
     CloudResource,
+    ComputeHost,
     ReleasedObject,
     ResourceChange,
     ResourceLink,
@@ -415,3 +416,13 @@ class SyncLogAdmin(ReadOnlyAdmin):
     def has_accept_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may change accounts in the admin."""
         return request.user.has_perm("cloudaccounts.change_cloudaccount")
+
+
+@admin.register(ComputeHost)
+class ComputeHostAdmin(ReadOnlyAdmin):
+    """The compute hosts that the last reading of each account found."""
+
+    list_display = ["name", "account", "region", "zone", "is_up", "is_enabled", "server_count", "read_at"]
+    list_filter = ["is_up", "is_enabled", "account"]
+    search_fields = ["name", "hypervisor"]
+    list_select_related = ["account"]

@@ -8,6 +8,7 @@ urlpatterns = [
     path("cloud-accounts/<int:pk>/", views.AccountDetailView.as_view(), name="cloud-account-detail"),
     path("cloud-accounts/<int:pk>/verify/", views.AccountVerifyView.as_view(), name="cloud-account-verify"),
     path("cloud-accounts/<int:pk>/sync/", views.AccountSyncView.as_view(), name="cloud-account-sync"),
+    path("cloud-accounts/<int:pk>/hosts/", views.AccountHostsView.as_view(), name="cloud-account-hosts"),
     path("catalogue-grants/", views.GrantListView.as_view(), name="catalogue-grant-list"),
     path("catalogue-grants/<int:pk>/", views.GrantDetailView.as_view(), name="catalogue-grant-detail"),
     path("cloud-resources/", views.ResourceListView.as_view(), name="cloud-resource-list"),

@@ -194,6 +194,37 @@ POWER_ACTIONS: dict[str, PowerAction] = {
         time_column="last_start_time",
         moves_image=True,
     ),
+    # Of its own image; `RescueVmCommand` takes another one. Nova ends a rescue with a running server, whatever it was before.
+    "rescue": PowerAction(
+        title=_("Rescue"),
+        verb=_("rescue"),
+        command_title=_("Rescue VM"),
+        allowed_from=_RUNNING | _STOPPED,
+        leads_to=VMStatus.RESCUE,
+        starts_vm=True,
+        desired_state=DesiredState.RUNNING,
+        is_rare=True,
+        request=lambda nova, server_id: nova.rescue_server(server_id),
+        nova_statuses=frozenset({"RESCUE"}),
+        task_states=frozenset({"rescuing"}),
+        undone_by="unrescue",
+        time_column="last_start_time",
+        moves_image=True,
+    ),
+    # Allowed after the VM's end date too: it is the only way out. A failed job leaves the server as the cloud has it, because
+    # the image of the rescue is not known any more.
+    "unrescue": PowerAction(
+        title=_("Exit rescue"),
+        verb=_("unrescue"),
+        command_title=_("Exit rescue of VM"),
+        allowed_from=frozenset({VMStatus.RESCUE}),
+        leads_to=VMStatus.RUNNING,
+        desired_state=DesiredState.RUNNING,
+        request=lambda nova, server_id: nova.unrescue_server(server_id),
+        nova_statuses=_ACTIVE,
+        task_states=frozenset({"unrescuing"}),
+        time_column="last_start_time",
+    ),
 }
 ACTIONS: dict[str, Action] = {
     **POWER_ACTIONS,
@@ -201,7 +232,7 @@ ACTIONS: dict[str, Action] = {
     "revert_resize": Action(title=_("Revert resize"), allowed_from=_RUNNING, ends_resize=True),
 }
 # Statuses that a server leaves only by another action. When an action does not lead to one of them, it is no use to wait on.
-_RESTING_STATUSES = frozenset({VMStatus.PAUSED, VMStatus.SUSPENDED, VMStatus.SHELVED})
+_RESTING_STATUSES = frozenset({VMStatus.PAUSED, VMStatus.SUSPENDED, VMStatus.SHELVED, VMStatus.RESCUE})
 
 
 def foreign_statuses(action: PowerAction) -> set[str]:
@@ -272,6 +303,12 @@ PROGRESS_LABELS: dict[str, str | Promise] = {
     "vms.resume": _("Resuming"),
     "vms.shelve": _("Shelving"),
     "vms.unshelve": _("Unshelving"),
+    "vms.rescue": _("Entering rescue mode"),
+    "vms.unrescue": _("Exiting rescue mode"),
+    "vms.rebuild": _("Rebuilding"),
+    "vms.live_migrate": _("Migrating"),
+    "vms.migrate": _("Migrating"),
+    "vms.evacuate": _("Evacuating"),
     "vms.create": _("Creating"),
     "vms.remove": _("Deleting"),
     "vms.move_to_bin": _("Moving to bin"),

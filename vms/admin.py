@@ -61,6 +61,7 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
         "bin_until",
         "status",
         "desired_state",
+        "host",
         "ip_address",
         "mac_address",
         "addresses",

@@ -33,17 +33,17 @@ WRITE_SERVER_COLUMNS = """
     WITH new AS (
         SELECT * FROM unnest(%(openstack_id)s::text[], %(status)s::text[], %(ip)s::inet[], %(mac)s::text[],
                              %(addresses)s::jsonb[], %(fault)s::text[], %(moving)s::bool[],
-                             %(reading)s::text[])
-            AS t(openstack_id, status, ip, mac, addresses, fault, moving, reading)
+                             %(host)s::text[], %(reading)s::text[])
+            AS t(openstack_id, status, ip, mac, addresses, fault, moving, host, reading)
     ), old AS (
         SELECT vm.id, vm.name, vm.status, vm.information_system_id,
                COALESCE(new.status, vm.status) AS new_status,
                (vm.status, vm.ip_address, vm.mac_address, vm.addresses, vm.fault, vm.moving,
-                vm.missing_count)
+                vm.host, vm.missing_count)
                    IS DISTINCT FROM
                (COALESCE(new.status, vm.status), new.ip, new.mac, new.addresses, new.fault, new.moving,
-                0) AS differs,
-               new.ip, new.mac, new.addresses, new.fault, new.moving, new.reading
+                new.host, 0) AS differs,
+               new.ip, new.mac, new.addresses, new.fault, new.moving, new.host, new.reading
         FROM vms_virtualmachine AS vm JOIN new USING (openstack_id)
         WHERE vm.written_at < %(began)s
           AND NOT EXISTS (SELECT 1 FROM tasks_entitylock WHERE key = 'vm:' || vm.id)
@@ -51,7 +51,7 @@ WRITE_SERVER_COLUMNS = """
     ), written AS (
         UPDATE vms_virtualmachine AS vm SET
             status = old.new_status, ip_address = old.ip, mac_address = old.mac, addresses = old.addresses,
-            fault = old.fault, moving = old.moving, reading = old.reading, missing_count = 0,
+            fault = old.fault, moving = old.moving, host = old.host, reading = old.reading, missing_count = 0,
             observed_at = %(began)s,
             written_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.written_at END,
             updated_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.updated_at END

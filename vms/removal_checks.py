@@ -45,6 +45,21 @@ def check_removals(vms: Sequence[VirtualMachine]) -> dict[UUID, RemovalCheck]:
     }
 
 
+def list_disk_refusals(vm: VirtualMachine) -> list[Refusal]:
+    """Return the reasons against the loss of a VM's root disk.
+
+    Deletion protection keeps the data of the disk too, that of the VM and that of the volume that it boots from. What runs on
+    the VM would be lost with the disk.
+    """
+    boot = Volume.objects.filter(vm=vm, is_boot=True, deletion_protection=True).order_by("name")
+    message = _("Deletion protection is on for its boot volume '%(name)s'. Turn it off first.")
+    return [
+        *_list_protection_refusals(vm),
+        *(Refusal("protected", message % {"name": name}) for name in boot.values_list("name", flat=True)),
+        *collect_guard_refusals([vm.pk])[vm.pk],
+    ]
+
+
 def _count_snapshots(ids: Iterable[UUID]) -> dict[UUID, int]:
     """Return the number of snapshots of each VM's volumes, by VM."""
     counts: dict[UUID, int] = defaultdict(int)

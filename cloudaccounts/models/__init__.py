@@ -2,6 +2,7 @@
 
 from .accounts import CloudAccount, CloudAccountQuerySet, validate_region_list
 from .catalogue_grants import SERVER_GROUP_POLICIES, CatalogueGrant, CatalogueKind
+from .compute_hosts import ComputeHost
 from .released import ReleasedObject
 from .resource_types import ResourceType
 from .resources import (
@@ -22,6 +23,7 @@ __all__ = [
     "CloudAccountQuerySet",
     "CloudResource",
     "CloudResourceQuerySet",
+    "ComputeHost",
     "ReleasedObject",
     "ResourceChange",
     "ResourceLink",

@@ -22,6 +22,7 @@ from ..commands import VerifyAccountCommand
 from ..models import CloudAccount, SyncLog
 from ..registry import type_label
 from ..services.account_status import load_account_statuses, summarize_types
+from .account_hosts import build_hosts_context, may_see_hosts
 from .account_status import describe_status
 from .accounts import get_provider_label, list_allowed_actions
 from .sync_charts import draw_sync_charts
@@ -53,6 +54,16 @@ def account_regions_page(request: PageRequest, pk: int) -> HttpResponse:
     return _render_tab(request, pk, "regions")
 
 
+@login_required
+@never_cache
+@require_GET
+def account_hosts_page(request: PageRequest, pk: int) -> HttpResponse:
+    """Show the compute hosts of an account, for staff; for others there is no such page."""
+    if not may_see_hosts(page_scope(request)):
+        raise Http404
+    return _render_tab(request, pk, "hosts")
+
+
 def _render_tab(request: PageRequest, pk: int, tab: str) -> HttpResponse:
     scope = page_scope(request)
     account = get_object_or_404(ACCOUNTS.within(scope), pk=pk)
@@ -82,12 +93,16 @@ def _build_context(scope: Scope, account: CloudAccount, tab: str) -> dict[str, A
         if tab != "overview":
             raise Http404
         return context
+    context["sees_hosts"] = may_see_hosts(scope)
     summaries = summarize_types(account)
     holders = engine.lock_holders([account.lock_key, *VerifyAccountCommand(account.pk).locks()])
     # A removal is shown rather than a verification.
     job = holders.get(account.lock_key) or next(iter(holders.values()), None)
     is_job_active = job is not None and job.status != JobStatus.STUCK
     running = [summary for summary in summaries if summary.state == SyncLog.State.RUNNING]
+    if tab == "hosts":
+        context |= build_hosts_context(scope, account)
+    is_job_active |= context.get("hosts_job") is not None
     return context | {
         "badge": describe_status(account),
         "clock_warning": build_account_clock_warning(account),

@@ -7,6 +7,7 @@ from .accounts import (
     ResourceTypeSerializer,
 )
 from .catalogue import CatalogueGrantSerializer, CreateGrantSerializer
+from .hosts import AccountHostsJobSerializer, ComputeHostSerializer, ReadHostsSerializer
 from .resources import (
     CloudResourceSerializer,
     ResourceChangeSerializer,
@@ -22,12 +23,15 @@ from .sync_logs import (
 
 __all__ = [
     "AccountAcceptedSerializer",
+    "AccountHostsJobSerializer",
     "AccountSyncSerializer",
     "CatalogueGrantSerializer",
     "CloudAccountDetailSerializer",
     "CloudAccountSerializer",
     "CloudResourceSerializer",
+    "ComputeHostSerializer",
     "CreateGrantSerializer",
+    "ReadHostsSerializer",
     "ResourceChangeSerializer",
     "ResourceTypeSerializer",
     "SyncLogLineSerializer",

@@ -9,6 +9,7 @@ from .accounts import (
     verify_account,
 )
 from .freshness import list_stale_accounts
+from .hosts import read_hosts
 from .syncs import accept_losses, open_scheduled_syncs, prune_history, request_sync, sweep_syncs
 from .topology import build_topology
 
@@ -22,6 +23,7 @@ __all__ = [
     "list_stale_accounts",
     "open_scheduled_syncs",
     "prune_history",
+    "read_hosts",
     "remove_account",
     "request_sync",
     "sweep_syncs",

@@ -8,6 +8,7 @@ from .accounts import (
     ResourceTypeListView,
 )
 from .catalogue import GrantDetailView, GrantListView
+from .hosts import AccountHostsView
 from .resources import (
     ResourceChangesView,
     ResourceDetailView,
@@ -19,6 +20,7 @@ from .sync_logs import SyncLogAcceptLossesView, SyncLogDetailView, SyncLogLinesV
 
 __all__ = [
     "AccountDetailView",
+    "AccountHostsView",
     "AccountListView",
     "AccountSyncView",
     "AccountVerifyView",

@@ -139,7 +139,7 @@ class Server:
 class ServerReading:
     """A server of a listing, not converted to a record yet: converting 10,000 servers costs more than fetching them.
 
-    `digest` covers the fields that change by themselves: status, task, addresses and fault. An equal digest proves that they
+    `digest` covers the fields that change by themselves: status, task, addresses, fault, and the host where it is shown. An equal digest proves that they
     have not changed. A different one proves nothing, because Nova may write equal values in another order.
     """
 
@@ -153,7 +153,10 @@ class ServerReading:
         server_id = require_id(raw, "server")
         get = raw.get
         try:
-            fields = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
+            # The host is the last, and left out where it is not shown, so that the digest of other accounts stays what it was.
+            shown = (get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault"))
+            host = get("OS-EXT-SRV-ATTR:host")
+            fields = repr((*shown, host) if host else shown)
         except RecursionError:
             raise UnreadableRecordError(f"server {server_id} is nested too deeply") from None
         return cls(server_id, blake2b(fields.encode("utf-8", "replace"), digest_size=12).hexdigest(), raw)

@@ -22,6 +22,7 @@ from cloudaccounts.models import (
     CatalogueGrant,
     CloudAccount,
     CloudResource,
+    ComputeHost,
     ReleasedObject,
     ResourceType,
     SyncLog,
@@ -170,6 +171,14 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     ),
     CatalogueGrant: lambda: CatalogueGrant.objects.create(
         account=CloudAccountFactory(grants=False), kind="zone", match="*"
+    ),
+    ComputeHost: lambda: ComputeHost.objects.create(
+        account=CloudAccountFactory(),
+        region="RegionOne",
+        name=f"compute{next(_numbers)}",
+        is_up=True,
+        is_enabled=True,
+        read_at=timezone.now(),
     ),
     SyncLog: lambda: SyncLog.objects.create(account=CloudAccountFactory(), type="flavor"),
     VolumePool: lambda: SpareVolumeFactory().pool,

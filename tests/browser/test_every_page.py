@@ -50,6 +50,7 @@ PAGES = {
     "account": ("admin", "/accounts/", ".name a, td a"),
     "account-types": ("admin", "/accounts/", ".name a, td a|types/"),
     "account-regions": ("admin", "/accounts/", ".name a, td a|regions/"),
+    "account-hosts": ("admin", "/accounts/", ".name a, td a|hosts/"),
     "inventory": ("admin", "/resources/", ""),
     "resource": ("admin", "/resources/", ".name a, td a"),
     "resource-topology": ("admin", "/resources/?type=server", ".name a, td a|topology/"),

@@ -30,6 +30,7 @@ from .objects import (
     create_grant,
     create_job,
     create_pool,
+    create_rescued_vm,
     create_resource,
     create_running_vm,
     create_schedule,
@@ -272,6 +273,29 @@ CASES: dict[tuple[str, str], Case] = {
         Role.OPERATOR,
         body=lambda member: {"ids": [str(create_vm(member)["id"])], "action": "start"},
         bad_body={"ids": [], "action": "start"},
+    ),
+    ("POST", "/api/v1/vms/{id}/rescue/"): Case(
+        202, Role.OPERATOR, ids=create_running_vm, body=lambda member: {}, bad_body={"image": "moon"}
+    ),
+    ("POST", "/api/v1/vms/{id}/unrescue/"): Case(
+        202, Role.OPERATOR, ids=create_rescued_vm, body=lambda member: {}, bad_body={"now": True}
+    ),
+    ("POST", "/api/v1/vms/{id}/rebuild/"): Case(
+        202, Role.ADMIN, ids=create_running_vm, body=lambda member: {}, bad_body={"image": "moon"}
+    ),
+    ("POST", "/api/v1/vms/{id}/migrate/"): Case(
+        202,
+        staff=True,
+        ids=create_running_vm,
+        body=lambda member: {"kind": "live"},
+        bad_body={"kind": "sideways"},
+    ),
+    ("POST", "/api/v1/vms/{id}/evacuate/"): Case(
+        202, staff=True, ids=create_running_vm, body=lambda member: {}, bad_body={"to": "moon"}
+    ),
+    ("GET", "/api/v1/cloud-accounts/{id}/hosts/"): Case(200, staff=True, ids=create_account),
+    ("POST", "/api/v1/cloud-accounts/{id}/hosts/"): Case(
+        202, staff=True, ids=create_account, body=lambda member: {}, bad_body={"now": True}
     ),
     ("POST", "/api/v1/vms/{id}/restore/"): Case(
         202, Role.ADMIN, ids=create_binned_vm, body=lambda member: {}, bad_body={"now": True}

@@ -77,6 +77,10 @@ def create_running_vm(member: Membership) -> Ids:
     return {"id": vm.pk}
 
 
+def create_rescued_vm(member: Membership) -> Ids:
+    return {"id": VirtualMachineFactory(information_system__tenant=member.tenant, status="rescue").pk}
+
+
 def create_volume(member: Membership) -> Ids:
     return {"id": VolumeFactory(information_system__tenant=member.tenant).pk}
 

@@ -212,7 +212,15 @@ def test_staff_without_the_permission(method, path, case):
     assert is_problem(response)
 
 
-VIEWING = ["view_tenant", "view_membership", "view_job", "view_volumepool", "view_periodictask"]
+VIEWING = [
+    "view_tenant",
+    "view_membership",
+    "view_job",
+    "view_volumepool",
+    "view_periodictask",
+    "view_virtualmachine",
+    "view_cloudaccount",
+]
 
 
 @pytest.mark.parametrize(

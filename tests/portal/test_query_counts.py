@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 from api.models import ApiToken, UserSession
 from cloudaccounts.models import (
     CatalogueGrant,
+    ComputeHost,
     ResourceChange,
     ResourceLink,
     ResourceType,
@@ -110,6 +111,17 @@ class World:
         )
         for type_code in ("server", "volume"):
             CloudResourceFactory.create_batch(count, account=self.account, type=type_code)
+        ComputeHost.objects.bulk_create(
+            ComputeHost(
+                account=self.account,
+                region="RegionOne",
+                name=f"compute{number}",
+                is_up=True,
+                is_enabled=True,
+                read_at=timezone.now(),
+            )
+            for number in range(count)
+        )
         account = self.vms[0].account
         self.pool = VolumePoolFactory(account=account)
         SpareVolumeFactory.create_batch(count, pool=self.pool)
@@ -133,6 +145,7 @@ class World:
             "/api/v1/volumes/{id}/": self.vms[0].volumes.first().pk,
             "/api/v1/catalogue-grants/{id}/": CatalogueGrant.objects.latest("pk").pk,
             "/api/v1/cloud-accounts/{id}/": self.account.pk,
+            "/api/v1/cloud-accounts/{id}/hosts/": self.account.pk,
             "/api/v1/cloud-accounts/{id}/unmanaged/": self.account.pk,
             "/api/v1/cloud-resources/{id}/": self.port.pk,
             "/api/v1/cloud-resources/{id}/changes/": self.port.pk,

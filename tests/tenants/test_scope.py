@@ -226,6 +226,10 @@ WITHOUT_TENANT = {
     CloudAccount: (lambda: CloudAccountFactory(tenant=None), True),
     Job: (lambda: a_job(None), False),
     CatalogueGrant: (lambda: a_grant(None), True),
+    ReleasedObject: (
+        lambda: ReleasedObject.objects.create(kind="server", cloud_id=str(uuid4()), row_id=uuid4()),
+        False,
+    ),
     # A person's own key.
     SSHKey: (lambda: SSHKey.objects.create(user=UserFactory(), name="laptop", bits=256), False),
 }

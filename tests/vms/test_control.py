@@ -109,7 +109,7 @@ def test_a_wrong_state_names_what_is_allowed(scope):
     with pytest.raises(DomainError) as refused:
         control(scope, vm, "restart")
 
-    assert refused.value.details == {"allowed": ["start", "shelve"]}
+    assert refused.value.details == {"allowed": ["start", "shelve", "rescue"]}
 
 
 def test_the_same_action_joins_and_another_is_busy(scope, vms_of):
@@ -153,7 +153,13 @@ class Killed(BaseException):
 @pytest.mark.parametrize("point", ["claimed", "called", "recorded"])
 @pytest.mark.parametrize(
     ("action", "before", "nova"),
-    [("start", "SHUTOFF", "os-start"), ("stop", "ACTIVE", "os-stop"), ("restart", "ACTIVE", "reboot")],
+    [
+        ("start", "SHUTOFF", "os-start"),
+        ("stop", "ACTIVE", "os-stop"),
+        ("restart", "ACTIVE", "reboot"),
+        ("rescue", "ACTIVE", "rescue"),
+        ("unrescue", "RESCUE", "unrescue"),
+    ],
 )
 def test_a_worker_that_dies_anywhere_leaves_one_action(
     cloud, scope, vms_of, monkeypatch, point, action, before, nova

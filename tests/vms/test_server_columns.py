@@ -17,7 +17,7 @@ NOVA_TO_OURS = {
     "VERIFY_RESIZE": "running",
     "REVERT_RESIZE": "running",
     "RESIZE": "running",
-    "RESCUE": "running",
+    "RESCUE": "rescue",
     "BUILD": "building",
     "REBUILD": "building",
     "SHUTOFF": "stopped",

@@ -17,6 +17,8 @@ from tasks.command import Done, Failure, Refusal, Result, register, step
 from ..models import ConsoleReading, VirtualMachine, VMOperationLog, VMStatus
 from .server import ServerCommand
 
+_CONSOLE_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.RESCUE})
+
 
 @register
 @dataclass
@@ -37,10 +39,10 @@ class ReadConsoleCommand(ServerCommand):
         return [f"vm-console:{self.vm_id}:{self.user_id}:{self.reading}"]
 
     def validate(self) -> list[Refusal]:
-        """Refuse the console URL of a VM that is not running."""
+        """Refuse the console URL of a VM that does not run, from its own disk or from a rescue image."""
         if refusals := self.unbound_refusals():
             return refusals
-        if self.reading == "url" and self.vm.status != VMStatus.RUNNING:
+        if self.reading == "url" and self.vm.status not in _CONSOLE_STATUSES:
             return [Refusal("wrong_state", _("Only a running VM has a console."))]
         return []
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
-from openstack_client import CloudConflictError, CloudNotFoundError, Server
+from openstack_client import CloudConflictError, CloudNotFoundError, InvalidCloudRequestError, Server
 from openstack_client.compute import Compute
 from tasks.command import (
     Done,
@@ -35,7 +35,7 @@ from tasks.command import (
 from tasks.polling import MISSING
 
 from ..actions import POWER_ACTIONS, PowerAction, action_refusals, foreign_statuses
-from ..models import VirtualMachine
+from ..models import VirtualMachine, VMStatus
 from .server import LONGEST_WORK, ServerCommand
 
 
@@ -109,14 +109,14 @@ class PowerCommand(ServerCommand):
         compute, reverse = self.cloud().compute, POWER_ACTIONS[self.action.undone_by]
         try:
             server = compute.get_server(self.server_id)
-            if server.status in reverse.nova_statuses and server.task_state is None:
+            if server.task_state is None and self.is_restored(server):
                 return Done()
             if server.status == "ERROR":
                 return Done(_("The server is in error; it stays as it is."))
-            if server.task_state is None and server.status not in self.action.nova_statuses:
+            if server.task_state is None and not self.can_reverse(server):
                 return Done(_("Another request has changed the server; it stays as it is."))
             if server.task_state is None:
-                reverse.request(compute, self.server_id)
+                self.send_reverse(compute, server)
             elif self.is_lost(server):
                 return Done(_("Nova does nothing about the server; it stays as it is."))
         except CloudNotFoundError:
@@ -124,6 +124,18 @@ class PowerCommand(ServerCommand):
         except CloudConflictError as refusal:
             return Wait(1.0, describe_refusal(refusal))
         return Wait(1.0, _("Waiting for the cloud to report %s.") % " / ".join(sorted(reverse.nova_statuses)))
+
+    def is_restored(self, server: Server) -> bool:
+        """Return whether the server has its former state again."""
+        return server.status in POWER_ACTIONS[self.action.undone_by].nova_statuses
+
+    def can_reverse(self, server: Server) -> bool:
+        """Return whether the server is in the state to which this job has brought it."""
+        return server.status in self.action.nova_statuses
+
+    def send_reverse(self, compute: Compute, server: Server) -> None:
+        """Send the request that brings the server back."""
+        POWER_ACTIONS[self.action.undone_by].request(compute, self.server_id)
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
     def wait_for_completion(self) -> Result:
@@ -233,6 +245,58 @@ class RestartVmCommand(PowerCommand):
         return Wait(0.0, _("Nova had given up on the restart; a hard one was requested."))
 
 
+@register
+@dataclass
+class RescueVmCommand(PowerCommand):
+    """Boot a server from a rescue image, with its own disk as a second one.
+
+    The password that Nova makes for the rescue system is dropped: few images take it, and it must not be stored.
+    """
+
+    vm_id: str
+    image_id: str = ""  # "": the image that the server was built from.
+
+    kind: ClassVar[str] = "vms.rescue"
+    title: ClassVar[str | Promise] = POWER_ACTIONS["rescue"].command_title
+    action_name: ClassVar[str] = "rescue"
+    longest_work: ClassVar[timedelta | None] = None
+
+    def send(self, compute: Compute) -> None:
+        """Send the rescue to Nova, in the form that fits the server's root disk."""
+        self.data["is_volume_booted"] = compute.get_server(self.server_id).image_id is None
+        compute.rescue_server(
+            self.server_id,
+            image_id=self.image_id or None,
+            is_volume_booted=self.data["is_volume_booted"],
+        )
+
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """Translate an error; say what the rescue of a server that boots from a volume needs."""
+        if isinstance(error, InvalidCloudRequestError) and self.data.get("is_volume_booted"):
+            message = _(
+                "The cloud does not rescue this VM, which boots from a volume: that needs an image with the properties "
+                "hw_rescue_device and hw_rescue_bus, and OpenStack Ussuri or later. %(reason)s"
+            )
+            return Failed("rescue_refused", message % {"reason": error})
+        return super().translate(error)
+
+    def is_restored(self, server: Server) -> bool:
+        """Return whether the server has its former state again. Nova starts a stopped one at the end of a rescue."""
+        return server.status == ("SHUTOFF" if self.vm.status == VMStatus.STOPPED else "ACTIVE")
+
+    def can_reverse(self, server: Server) -> bool:
+        """Return whether the server is in rescue, or runs because this job has ended its rescue."""
+        return super().can_reverse(server) or (server.status == "ACTIVE" and "ended_rescue" in self.data)
+
+    def send_reverse(self, compute: Compute, server: Server) -> None:
+        """End the rescue; then stop a server that was stopped before."""
+        if server.status == "ACTIVE":
+            compute.stop_server(self.server_id)
+            return
+        super().send_reverse(compute, server)
+        self.data["ended_rescue"] = True
+
+
 def _register_power_command(name: str) -> type[PowerCommand]:
     """Register the command of an action that needs no code of its own; its kind is `vms.<name>`."""
     action = POWER_ACTIONS[name]
@@ -247,8 +311,12 @@ def _register_power_command(name: str) -> type[PowerCommand]:
     return register(type(f"{name.title()}VmCommand", (PowerCommand,), attributes))
 
 
+_COMMANDS_WITH_PARAMETERS: dict[str, type[PowerCommand]] = {
+    "restart": RestartVmCommand,
+    "rescue": RescueVmCommand,
+}
 POWER_COMMANDS: dict[str, type[PowerCommand]] = {
-    name: RestartVmCommand if name == "restart" else _register_power_command(name) for name in POWER_ACTIONS
+    name: _COMMANDS_WITH_PARAMETERS.get(name) or _register_power_command(name) for name in POWER_ACTIONS
 }
 
 

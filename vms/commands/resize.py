@@ -66,41 +66,21 @@ class ResizeVmCommand(ServerCommand):
     def request_resize(self) -> Result:
         """Request the resize, unless an earlier attempt of this job has."""
         compute = self.cloud().compute
-        if self.retrying and self.is_under_way(compute.get_server(self.server_id)):
+        if self.retrying and is_resizing(compute.get_server(self.server_id)):
             return Done()
         try:
             compute.resize_server(self.server_id, self.flavor_id)
         except CloudConflictError as refusal:
             server = compute.get_server(self.server_id)
-            if not self.is_under_way(server):
+            if not is_resizing(server):
                 return self.build_refusal(refusal, server, "wrong_state")
         self.record_request_id()
         return Done()
 
-    def is_under_way(self, server: Server) -> bool:
-        """Return whether the server is being resized, or has been."""
-        return server.status in {"RESIZE", "VERIFY_RESIZE"} or (server.task_state or "").startswith("resize")
-
     @request_resize.undo
     def undo_resize(self) -> Result:
         """Revert to the old flavor, once Nova has finished its present task."""
-        compute = self.cloud().compute
-        try:
-            server = compute.get_server(self.server_id)
-            if server.status == "ERROR":
-                return Done(_("The server is in error; it stays as it is."))
-            # Also a server that somebody has shelved or paused meanwhile, which Nova refuses to resize.
-            if server.task_state is None and not self.is_under_way(server):
-                return Done()
-            if server.status == "VERIFY_RESIZE" and server.task_state is None:
-                compute.revert_resize(self.server_id)
-            elif self.is_lost(server):
-                return Done(_("Nova does nothing about the server; it stays as it is."))
-        except CloudNotFoundError:
-            return Done(_("The server is gone."))
-        except CloudConflictError as refusal:
-            return Wait(1.0, describe_refusal(refusal))
-        return Wait(1.0, _("Waiting for the cloud to restore the previous flavor."))
+        return revert_server(self, _("Waiting for the cloud to restore the previous flavor."))
 
     @step(deadline=minutes(90), title=gettext_lazy("Wait until resized"))
     def wait_until_resized(self) -> Result:
@@ -125,6 +105,32 @@ class ResizeVmCommand(ServerCommand):
         vm.save()
         Resize.objects.filter(vm=vm).delete()
         self.log(vm, VMOperationLog.Operation.RESIZE, success=False, detail=failure.detail)
+
+
+def is_resizing(server: Server) -> bool:
+    """Return whether the server is being resized or cold-migrated, or waits for the confirmation of that."""
+    return server.status in {"RESIZE", "VERIFY_RESIZE"} or (server.task_state or "").startswith("resize")
+
+
+def revert_server(command: ServerCommand, waiting: str) -> Result:
+    """Revert a resize or a cold migration, once Nova has finished its present task; `waiting` is the message until then. For an undo."""
+    compute = command.cloud().compute
+    try:
+        server = compute.get_server(command.server_id)
+        if server.status == "ERROR":
+            return Done(_("The server is in error; it stays as it is."))
+        # Also a server that somebody has shelved or paused meanwhile, which Nova refuses to resize.
+        if server.task_state is None and not is_resizing(server):
+            return Done()
+        if server.status == "VERIFY_RESIZE" and server.task_state is None:
+            compute.revert_resize(command.server_id)
+        elif command.is_lost(server):
+            return Done(_("Nova does nothing about the server; it stays as it is."))
+    except CloudNotFoundError:
+        return Done(_("The server is gone."))
+    except CloudConflictError as refusal:
+        return Wait(1.0, describe_refusal(refusal))
+    return Wait(1.0, waiting)
 
 
 def check_resize_progress(command: ServerCommand) -> Result:

@@ -33,6 +33,7 @@ class VMStatus(models.TextChoices):
     PAUSED = "paused", _("paused")
     SUSPENDED = "suspended", _("suspended")
     SHELVED = "shelved", _("shelved")
+    RESCUE = "rescue", _("in rescue mode")
     REMOVED = "removed", _("removed")
     ERROR = "error", _("error")
     UNKNOWN = "unknown", _("unknown")
@@ -50,13 +51,13 @@ VM_STATUS_BY_SERVER_STATUS: dict[str, VMStatus] = {
             "VERIFY_RESIZE",
             "REVERT_RESIZE",
             "RESIZE",
-            "RESCUE",
         ),
         VMStatus.RUNNING,
     ),
     **dict.fromkeys(("BUILD", "REBUILD"), VMStatus.BUILDING),
     "SHUTOFF": VMStatus.STOPPED,
     "PAUSED": VMStatus.PAUSED,
+    "RESCUE": VMStatus.RESCUE,
     "SUSPENDED": VMStatus.SUSPENDED,
     **dict.fromkeys(("SHELVED", "SHELVED_OFFLOADED"), VMStatus.SHELVED),
     **dict.fromkeys(("DELETED", "SOFT_DELETED"), VMStatus.REMOVED),
@@ -200,6 +201,10 @@ class VirtualMachine(models.Model):
     mac_address = models.CharField(_("MAC address"), max_length=17, blank=True, default="")
     addresses = models.JSONField(_("addresses"), default=list, blank=True)
     fault = MessageField(_("fault"), blank=True, default="")
+    # The compute host that runs the server, as far as the account is an administrator's: for staff alone, never for tenants.
+    host = models.CharField(
+        _("compute host"), max_length=255, blank=True, default="", db_default="", editable=False
+    )
     last_start_time = models.DateTimeField(_("last started"), null=True, blank=True)
     last_stop_time = models.DateTimeField(_("last stopped"), null=True, blank=True)
     observed_at = models.DateTimeField(_("last synced"), null=True, blank=True)

@@ -14,6 +14,7 @@ from .keeping import protect_vm_page, restore_vm_page
 from .listing import control_vm_page, sync_vms_now, vm_page
 from .logins import read_password_page, reset_password_page, user_data_page
 from .ownership import move_vm_page, release_vm_page
+from .recovery import evacuate_vm_page, migrate_vm_page, rebuild_vm_page, rescue_vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .ssh_keys import (
     new_own_ssh_key_page,
@@ -42,6 +43,8 @@ __all__ = [
     "control_vms_page",
     "detach_volume_page",
     "edit_user_data_template_page",
+    "evacuate_vm_page",
+    "migrate_vm_page",
     "move_vm_page",
     "new_own_ssh_key_page",
     "new_ssh_key_page",
@@ -52,12 +55,14 @@ __all__ = [
     "protect_vm_page",
     "read_console_page",
     "read_password_page",
+    "rebuild_vm_page",
     "release_vm_page",
     "remove_snapshot_page",
     "remove_ssh_key_page",
     "remove_user_data_template_page",
     "remove_vm_page",
     "rename_ssh_key_page",
+    "rescue_vm_page",
     "reset_password_page",
     "resize_vm_page",
     "restore_vm_page",

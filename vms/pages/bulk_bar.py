@@ -29,6 +29,8 @@ from ..services import BULK_ACTIONS, ControlResult, control_many
 MAX_NAMED_VMS = 10
 # The actions whose dialogs have fields or a text of their own in `vms/bulk_bar.html`, in the order of the menu.
 FORM_ACTIONS = ("resize", "snapshot", "tag", "protect", "unprotect", "remove")
+# Start has a button of its own in the bar; a rescue is for one VM, and chosen with its image.
+LEFT_OUT = frozenset({"start", "rescue"})
 # The parameters of the list's address to return to.
 LIST_PARAMETERS = ("search", "status", "information_system", "tag", "group", "in_bin")
 
@@ -39,7 +41,7 @@ def build_bulk_context(scope: Scope, *, in_bin: bool) -> dict[str, Any]:
     return {
         "bulk_actions": []
         if in_bin
-        else [(name, action.title) for name, action in ACTIONS.items() if name != "start"],
+        else [(name, action.title) for name, action in ACTIONS.items() if name not in LEFT_OUT],
         "bulk_forms": [] if in_bin else [(name, BULK_ACTIONS[name].title) for name in forms],
         "uses_bin": settings.BIN_DAYS > 0,
         "bin_days": settings.BIN_DAYS,

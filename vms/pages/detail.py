@@ -33,6 +33,7 @@ from ..actions import ACTIONS
 from ..catalogue import list_withdrawn_names
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot
 from ..serializers import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
+from ..services.migration import list_host_aggregates, may_migrate, may_see_host
 from ..services.removal import goes_to_bin
 from .console import build_console_context
 from .creation import build_retry_url
@@ -125,7 +126,8 @@ def _build_head_context(scope: Scope, vm: VirtualMachine, holder: Job | None) ->
     if fields["current_job"]:
         fields["current_job"]["progress_label"] = label_progress(fields["current_job"])
     actions = [(name, ACTIONS[name]) for name in fields["allowed_actions"] if not ACTIONS[name].ends_resize]
-    rare = [(name, action.title) for name, action in actions if action.is_rare]
+    # A rescue is requested in a dialog, with its image.
+    rare = [(name, action.title) for name, action in actions if action.is_rare and name != "rescue"]
     if any(name == "restart" for name, _action in actions):
         rare.insert(0, (FORCE_RESTART, _("Force restart")))
     return {
@@ -141,6 +143,8 @@ def _build_head_context(scope: Scope, vm: VirtualMachine, holder: Job | None) ->
         "desired_state": vm.get_desired_state_display(),
         "buttons": [(name, action.title) for name, action in actions if not action.is_rare],
         "rare_buttons": rare,
+        "can_rescue": "rescue" in fields["allowed_actions"],
+        "may_migrate": may_migrate(scope),
         "job": JobSerializer(job).data if job else None,
         # A stuck job changes only when a person acts.
         "is_busy": job is not None and job.status != JobStatus.STUCK,
@@ -244,7 +248,15 @@ def _build_overview_context(request: PageRequest, scope: Scope, vm: VirtualMachi
     return {
         "cloud_tags": [(str(tag), "") for tag in tags] if isinstance(tags, list) else [],
         "withdrawn": list_withdrawn_names(vm),
+        **_build_host_context(scope, vm),
     }
+
+
+def _build_host_context(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    """Return the host that the server runs on, for who may migrate it."""
+    if not may_see_host(scope):
+        return {}
+    return {"sees_host": True, "host": vm.host, "host_aggregates": list_host_aggregates(vm)}
 
 
 def _build_volume_context(request: PageRequest, scope: Scope, vm: VirtualMachine) -> dict[str, Any]:

@@ -40,6 +40,13 @@ from .logins import (
     UserDataTemplateSerializer,
     VmUserDataSerializer,
 )
+from .recovery import (
+    EvacuationSerializer,
+    MigrationSerializer,
+    RebuildSerializer,
+    RescueSerializer,
+    UnrescueSerializer,
+)
 from .snapshots import NewSnapshotSerializer, SnapshotJobSerializer, SnapshotSerializer
 from .status_sync import SyncRegionsSerializer, SyncRequestSerializer, SyncRunSerializer, SyncStateSerializer
 from .vms import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
@@ -56,6 +63,8 @@ __all__ = [
     "ConsoleJobSerializer",
     "ConsoleSerializer",
     "ControlResultSerializer",
+    "EvacuationSerializer",
+    "MigrationSerializer",
     "MoveSerializer",
     "MovedSerializer",
     "NewSSHKeySerializer",
@@ -68,11 +77,13 @@ __all__ = [
     "PasswordJobSerializer",
     "PasswordRequestSerializer",
     "ReadConsoleSerializer",
+    "RebuildSerializer",
     "ReleaseSerializer",
     "ReleasedSerializer",
     "RemovalSerializer",
     "RenameSSHKeySerializer",
     "ReportedPasswordSerializer",
+    "RescueSerializer",
     "ResizeRequestSerializer",
     "RestoreSerializer",
     "SSHKeySerializer",
@@ -83,6 +94,7 @@ __all__ = [
     "SyncRunSerializer",
     "SyncStateSerializer",
     "UnmanagedResourceSerializer",
+    "UnrescueSerializer",
     "UserDataTemplateDetailSerializer",
     "UserDataTemplateSerializer",
     "VirtualMachineSerializer",

@@ -15,6 +15,7 @@ from tenants.scoping import Role
 
 from ..actions import allowed_actions
 from ..models import Resize, VirtualMachine, VMOperationLog, VMStatus, lock_key, stale_after
+from ..services.migration import may_see_host
 
 _STATUS_LABELS = dict(VMStatus.choices)
 _DATA_CENTER_LABELS = dict(VirtualMachine.DataCenterType.choices)
@@ -57,6 +58,9 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
     allowed_actions = serializers.SerializerMethodField()
     current_job = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
+    host = serializers.CharField(
+        read_only=True, help_text="The compute host. In answers to platform administrators alone."
+    )
     resize = serializers.SerializerMethodField()
     # The old name of `desired_state`, for one release.
     wanted = serializers.ChoiceField(
@@ -94,6 +98,7 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
             "binned_at",
             "bin_until",
             "openstack_id",
+            "host",
             "status",
             "status_display",
             "desired_state",
@@ -114,6 +119,12 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
             "updated_at",
         ]
         read_only_fields = fields
+
+    def to_representation(self, instance: VirtualMachine) -> Any:
+        fields = super().to_representation(instance)
+        if not may_see_host(self.context.get("scope")):
+            del fields["host"]
+        return fields
 
     def find_job(self, vm: VirtualMachine) -> Job | None:
         if "holding_jobs" not in self.context:

@@ -7,7 +7,9 @@ from .changes import change_vm
 from .console import read_console
 from .control import control_vm, control_vms
 from .creation import CreationResult, create_vm, list_creation_options
+from .migration import evacuate_vm, migrate_vm
 from .orphans import remove_orphan
+from .recovery import rebuild_vm, rescue_vm
 from .removal import remove_vm
 from .resize import confirm_due_resizes, resize_vm
 from .runtime import stop_at_runtime_end, warn_of_runtime_end
@@ -28,12 +30,16 @@ __all__ = [
     "create_vm",
     "detach_volume",
     "empty_vm_bin",
+    "evacuate_vm",
     "list_creation_options",
+    "migrate_vm",
     "read_console",
+    "rebuild_vm",
     "remove_orphan",
     "remove_snapshot",
     "remove_vm",
     "request_sync",
+    "rescue_vm",
     "resize_vm",
     "restore_vm",
     "stop_at_runtime_end",

@@ -16,7 +16,7 @@ from tasks.models import Job
 from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS, IN_BIN
-from ..commands.power import POWER_COMMANDS, RestartVmCommand
+from ..commands.power import POWER_COMMANDS, RescueVmCommand, RestartVmCommand
 from ..commands.resize import ConfirmResizeCommand, RevertResizeCommand
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
@@ -78,6 +78,7 @@ class PowerRequest:
 
     name: str
     hard: bool = False
+    image_id: str = ""  # The image of a rescue; "" for the server's own.
 
     role: ClassVar[Role] = Role.OPERATOR
 
@@ -118,11 +119,13 @@ class PowerRequest:
         if vm.lock_key not in holders and self._is_settled(vm):
             return NOTHING_TO_DO
         command_class: Any = _COMMANDS[self.name]
-        command: ServerCommand = (
-            RestartVmCommand(str(vm.pk), self.hard)
-            if command_class is RestartVmCommand
-            else command_class(str(vm.pk))
-        )
+        command: ServerCommand
+        if command_class is RestartVmCommand:
+            command = RestartVmCommand(str(vm.pk), self.hard)
+        elif command_class is RescueVmCommand:
+            command = RescueVmCommand(str(vm.pk), self.image_id)
+        else:
+            command = command_class(str(vm.pk))
         command.vm = vm
         return Plan(command)
 

@@ -65,5 +65,6 @@ def _build_vm(server: Server, system: InformationSystem, state: SyncState) -> Vi
         addresses=columns.addresses,
         fault=columns.fault,
         moving=columns.moving,
+        host=columns.host,
         observed_at=timezone.now(),
     )

@@ -22,6 +22,8 @@ class ServerColumns:
     fault: str
     # Nova is changing the server.
     moving: bool
+    # Its compute host; "" when the account may not see it.
+    host: str = ""
 
 
 def map_server_columns(server: Server) -> ServerColumns:
@@ -45,7 +47,13 @@ def map_server_columns(server: Server) -> ServerColumns:
     moving = server.task_state is not None or server.status in _TRANSITIONAL_STATUSES
     fault = (server.fault or "")[:2000]
     return ServerColumns(
-        VM_STATUS_BY_SERVER_STATUS.get(server.status), ip_address, mac_address, addresses, fault, moving
+        VM_STATUS_BY_SERVER_STATUS.get(server.status),
+        ip_address,
+        mac_address,
+        addresses,
+        fault,
+        moving,
+        (server.host or "")[:255],
     )
 
 

@@ -99,6 +99,7 @@ def _write(changed: Sequence[tuple[ServerReading, ServerColumns]], began: dateti
             "addresses": [json.dumps(columns.addresses) for _reading, columns in changed],
             "fault": [columns.fault for _reading, columns in changed],
             "moving": [columns.moving for _reading, columns in changed],
+            "host": [columns.host for _reading, columns in changed],
             "reading": [reading.digest if columns.status else "" for reading, columns in changed],
         },
         began,

@@ -12,6 +12,7 @@ from .logins import (
     VmPasswordView,
     VmUserDataView,
 )
+from .recovery import VmEvacuateView, VmMigrateView, VmRebuildView, VmRescueView, VmUnrescueView
 from .snapshots import SnapshotDetailView, SnapshotListView, VmSnapshotsView
 from .status_sync import VmSyncView
 from .vms import VmDetailView, VmListView, VmOperationsView, VmOptionsView
@@ -30,17 +31,22 @@ __all__ = [
     "VmBulkActionsView",
     "VmConsoleView",
     "VmDetailView",
+    "VmEvacuateView",
     "VmExportView",
     "VmListView",
+    "VmMigrateView",
     "VmMoveView",
     "VmOperationsView",
     "VmOptionsView",
     "VmPasswordView",
+    "VmRebuildView",
     "VmReleaseView",
+    "VmRescueView",
     "VmResizeView",
     "VmRestoreView",
     "VmSnapshotsView",
     "VmSyncView",
+    "VmUnrescueView",
     "VmUserDataView",
     "VmVolumeView",
     "VmVolumesView",
