@@ -84,8 +84,11 @@ def build_user_data(keys: Sequence[str], text: str, *, deploy_key: str = "") -> 
     if text:
         check_user_data(text)
     config = _build_config(keys, text, deploy_key) if keys or deploy_key else ""
-    if config and text:
-        content = _join_parts([(find_type(text), text), ("text/cloud-config", config)])
+    parts = [(find_type(text), text)] if text else []
+    if config:
+        parts.append(("text/cloud-config", config))
+    if len(parts) > 1 or _looks_like_mime(text):
+        content = _join_parts(parts)
     else:
         content = (text or config).encode()
     if len(content) > NOVA_MAX_BYTES:
@@ -119,6 +122,11 @@ def _build_config(keys: Sequence[str], text: str, deploy_key: str) -> str:
         users = [account] if _USERS.search(text) else ["default", account]
         lines.append(f"users: {json.dumps(users)}")
     return "\n".join(lines) + "\n"
+
+
+def _looks_like_mime(text: str) -> bool:
+    """Return whether cloud-init would take a text for a MIME message: it searches the first 4,096 bytes for this header."""
+    return b"mime-version:" in text.encode()[:4096].lower()
 
 
 def _join_parts(parts: Sequence[tuple[str, str]]) -> bytes:

@@ -91,6 +91,7 @@ SPECTACULAR_SETTINGS = {
         "DesiredStateEnum": "vms.models.virtual_machine.VirtualMachine.DesiredState",
         "RoleEnum": "tenants.scoping.Role",
         "MigrationKindEnum": "vms.serializers.recovery.MIGRATION_KINDS",
+        "PasswordActionEnum": "vms.serializers.logins.PASSWORD_ACTIONS",
         "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },
 }

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import logging
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from tasks.models import Job
 from tests.vms.conftest import AdminClient
 from tests.working import work
 from vms.models import PasswordReading, PasswordReset, VMOperationLog
 from vms.services.passwords import generate_password
+from vms.services.status_sync import prune_runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,6 +89,17 @@ def test_a_stopped_vm_and_a_busy_one_are_refused_and_nothing_is_stored(operator,
 
     assert (stopped.status_code, stopped.json()["code"]) == (409, "wrong_state")
     assert not PasswordReset.objects.exists()
+
+
+def test_a_password_whose_job_was_ended_by_hand_is_deleted_after_a_day(operator, vm):
+    post(operator, vm)
+    post_later = PasswordReset.objects.create(vm=vm, encrypted_password="x")
+    PasswordReset.objects.exclude(pk=post_later.pk).update(created_at=timezone.now() - timedelta(hours=25))
+
+    prune_runs()
+
+    assert PasswordReset.objects.get() == post_later
+    work()
 
 
 def test_a_windows_password_is_read_with_the_command_that_decrypts_it(operator, vm, cloud):

@@ -79,6 +79,14 @@ def test_the_deploy_key_is_for_the_user_deploy(text, users):
     assert config["users"][-1]["ssh_authorized_keys"] == [KEY]
 
 
+def test_a_script_that_mentions_mime_is_not_taken_for_a_message():
+    """cloud-init searches the beginning of user data for that header, and would find no part in it."""
+    script = "#!/bin/sh\nprintf 'MIME-Version: 1.0' | sendmail ann\n"
+
+    assert parts_of(build_user_data([], script)) == [("text/x-shellscript", script)]
+    assert build_user_data([], "#!/bin/sh\n") == b"#!/bin/sh\n"
+
+
 BAD = {
     "MIME header": ("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=a\n", "MIME"),
     "Content-Type first": ("Content-Type: text/cloud-config\n\n#cloud-config\n", "MIME"),

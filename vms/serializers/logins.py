@@ -16,6 +16,7 @@ from ..user_data import UserDataError, check_user_data
 
 # Keys of one VM; each adds some 100 to 2,800 bytes to its user data.
 MAX_KEYS = 20
+PASSWORD_ACTIONS = [("reset", "reset"), ("read", "read"), ("clear", "clear")]
 # What a request may hold at all is limited elsewhere; this is for the message.
 _MAX_KEY_TEXT = 64_000
 
@@ -149,7 +150,7 @@ class VmUserDataSerializer(serializers.Serializer[Any]):
 class PasswordRequestSerializer(StrictSerializer):
     """What to do: set a new password, read the one that the VM has reported (Windows), or clear that one."""
 
-    action = serializers.ChoiceField(choices=["reset", "read", "clear"], default="reset")
+    action = serializers.ChoiceField(choices=PASSWORD_ACTIONS, default="reset")
 
 
 class ReportedPasswordSerializer(serializers.Serializer[Any]):

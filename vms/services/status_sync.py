@@ -13,7 +13,7 @@ from tasks.dispatch import dispatch_task
 from tenants.scoping import Role, Scope
 from volumepool.services import request_volume_sync
 
-from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_after
+from ..models import ConsoleReading, PasswordReset, SyncRun, SyncState, VirtualMachine, stale_after
 
 
 def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncState]:
@@ -49,9 +49,13 @@ def select_stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
 
 
 def prune_runs(batch: int = 5000) -> None:
-    """Delete runs that ended long ago, in batches, and console texts that are older than an hour."""
+    """Delete runs that ended long ago, in batches, and secrets on their way that nobody needs any more.
+
+    Console texts are kept for an hour. A job deletes its new password itself, unless a person has ended the job.
+    """
     now = timezone.now()
     old = SyncRun.objects.filter(ended_at__lt=now - timedelta(days=settings.SYNC_RUN_RETENTION_DAYS))
     while ids := list(old.order_by("pk").values_list("pk", flat=True)[:batch]):
         SyncRun.objects.filter(pk__in=ids).delete()
     ConsoleReading.objects.filter(read_at__lt=now - timedelta(hours=1)).delete()
+    PasswordReset.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
