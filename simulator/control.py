@@ -341,6 +341,7 @@ def _summarize(resource: Resource) -> Resource:
         "volume_id",
         "volume_type",
         "fingerprint",
+        "port_id",
         "members",
         "user_id",
     )

@@ -37,6 +37,7 @@ class CreationCampaign(JobCampaign):
         from .stage import Stage
 
         stage = Stage.of(self.cloud, self.cloud.account())
+        stage.prepare_reach()
         stage.before = ids_in(self.cloud)
         return CreationLoad(stage, Random(self.seed), Random(self.seed + 2), self.options.runs)
 

@@ -9,16 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from networks.models import FloatingIp, SecurityGroup
 from tasks.models import Job, JobStatus
 from tenants.models import Tenant
 from tenants.quotas import measure_usage
 from tests.faults.framework.jobs import find_engine_errors, find_open_work
 from tests.faults.framework.report import Invariant
 from tests.simulated import SimulatedCloud
-from vms.models import VirtualMachine, VMOperationLog, VMSnapshot
+from vms.models import SSHKey, VirtualMachine, VMOperationLog, VMSnapshot
+from vms.public_keys import name_key_pair
 from volumepool.models import Volume
 
-KINDS = ("servers", "volumes", "ports", "images", "snapshots")
+KINDS = (
+    "servers",
+    "volumes",
+    "ports",
+    "images",
+    "snapshots",
+    "floatingips",
+    "security_groups",
+    "keypairs",
+)
 
 # Every root job of a VM has one entry in the operation log; jobs of volumes alone have none.
 OPERATION_OF = {
@@ -41,6 +52,11 @@ class State:
     vms: list[VirtualMachine] = field(default_factory=lambda: list(VirtualMachine.objects.all()))
     volumes: list[Volume] = field(default_factory=lambda: list(Volume.objects.all()))
     snapshots: list[VMSnapshot] = field(default_factory=lambda: list(VMSnapshot.objects.all()))
+    addresses: list[FloatingIp] = field(default_factory=lambda: list(FloatingIp.objects.all()))
+    groups: list[SecurityGroup] = field(default_factory=lambda: list(SecurityGroup.objects.all()))
+    key_pairs: set[str] = field(
+        default_factory=lambda: {name_key_pair(key.public_key) for key in SSHKey.objects.all()}
+    )
     jobs: list[Job] = field(default_factory=lambda: list(Job.objects.exclude(kind="tasks.canary")))
 
     def get_new_objects(self, kind: str) -> dict[str, dict[str, Any]]:
@@ -51,7 +67,11 @@ class State:
 def objects_in(cloud: SimulatedCloud) -> dict[str, dict[str, dict[str, Any]]]:
     """Return everything that is in the cloud, by kind and id."""
     objects = cloud.call("GET", "objects")
-    return {kind: {found["id"]: found for found in objects[kind]} for kind in KINDS}
+    # A key pair has no id but its name.
+    return {
+        kind: {found["name" if kind == "keypairs" else "id"]: found for found in objects[kind]}
+        for kind in KINDS
+    }
 
 
 def ids_in(cloud: SimulatedCloud) -> dict[str, set[str]]:
@@ -66,6 +86,7 @@ def check(cloud: SimulatedCloud, tenant: Tenant, before: dict[str, set[str]]) ->
         Invariant("every object in the cloud belongs to a row", find_unexplained_objects(state)),
         Invariant("every row has its object in the cloud", find_rows_without_object(state)),
         Invariant("an attached volume is on the server of its VM", find_wrong_attachments(state)),
+        Invariant("an attached floating IP leads to the server of its VM", find_wrong_addresses(state)),
         Invariant("no lock, no open async task, no unended job", find_open_work(state.jobs)),
         Invariant("no job was errored or stuck", find_engine_errors(state.jobs)),
         Invariant("one log entry for each job, with its outcome", find_wrong_log_entries(state)),
@@ -92,6 +113,10 @@ def find_unexplained_objects(state: State) -> list[str]:
         "volumes": {volume.volume_id for volume in state.volumes},
         "images": {snapshot.image_id for snapshot in state.snapshots},
         "snapshots": {one for snapshot in state.snapshots for one in snapshot.volume_snapshots},
+        "floatingips": {address.cloud_id for address in state.addresses},
+        "security_groups": {group.cloud_id for group in state.groups},
+        # One for each key, however many VMs were created with it; a beat removes those that no VM uses.
+        "keypairs": state.key_pairs,
         "ports": {
             port_id for port_id, port in state.objects["ports"].items() if port.get("device_id") in servers
         },
@@ -114,6 +139,12 @@ def find_rows_without_object(state: State) -> list[str]:
         for volume in state.volumes
         if volume.volume_id not in objects["volumes"]
     ]
+    for kind, rows in (("floatingips", state.addresses), ("security_groups", state.groups)):
+        wrong += [
+            f"{kind}: {row} ({row.status}) is bound to no object"
+            for row in rows
+            if row.cloud_id not in objects[kind]
+        ]
     for snapshot in state.snapshots:
         if snapshot.image_id not in objects["images"]:
             wrong.append(f"snapshot {snapshot.name} has no image")
@@ -137,6 +168,19 @@ def find_wrong_attachments(state: State) -> list[str]:
         for volume in state.volumes
         if on_server.get(volume.volume_id or "") != servers.get(volume.vm_id)
     ]
+
+
+def find_wrong_addresses(state: State) -> list[str]:
+    servers = {vm.pk: vm.openstack_id for vm in state.vms}
+    ports = state.objects["ports"]
+    wrong = []
+    for address in state.addresses:
+        in_cloud = state.objects["floatingips"].get(str(address.cloud_id), {})
+        port = ports.get(in_cloud.get("port_id") or "", {})
+        leads_to, expected = port.get("device_id") or None, servers.get(address.vm_id) or None
+        if leads_to != expected:
+            wrong.append(f"{address} leads to {leads_to}, its row says {expected}")
+    return wrong
 
 
 def find_wrong_log_entries(state: State) -> list[str]:

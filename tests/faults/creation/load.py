@@ -1,4 +1,4 @@
-"""The load of the creation campaign: requests to create and remove VMs, to attach volumes, to take snapshots, to cancel.
+"""The load of the creation campaign: requests to create and remove VMs, volumes, snapshots, floating IPs and groups, and to cancel.
 
 A seeded generator chooses each request from what exists at that moment. Rejected requests are counted.
 """
@@ -11,6 +11,13 @@ from random import Random
 from typing import Any
 
 from api.domain_errors import DomainError, NotFoundError
+from networks.models import FloatingIp, RowStatus, SecurityGroup
+from networks.services import (
+    create_security_group,
+    release_floating_ip,
+    remove_security_group,
+    take_floating_ip,
+)
 from tasks import engine
 from tasks.models import IN_FLIGHT, Job
 from vms.models import VirtualMachine, VMSnapshot
@@ -21,7 +28,14 @@ from volumepool.services import remove_volume
 from .stage import Stage
 
 # The kinds of jobs that are cancelled. A removal cannot be undone: one that is cancelled is requested again.
-CANCELLED = {"vms.create", "vms.attach_volume", "vms.snapshot", "vms.remove"}
+CANCELLED = {
+    "vms.create",
+    "vms.attach_volume",
+    "vms.snapshot",
+    "vms.remove",
+    "networks.take_floating_ip",
+    "networks.create_security_group",
+}
 
 
 # The part of all requests before which the next server is made to fail its build.
@@ -64,6 +78,11 @@ class CreationLoad:
         actions = {
             "create": 10 if few else 2,
             "create of a volume": 8 if few else 2,
+            "create with key, group and address": 8 if few else 2,
+            "take an address": 1,
+            "give an address back": 4,
+            "create a group": 1,
+            "remove a group": 1,
             "remove": 0 if few else 14,
             "remove, keep volumes": 1 if few else 4,
             "attach": 3,
@@ -83,10 +102,27 @@ class CreationLoad:
             self.rejected[f"{name}: not found"] += 1
             return
         if done:
-            self.requested["create" if name.startswith("create") else name] += 1
+            is_vm = name.startswith("create") and name != "create a group"
+            self.requested["create" if is_vm else name] += 1
 
     def _send(self, name: str, vms: list[VirtualMachine]) -> Any:
         stage, scope = self.stage, self.stage.scope
+        if name == "create a group":
+            params = {"account": stage.account.pk, "name": f"group-{self.requested[name]}", "template": "web"}
+            return create_security_group(scope=scope, params=params)
+        if name == "remove a group":
+            chosen = stage.reach["security_groups"]
+            group = self._choose(list(SecurityGroup.objects.exclude(pk__in=chosen).order_by("created_at")))
+            return group and remove_security_group(scope=scope, group_id=group.pk)
+        if name == "take an address":
+            params = {"account": stage.account.pk, "network": stage.reach["floating_network"]}
+            return take_floating_ip(scope=scope, params=params)
+        if name == "give an address back":
+            unattached = FloatingIp.objects.filter(vm=None, status=RowStatus.ACTIVE).order_by("taken_at")
+            address = self._choose(list(unattached))
+            return address and release_floating_ip(scope=scope, floating_ip_id=address.pk)
+        if name == "create with key, group and address":
+            return stage.request_vm(name=f"vm-{self.requested['create']}", **stage.reach)
         if name.startswith("create"):
             return stage.request_vm(boot_volume=name != "create", name=f"vm-{self.requested['create']}")
         if name == "cancel":

@@ -9,20 +9,25 @@ from typing import Any
 from django.core.cache import cache
 
 from cloudaccounts import connect
-from cloudaccounts.models import CloudAccount
+from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.sync.resources import sync_resource
 from tasks.models import EntityLock, Job, PollScope
 from tenants.models import InformationSystem
 from tenants.scoping import Role, Scope
 from tests.catalogue import sync_catalogue
 from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.faults.killable_worker import Worker
+from tests.network_factories import SecurityGroupFactory
 from tests.simulated import SimulatedCloud
 from vms.models import Orphan, VirtualMachine, VMOperationLog, VMSnapshot
 from vms.services import create_vm
+from vms.services.ssh_keys import add_ssh_key
 from volumepool.models import Volume
 
 from . import invariants
 
+# The public half of a key whose private half was thrown away.
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDIaQ8dqcV/qKuGiR0YnUIeSYFqqo1G7jFqkx9CJnNvL campaign"
 UUID_PATTERN = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 
 
@@ -35,6 +40,8 @@ class Stage:
     scope: Scope
     system: InformationSystem
     before: dict[str, set[str]] = field(default_factory=dict)
+    # What VMs with logins and networks are created with; see `prepare_reach`.
+    reach: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cloud: SimulatedCloud, account: CloudAccount) -> Stage:
@@ -43,6 +50,28 @@ class Stage:
         member = MembershipFactory(role=Role.ADMIN)
         scope = Scope(member.user, member.tenant, Role.ADMIN)
         return cls(cloud, account, scope, InformationSystemFactory(tenant=member.tenant))
+
+    def prepare_reach(self) -> None:
+        """Connect the cloud's internal network to its external one, and give the tenant a key and a security group."""
+        self.cloud.call("POST", "seed", {"project": "demo", "servers": 0, "reachable": True})
+        for type_code in ("network", "subnet", "port"):
+            log = sync_resource(self.account.pk, type_code)
+            assert log.state == "success", log.message
+        external = CloudResource.objects.get(
+            account=self.account, type="network", attributes__is_external=True
+        )
+        key = add_ssh_key(scope=self.scope, name="laptop", public_key=PUBLIC_KEY)
+        groups = self.cloud.call("GET", "objects")["security_groups"]
+        in_cloud = next(group for group in groups if group["name"] != "default")
+        group = SecurityGroupFactory(
+            tenant=self.system.tenant, account=self.account, cloud_id=in_cloud["id"], name=in_cloud["name"]
+        )
+        self.reach = {
+            "ssh_keys": [key.pk],
+            "user_data": "#!/bin/sh\ntrue\n",
+            "security_groups": [group.pk],
+            "floating_network": external.cloud_id,
+        }
 
     def clear(self) -> None:
         """Empty the cloud, delete the VMs and their jobs, and log out. The resources keep their ids."""
