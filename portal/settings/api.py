@@ -90,6 +90,7 @@ SPECTACULAR_SETTINGS = {
         "VMStatusEnum": "vms.models.VMStatus",
         "DesiredStateEnum": "vms.models.virtual_machine.VirtualMachine.DesiredState",
         "RoleEnum": "tenants.scoping.Role",
+        "ActionEnum": "deploys.models.deployments.Deployment.Action",
         "PasswordActionEnum": "vms.serializers.logins.PASSWORD_ACTIONS",
         "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },
