@@ -87,7 +87,8 @@ def build_user_data(keys: Sequence[str], text: str, *, deploy_key: str = "") -> 
     parts = [(find_type(text), text)] if text else []
     if config:
         parts.append(("text/cloud-config", config))
-    content = _join_parts(parts) if len(parts) > 1 or _looks_like_mime(text) else (text or config).encode()
+    is_message = len(parts) > 1 or _looks_like_mime(text)
+    content = _join_parts(parts) if is_message else (text or config).encode()
     if len(content) > NOVA_MAX_BYTES:
         content = gzip.compress(content, compresslevel=9, mtime=0)
     if len(content) > NOVA_MAX_BYTES:

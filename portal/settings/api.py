@@ -91,7 +91,7 @@ SPECTACULAR_SETTINGS = {
         "DesiredStateEnum": "vms.models.virtual_machine.VirtualMachine.DesiredState",
         "RoleEnum": "tenants.scoping.Role",
         "CatalogueKindEnum": "cloudaccounts.models.catalogue_grants.CatalogueKind",
-        "DeploymentActionEnum": "deploys.models.deployments.Deployment.Action",
+        "ActionEnum": "deploys.models.deployments.Deployment.Action",
         "NetworkRowStatusEnum": "networks.models.cloud_rows.RowStatus",
         "MigrationKindEnum": "vms.serializers.recovery.MIGRATION_KINDS",
         "PasswordActionEnum": "vms.serializers.logins.PASSWORD_ACTIONS",

@@ -399,3 +399,14 @@ def test_a_form_that_takes_a_while_opens_with_a_skeleton(sign_in):
     expect(page.locator("dialog .skeleton")).to_be_visible()
     expect(page.locator("dialog [name=name]")).to_be_focused()
     expect(page.locator("dialog .skeleton")).to_have_count(0)
+
+
+def test_a_template_of_user_data_is_inserted_into_the_form_for_a_new_vm(sign_in):
+    """The field was empty, so that the text that the server filled in was moved before it was read."""
+    page = sign_in("alice")
+    page.goto("/vms/new/")
+
+    page.select_option("#new-template", label="Web server")
+
+    expect(page.locator("#new-user-data")).to_have_value(re.compile("nginx"), timeout=SLOW)
+    expect(page.locator("[name=ssh_keys]").first).to_be_checked()

@@ -191,6 +191,42 @@ def test_a_key_pair_that_was_removed_too_early_is_imported_again(admin, system, 
     assert server_of(cloud, answer)["key_name"] == name_key_pair(ED25519)
 
 
+@pytest.mark.parametrize("path", ["/os-keypairs$", "/servers$"])
+def test_a_lost_answer_doubles_neither_key_pair_nor_server(admin, system, cloud, account, path):
+    key = add_key(admin).json()["id"]
+    cloud.faults({"kind": "lose_answer", "method": "POST", "path": path, "times": 1})
+
+    answer = admin.new_vm(system, ssh_keys=[key], user_data="#!/bin/sh\n")
+    admin.done(answer, seconds=40)
+
+    server = server_of(cloud, answer)
+    assert cloud.call("GET", "faults")["faults"][0]["struck"] == 1, "Or nothing was lost."
+    assert server["key_name"] == name_key_pair(ED25519)
+    assert len(list(cloud_keys(account).list_servers())) == 1
+    assert [pair.name for pair in cloud_keys(account).list_keypairs()] == [server["key_name"]]
+
+
+def test_a_creation_that_fails_leaves_no_key_pair_after_the_cleanup(admin, system, cloud, account):
+    key = add_key(admin).json()["id"]
+    cloud.faults(
+        {
+            "service": "compute",
+            "method": "POST",
+            "path": "/servers",
+            "rate": 1,
+            "kind": "status",
+            "status": 403,
+        }
+    )
+
+    job = admin.ended(admin.new_vm(system, ssh_keys=[key]))
+
+    assert job["status"] == "failed"
+    assert remove_unused_key_pairs(account.pk, "RegionOne") == 1
+    assert list(cloud_keys(account).list_keypairs()) == []
+    assert not VMLogin.objects.exists()
+
+
 def cloud_keys(account):
     from cloudaccounts.connect import open_cloud
 

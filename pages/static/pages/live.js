@@ -40,15 +40,16 @@ function morph(from, to) {
   for (const { name, value } of to.attributes) {
     if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
+  const value = to.value;  // Read before the children, of which it consists, are moved.
   morphChildren(from, to);
-  takeValue(from, to);
+  takeValue(from, to, value);
 }
 
 // A field shows what the server has filled in, unless somebody is typing in it.
-function takeValue(from, to) {
+function takeValue(from, to, value) {
   if (from === document.activeElement || !from.closest("form[data-refresh]")) return;
   if (from.matches("[type=checkbox], [type=radio]")) from.checked = to.checked;
-  else if (from.matches("input, select, textarea") && from.value !== to.value) from.value = to.value;
+  else if (from.matches("input, select, textarea") && from.value !== value) from.value = value;
 }
 
 function morphChildren(from, to) {
