@@ -148,7 +148,7 @@ def covers(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> bool:
     if wide.get("icmp_type") is not None and wide.get("icmp_type") != narrow.get("icmp_type"):
         return False
     if wide.get("remote_group"):
-        return wide["remote_group"] == narrow.get("remote_group")
+        return bool(wide["remote_group"] == narrow.get("remote_group"))
     if is_everywhere(wide.get("remote_cidr")):
         return True
     return bool(narrow.get("remote_cidr")) and contains_range(

@@ -10,6 +10,8 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CatalogueGrant
 from networks.models import FloatingIp, SecurityGroup, VmPort
 from openstack_client import FixedIp
+from tenants.scoping import Role
+from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.working import work
 from vms.models import VirtualMachine
 
@@ -276,3 +278,36 @@ def test_a_floating_ip_that_was_attached_elsewhere_meanwhile_is_said_so(
     row.refresh_from_db()
     assert row.vm == server
     work()
+
+
+def test_a_vm_with_groups_of_its_tenant_does_not_leave_it_and_takes_its_addresses_along(
+    admin, vm, group, external
+):
+    target = InformationSystemFactory()
+    MembershipFactory(user=admin.member.user, tenant=target.tenant, role=Role.ADMIN)
+    taken = admin.post(ADDRESSES, {}, format="json", headers=own(admin))
+    admin.done(taken)
+    row = FloatingIp.objects.get()
+    attach = {"vm": str(vm.pk)}
+    admin.done(admin.post(f"{ADDRESSES}{row.pk}/attach/", attach, format="json", headers=own(admin)))
+    body = {"security_groups": [str(group.pk)]}
+    admin.done(admin.put(url(vm, "security-groups"), body, format="json", headers=own(admin)))
+
+    refused = admin.post(
+        url(vm, "move"), {"information_system": str(target.pk)}, format="json", headers=own(admin)
+    )
+    body = {"security_groups": []}
+    admin.done(admin.put(url(vm, "security-groups"), body, format="json", headers=own(admin)))
+    moved = admin.post(
+        url(vm, "move"), {"information_system": str(target.pk)}, format="json", headers=own(admin)
+    )
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "has_security_groups")
+    assert moved.status_code == 200, moved.json()
+    row.refresh_from_db()
+    assert row.tenant == target.tenant
+
+
+def own(admin):
+    """Return the header that names the administrator's first tenant."""
+    return {"X-Tenant": admin.member.tenant.slug}
