@@ -12,7 +12,6 @@ from networks.models import FloatingIp, SecurityGroup, VmPort
 from openstack_client import FixedIp
 from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory
-from tests.working import work
 from vms.models import VirtualMachine
 
 from .conftest import errors_of
@@ -277,7 +276,12 @@ def test_a_floating_ip_that_was_attached_elsewhere_meanwhile_is_said_so(
     sync("floating_ip")
     row.refresh_from_db()
     assert row.vm == server
-    work()
+    server.information_system = InformationSystemFactory()
+    server.save()
+    FloatingIp.objects.update(written_at="2020-01-01T00:00Z")
+    sync("floating_ip")
+    row.refresh_from_db()
+    assert (row.vm, row.port_id) == (None, port.id), "a VM of another tenant is not named"
 
 
 def test_a_vm_with_groups_of_its_tenant_does_not_leave_it_and_takes_its_addresses_along(
