@@ -44,8 +44,10 @@ class CloudRow(models.Model):
     lock_name: ClassVar[str]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # Not protected: rows of an own account come from its syncs, and some of its objects, such as the group "default", cannot
+    # be deleted. Whoever deletes an account forgets them, and the cloud keeps them.
     account = models.ForeignKey(
-        CloudAccount, models.PROTECT, related_name="+", verbose_name=_("cloud account")
+        CloudAccount, models.CASCADE, related_name="+", verbose_name=_("cloud account")
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
     cloud_id = models.CharField(_("id in the cloud"), max_length=64, null=True, blank=True)

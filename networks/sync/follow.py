@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,8 @@ class _Listing:
     began: datetime
     resources: Mapping[str, CloudResource]
     read: Columns
+    # The tenant of each VM that `read` may return: an address never names a VM of another tenant.
+    vm_tenants: Mapping[Any, Any] = field(default_factory=dict)
 
 
 def follow_security_groups(account_id: int, region: str, began: datetime) -> None:
@@ -62,11 +64,12 @@ def follow_floating_ips(account_id: int, region: str, began: datetime) -> None:
 
     def read(found: CloudResource) -> dict[str, Any]:
         columns = floating_ip_columns(found.name, found.attributes, links[found.pk])
-        columns["vm_id"] = vms.get(columns["server_id"])
+        columns["vm_id"] = vms.get(columns["server_id"], (None, None))[0]
         columns["network_name"] = networks.get(columns["network_id"], "")[:255]
         return columns
 
-    listing = _Listing(account_id, region, began, resources, read)
+    vm_tenants = dict(vms.values())
+    listing = _Listing(account_id, region, began, resources, read, vm_tenants)
     _follow(FloatingIp, listing)
     if tenant_id := _get_owner(account_id):
         _adopt(FloatingIp, listing, {"tenant_id": tenant_id})
@@ -91,10 +94,12 @@ def _list_links(resources: Iterable[CloudResource]) -> Mapping[Any, list[tuple[s
     return links
 
 
-def _find_vms(account_id: int, region: str, server_ids: list[str]) -> dict[str, Any]:
+def _find_vms(account_id: int, region: str, server_ids: list[str]) -> dict[str, tuple[Any, Any]]:
+    """Return the key and the tenant of the VM of each server."""
     vms = apps.get_model("vms", "VirtualMachine").objects
     found = vms.filter(account=account_id, region=region, openstack_id__in=server_ids)
-    return dict(found.values_list("openstack_id", "pk"))
+    rows = found.values_list("openstack_id", "pk", "information_system__tenant")
+    return {server_id: (pk, tenant) for server_id, pk, tenant in rows}
 
 
 def _get_owner(account_id: int) -> Any:
@@ -121,7 +126,7 @@ def _follow(model: type[Any], listing: _Listing) -> None:
         found = listing.resources.get(row.cloud_id)
         if found is None:
             continue  # The listing is older than the object, or it was never listed.
-        columns = _columns_now(row, found, listing.read)
+        columns = _columns_now(row, found, listing)
         different = {name for name, value in columns.items() if getattr(row, name) != value}
         if different:
             for name in different:
@@ -134,7 +139,7 @@ def _follow(model: type[Any], listing: _Listing) -> None:
         model.objects.bulk_update(changed, [*fields, "written_at"], batch_size=500)
 
 
-def _columns_now(row: Any, found: CloudResource, read: Columns) -> dict[str, Any]:
+def _columns_now(row: Any, found: CloudResource, listing: _Listing) -> dict[str, Any]:
     """Return the columns that a row is to have by its resource. One complete listing without the object proves nothing."""
     if found.expired_at is not None:
         gone: dict[str, Any] = {"status": RowStatus.GONE}
@@ -143,8 +148,10 @@ def _columns_now(row: Any, found: CloudResource, read: Columns) -> dict[str, Any
         return gone
     if found.missing_count:
         return {}
-    columns = {"status": RowStatus.ACTIVE, **read(found)}
+    columns = {"status": RowStatus.ACTIVE, **listing.read(found)}
     if isinstance(row, FloatingIp):
+        if listing.vm_tenants.get(columns["vm_id"]) != row.tenant_id:
+            columns["vm_id"] = None
         since = None if columns["port_id"] else row.unattached_since or timezone.now()
         columns["unattached_since"] = since
     return columns
@@ -176,6 +183,8 @@ def _adopt(model: type[Any], listing: _Listing, owner: Mapping[str, Any]) -> Non
             continue
         columns = {"status": RowStatus.ACTIVE, **listing.read(found), **owner}
         if model is FloatingIp:
+            if listing.vm_tenants.get(columns["vm_id"]) != owner["tenant_id"]:
+                columns["vm_id"] = None
             taken = parse_datetime(str(found.attributes.get("created_at") or "")) or found.first_seen_at
             columns["taken_at"] = taken
             columns["unattached_since"] = None if columns["port_id"] else taken

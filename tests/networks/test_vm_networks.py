@@ -10,7 +10,8 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CatalogueGrant
 from networks.models import FloatingIp, SecurityGroup, VmPort
 from openstack_client import FixedIp
-from tests.working import work
+from tenants.scoping import Role
+from tests.factories import InformationSystemFactory, MembershipFactory
 from vms.models import VirtualMachine
 
 from .conftest import errors_of
@@ -275,4 +276,41 @@ def test_a_floating_ip_that_was_attached_elsewhere_meanwhile_is_said_so(
     sync("floating_ip")
     row.refresh_from_db()
     assert row.vm == server
-    work()
+    server.information_system = InformationSystemFactory()
+    server.save()
+    FloatingIp.objects.update(written_at="2020-01-01T00:00Z")
+    sync("floating_ip")
+    row.refresh_from_db()
+    assert (row.vm, row.port_id) == (None, port.id), "a VM of another tenant is not named"
+
+
+def test_a_vm_with_groups_of_its_tenant_does_not_leave_it_and_takes_its_addresses_along(
+    admin, vm, group, external
+):
+    target = InformationSystemFactory()
+    taken = admin.post(ADDRESSES, {}, format="json")
+    admin.done(taken)
+    row = FloatingIp.objects.get()
+    admin.done(admin.post(f"{ADDRESSES}{row.pk}/attach/", {"vm": str(vm.pk)}, format="json"))
+    body = {"security_groups": [str(group.pk)]}
+    admin.done(admin.put(url(vm, "security-groups"), body, format="json"))
+
+    refused = move(admin, vm, target)
+    admin.done(admin.put(url(vm, "security-groups"), {"security_groups": []}, format="json"))
+    moved = move(admin, vm, target)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "has_security_groups")
+    assert moved.status_code == 200, moved.json()
+    row.refresh_from_db()
+    assert row.tenant == target.tenant
+
+
+def move(admin, vm, target):
+    """Ask for the move of a VM to another tenant's system, as an administrator of both, and return the answer."""
+    other = MembershipFactory(user=admin.member.user, tenant=target.tenant, role=Role.ADMIN)
+    headers = {"X-Tenant": admin.member.tenant.slug}
+    answer = admin.post(
+        url(vm, "move"), {"information_system": str(target.pk)}, format="json", headers=headers
+    )
+    other.delete()
+    return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ from tests.factories import (
     create_catalogue,
 )
 from tests.isolation.cases import CASES
+from tests.network_factories import (
+    FloatingIpFactory,
+    SecurityGroupFactory,
+    ServerGroupFactory,
+    create_interface,
+)
 from vms.models import PasswordReading, SSHKey, SyncRun, UserDataTemplate, VMLogin, VMOperationLog
 from volumepool.models import Claim
 
@@ -157,6 +164,27 @@ class World:
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
             **self.logins(),
             **self.deployments(),
+            **self.networks(),
+        }
+
+    def networks(self):
+        """Security groups whose rules name each other, floating IPs and interfaces on one VM, and server groups."""
+        vm, tenant = self.vms[0], self.member.tenant
+        place = {"account": vm.account, "region": vm.region}
+        groups = SecurityGroupFactory.create_batch(self.count, tenant=tenant, **place)
+        for group, other in pairwise([*groups, groups[0]]):
+            group.rules = [{"id": "1", "direction": "ingress", "remote_group": other.cloud_id}]
+            group.save()
+        for _ in range(self.count):
+            port = create_interface(vm, *groups[:2])
+            FloatingIpFactory(tenant=tenant, port_id=port.cloud_id, vm=vm, **place)
+            ServerGroupFactory(information_system=vm.information_system, **place)
+        return {
+            "/api/v1/security-groups/{id}/": groups[0].pk,
+            "/api/v1/floating-ips/{id}/": tenant.floating_ips.first().pk,
+            "/api/v1/server-groups/{id}/": vm.information_system.server_groups.first().pk,
+            "/api/v1/vms/{id}/interfaces/": vm.pk,
+            "/api/v1/vms/{id}/reachability/": vm.pk,
         }
 
     def logins(self):

@@ -23,6 +23,7 @@ from ..catalogue import list_missing_networks
 from ..models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMSnapshot
 from ..ownership_hooks import run_tenant_change_hooks
 from ..removal_guards import collect_guard_refusals
+from .interfaces import list_interfaces
 from .locked_vms import lock_vm, update_locked_vm
 from .logins import forget_login_secrets
 
@@ -78,6 +79,7 @@ def move_vm(
         if leaves_tenant:
             _require_unused(vm)
             _require_granted_networks(scope, vm, new)
+            _require_no_groups(vm)
             require_quota(new.tenant, _measure(vm, belongings))
         if dry_run:
             return vm, False
@@ -206,6 +208,18 @@ def _require_unused(vm: VirtualMachine) -> None:
     """Refuse while a room above depends on the VM, as a deletion does."""
     if refusals := collect_guard_refusals([vm.pk])[vm.pk]:
         raise engine.NotValidError(refusals)
+
+
+def _require_no_groups(vm: VirtualMachine) -> None:
+    """Refuse while the VM has security groups of its tenant, whose rules the former tenant would go on to decide about."""
+    groups = {
+        group.name for one in list_interfaces(vm) for group in one.security_groups if group.row is not None
+    }
+    if groups and vm.account.tenant_id is None:
+        message = _(
+            "The VM has security groups of its tenant: %(names)s. Set none before it moves, and those of the other tenant afterwards."
+        )
+        raise ConflictError("has_security_groups", message % {"names": ", ".join(sorted(groups)[:10])})
 
 
 def _measure(vm: VirtualMachine, belongings: _Belongings) -> Needs:

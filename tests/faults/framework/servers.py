@@ -35,6 +35,8 @@ SETTINGS = {
     "PORTAL_ENV": "development",
     "DJANGO_SETTINGS_MODULE": "portal.settings",
     "LOG_LEVEL": "WARNING",
+    # A removal removes: what is compared afterwards is the cloud.
+    "BIN_DAYS": "0",
     "JOB_LEASE_SECONDS": "3",
     "JOB_SWEEP_SECONDS": "1",
     "JOB_ATTEMPT_CAP": "10",
