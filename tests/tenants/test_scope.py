@@ -15,6 +15,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
+from networks.models import FloatingIp, SecurityGroup, ServerGroup, VmPort
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
@@ -36,6 +37,7 @@ from tests.factories import (
     VolumeFactory,
     VolumeSnapshotFactory,
 )
+from tests.network_factories import FloatingIpFactory, SecurityGroupFactory, ServerGroupFactory
 from vms.models import SyncRun, UsageSample, VirtualMachine, VMOperationLog, VMSnapshot, VMUsage
 from volumepool.models import Volume, VolumeSnapshot
 
@@ -188,6 +190,14 @@ MAKE = {
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
+    SecurityGroup: lambda tenant: SecurityGroupFactory(tenant=tenant),
+    FloatingIp: lambda tenant: FloatingIpFactory(tenant=tenant),
+    ServerGroup: lambda tenant: ServerGroupFactory(information_system__tenant=tenant),
+    VmPort: lambda tenant: VmPort.objects.create(
+        account=CloudAccountFactory(),
+        vm=VirtualMachineFactory(information_system__tenant=tenant),
+        network_id="internal",
+    ),
     CloudResource: lambda tenant: CloudResourceFactory(account__tenant=tenant),
     SyncLog: lambda tenant: SyncLog.objects.create(account=CloudAccountFactory(tenant=tenant), type="flavor"),
     SyncRun: lambda tenant: SyncRun.objects.create(account=CloudAccountFactory(tenant=tenant)),
