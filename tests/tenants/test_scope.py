@@ -17,6 +17,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
+from networks.models import FloatingIp, SecurityGroup, ServerGroup, VmPort
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
@@ -38,6 +39,7 @@ from tests.factories import (
     VolumeFactory,
     VolumeSnapshotFactory,
 )
+<<<<<<< HEAD
 from vms.models import (
     SSHKey,
     SyncRun,
@@ -48,6 +50,10 @@ from vms.models import (
     VMSnapshot,
     VMUsage,
 )
+=======
+from tests.network_factories import FloatingIpFactory, SecurityGroupFactory, ServerGroupFactory
+from vms.models import SyncRun, UsageSample, VirtualMachine, VMOperationLog, VMSnapshot, VMUsage
+>>>>>>> reach
 from volumepool.models import Volume, VolumeSnapshot
 
 pytestmark = pytest.mark.django_db
@@ -206,6 +212,14 @@ MAKE = {
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
+    SecurityGroup: lambda tenant: SecurityGroupFactory(tenant=tenant),
+    FloatingIp: lambda tenant: FloatingIpFactory(tenant=tenant),
+    ServerGroup: lambda tenant: ServerGroupFactory(information_system__tenant=tenant),
+    VmPort: lambda tenant: VmPort.objects.create(
+        account=CloudAccountFactory(),
+        vm=VirtualMachineFactory(information_system__tenant=tenant),
+        network_id="internal",
+    ),
     CloudResource: lambda tenant: CloudResourceFactory(account__tenant=tenant),
     CatalogueGrant: a_grant,
     ReleasedObject: lambda tenant: ReleasedObject.objects.create(
