@@ -39,7 +39,7 @@ from tests.factories import (
     VolumeFactory,
     VolumeSnapshotFactory,
 )
-<<<<<<< HEAD
+from tests.network_factories import FloatingIpFactory, SecurityGroupFactory, ServerGroupFactory
 from vms.models import (
     SSHKey,
     SyncRun,
@@ -50,10 +50,6 @@ from vms.models import (
     VMSnapshot,
     VMUsage,
 )
-=======
-from tests.network_factories import FloatingIpFactory, SecurityGroupFactory, ServerGroupFactory
-from vms.models import SyncRun, UsageSample, VirtualMachine, VMOperationLog, VMSnapshot, VMUsage
->>>>>>> reach
 from volumepool.models import Volume, VolumeSnapshot
 
 pytestmark = pytest.mark.django_db
