@@ -106,6 +106,8 @@ def _describe(
             accesses.append(
                 Access(text[:1].upper() + text[1:], values["ports"], values["remote"], group_name)
             )
+    # Equal rules for IPv4 and IPv6 are one sentence.
+    accesses = list(dict.fromkeys(accesses))
     return InterfaceReachability(
         interface, _summarize(interface, accesses, port, is_public=has_public_rule), accesses
     )
