@@ -25,6 +25,7 @@ from django.utils.crypto import get_random_string
 import simulator as simulated_cloud
 from cloudaccounts.registry import write_resource_types
 from devserver import launch
+from openstack_client import credentials
 from portal.celery import app
 from tenants.models import User
 from tests import tables
@@ -76,8 +77,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure() -> None:
-    """Have static files looked for when one is asked for, not all of them listed anew for the client of each test."""
+    """Set what is slow by design to be quick.
+
+    Static files are looked for when one is asked for, and not all of them listed anew for the client of each test. A hash
+    of an account's credentials takes one round instead of 20,000, because each test opens clouds of its own.
+    """
     settings.WHITENOISE_AUTOREFRESH = True
+    credentials._FINGERPRINT_ROUNDS = 1
 
 
 @pytest.fixture(scope="session")

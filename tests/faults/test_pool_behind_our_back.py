@@ -55,9 +55,7 @@ def test_a_spare_that_is_ready(stage, change):
     spare = SpareVolume.objects.claimable().first()
     change_externally(stage, spare.volume_id, change)
 
-    stage.settle()
-
-    assert stage.find_violations() == []
+    assert stage.settle() == []
     assert not SpareVolume.objects.filter(volume_id=spare.volume_id).exists()
     assert exists(stage, spare.volume_id) == (change in TAKEN)
 
@@ -90,9 +88,7 @@ def test_a_spare_that_is_being_removed(stage, change):
     change_externally(stage, old.volume_id, change)
     stage.worker.run_rounds(3)
 
-    stage.settle()
-
-    assert stage.find_violations() == []
+    assert stage.settle() == []
 
 
 @changes
@@ -101,9 +97,7 @@ def test_a_spare_between_its_claim_and_the_look_at_it(stage, change):
     (volume,) = stage.claim().volumes
     change_externally(stage, volume.volume_id, change)
 
-    stage.settle()
-
-    assert stage.find_violations() == []
+    assert stage.settle() == []
     given = Volume.objects.get(pk=volume.pk)
     assert (given.status, given.source) == ("available", "created")
     assert given.volume_id != volume.volume_id
@@ -175,6 +169,4 @@ def test_a_spare_whose_removal_came_to_nothing_is_removed_later(stage, ends):
     stage.worker.work()
     assert Job.objects.get().status in {"failed", "cancelled"}
 
-    stage.settle()
-
-    assert stage.find_violations() == []
+    assert stage.settle() == []

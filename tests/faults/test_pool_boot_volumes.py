@@ -55,9 +55,8 @@ def request_vm_of_spare(stage, *, fails=False):
 
 
 def find_violations_after_settling(stage):
-    stage.settle()
+    wrong = stage.settle()
     servers = [one for one in stage.cloud.call("GET", "objects")["servers"] if one["tags"]]
-    wrong = stage.find_violations()
     if not len(servers) == VirtualMachine.objects.count() == Volume.objects.filter(is_boot=True).count():
         wrong.append(f"{len(servers)} servers, {VirtualMachine.objects.count()} VMs")
     if Volume.objects.exclude(is_boot=True).exists():

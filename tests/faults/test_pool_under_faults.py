@@ -63,13 +63,13 @@ def run_undisturbed(stage, story):
     story.act(stage)
     stage.worker.work()
     found = list_request_rules(stage), dict(stage.worker.passed)
-    stage.settle()
-    assert finish(stage, story) == []
+    assert settle(stage, story) == []
     return found
 
 
-def finish(stage, story, *, may_fail=False):
-    wrong = stage.find_violations()
+def settle(stage, story, *, may_fail=False):
+    """Let everything end, and return what is wrong then."""
+    wrong = stage.settle()
     count = Volume.objects.count()
     if count != story.tenants and not (may_fail and count < story.tenants):
         wrong.append(f"tenants have {count} volumes")
@@ -98,8 +98,7 @@ def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, name):
         story.act(stage)
         stage.worker.work()
         assert stage.worker.deaths == 1, f"nobody died at {place}"
-        stage.settle()
-        wrong += [f"death at {place}: {one}" for one in finish(stage, story)]
+        wrong += [f"death at {place}: {one}" for one in settle(stage, story)]
     assert wrong == [], "\n".join(wrong)
 
 
@@ -114,10 +113,9 @@ def test_a_service_that_dies_at_any_of_its_writes_has_done_all_or_is_done_again(
             story.act(stage)
         if len(reached) < number:
             break
-        stage.settle()
+        wrong += [f"write {number} ({reached[-1]}): {one}" for one in stage.settle()]
         if Volume.objects.count() not in {0, story.tenants}:
             wrong.append(f"write {number}: tenants have {Volume.objects.count()} volumes")
-        wrong += [f"write {number} ({reached[-1]}): {one}" for one in stage.find_violations()]
         number += EVERY
     assert number > 3
     assert wrong == [], "\n".join(wrong)
@@ -135,8 +133,7 @@ def test_each_fault_strikes_each_request_of_a_creation(stage):
         stage.worker.work()
         struck = sum(one["struck"] for one in stage.cloud.call("GET", "faults")["faults"])
         assert struck or "quota" in rule["path"], rule
-        stage.settle()
-        wrong += [f"{rule['method']} {rule['path']}: {one}" for one in stage.find_violations()]
+        wrong += [f"{rule['method']} {rule['path']}: {one}" for one in stage.settle()]
     assert wrong == [], "\n".join(wrong)
 
 
@@ -156,7 +153,6 @@ def test_whatever_one_request_is_answered_nothing_is_left_and_nothing_is_lost(st
         stage.cloud.faults({**FAULTS[fault], **rule, "times": 1})
         story.act(stage)
         stage.worker.work()
-        stage.settle()
-        found = finish(stage, story, may_fail=fault not in NO_ANSWER)
+        found = settle(stage, story, may_fail=fault not in NO_ANSWER)
         wrong += [f"{rule['method']} {rule['path']}: {one}" for one in found]
     assert wrong == [], "\n".join(wrong)

@@ -128,10 +128,11 @@ class PoolStage:
         """Reconcile the pool with the cloud."""
         reconcile(self.account.pk, REGION)
 
-    def settle(self) -> None:
-        """End every fault, and work until the pool is reconciled and full."""
+    def settle(self) -> list[str]:
+        """End every fault, work until the pool is reconciled and full, and return a sentence for each violation then."""
         self.worker.armed, self.worker.on_point = None, None
         self.cloud.no_faults()
+        wrong: list[str] = []
         for _ in range(MAX_ROUNDS):
             VolumePool.objects.update(paused_until=None)
             self.worker.settle()
@@ -139,8 +140,10 @@ class PoolStage:
             for pool in VolumePool.objects.order_by("pk"):
                 backfill(pool.pk)
             self.worker.settle()
-            if not self.find_violations():
-                return
+            wrong = self.find_violations()
+            if not wrong:
+                break
+        return wrong
 
     def find_violations(self) -> list[str]:
         """Return a sentence for each violation of an invariant."""
