@@ -69,11 +69,10 @@ def pytest_collection_finish() -> None:
     """Keep Python's garbage collector from going through everything that was imported and collected.
 
     With its usual limits, the collector takes a fourteenth of the processor time of tests. What a test leaves is collected
-    as before, only later: after fifty thousand new objects instead of seven hundred.
+    as before, only later: after fifty thousand new objects instead of seven hundred (`tests/servers.py`).
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_configure() -> None:
