@@ -63,7 +63,7 @@ def make_tables() -> None:
 
 def load(file: Path, environment: dict[str, str], *options: str) -> None:
     """Load a file of SQL into the empty database that the environment or the options name."""
-    program = [
+    program: list[str | Path] = [
         PROGRAMS / "psql",
         "--no-psqlrc",
         "--quiet",
