@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,13 @@ def test_the_compose_file_has_every_process():
     assert set(COMPOSE["services"]) == {"web", "migrate", "beat", *QUEUES, "postgres", "redis"}
 
 
+@cache
+def list_commands(program: str) -> list[str]:
+    """Return the commands of a program like manage.py, which takes a second to tell them."""
+    call = [sys.executable, program, "help", "--commands"]
+    return subprocess.run(call, cwd=REPOSITORY, capture_output=True, check=True, text=True).stdout.split()
+
+
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_a_service_runs_a_program_that_exists(name):
     words = OURS[name]["command"]
@@ -109,14 +117,7 @@ def test_a_service_runs_a_program_that_exists(name):
     for call in calls:
         if call[0] == "python":
             assert (REPOSITORY / call[1]).is_file()
-            known = subprocess.run(
-                [sys.executable, call[1], "help", "--commands"],
-                cwd=REPOSITORY,
-                capture_output=True,
-                check=True,
-                text=True,
-            )
-            assert call[2] in known.stdout.split()
+            assert call[2] in list_commands(call[1])
         else:
             assert importlib.util.find_spec(call[0]) is not None
             for word in call[1:]:

@@ -54,7 +54,7 @@ from volumepool.models import Claim
 pytestmark = pytest.mark.django_db
 
 BASELINE = Path(__file__).with_name("query_counts.json")
-FEW, MANY = 3, 30
+FEW, MANY = 3, 12
 
 
 class World:

@@ -11,7 +11,12 @@ from rest_framework.test import APIClient
 
 from tasks.models import EntityLock, Job, JobStatus
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, VirtualMachineFactory
+from tests.factories import (
+    CloudAccountFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    VirtualMachineFactory,
+)
 from tests.working import work
 from vms.models import VirtualMachine, VMStatus
 from vms.services import control_vm, control_vms
@@ -112,10 +117,15 @@ def test_more_than_five_hundred_are_refused(client):
 
 def test_five_hundred_cost_as_many_statements_as_ten():
     counts = []
+    account = CloudAccountFactory()
     for count in (10, 500):
         member = MembershipFactory(role=Role.OPERATOR)
         system = InformationSystemFactory(tenant=member.tenant)
-        vms = VirtualMachineFactory.create_batch(count, information_system=system, status=VMStatus.STOPPED)
+        vms = VirtualMachine.objects.bulk_create(
+            VirtualMachineFactory.build_batch(
+                count, information_system=system, account=account, status=VMStatus.STOPPED
+            )
+        )
         scope = Scope(member.user, member.tenant, Role.OPERATOR)
         with CaptureQueriesContext(connection) as queries:
             controls = control_vms(scope=scope, vm_ids=[vm.pk for vm in vms], action="start")
