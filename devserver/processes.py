@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from celery import Celery
-
 from devserver import launch
 from devserver.installation import HOST, REPOSITORY, Installation
 from devserver.launch import ProcessId
@@ -146,6 +144,9 @@ class WorkerPing:
     """A client that pings the workers over the broker."""
 
     def __init__(self, broker: str) -> None:
+        # Here, because its import takes half of the time of every command that needs no worker.
+        from celery import Celery  # noqa: PLC0415
+
         self._app = Celery("worker-ping", broker=broker)
         self._answered: set[str] = set()
 

