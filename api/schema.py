@@ -60,6 +60,14 @@ class PortalSchema(AutoSchema):
     `Idempotency-Key`), `honours_if_match` (its PATCH and DELETE read `If-Match`).
     """
 
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        """Describe a serializer. Its `Meta.optional_fields` are not in every answer, so none of them is required."""
+        described: Any = super()._map_basic_serializer(serializer, direction)
+        optional = getattr(getattr(serializer, "Meta", None), "optional_fields", frozenset())
+        if described and optional and "required" in described:
+            described["required"] = [name for name in described["required"] if name not in optional]
+        return described
+
     def get_override_parameters(self) -> list[Any]:
         """Return the headers that operations share."""
         headers = []

@@ -92,8 +92,10 @@ class TestTwentyAtOnce:
             lambda: APIClient().post("/api/v1/auth/tokens/", body, headers={"Idempotency-Key": "k"})
         )
 
-        assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
-        assert made() == 1
+        statuses = [answer.status_code for answer in answers]
+        assert statuses.count(201) == made() == 1
+        # On a busy machine, one may wait too long for its turn to have its password checked: 429.
+        assert {*statuses} <= {201, 409, 429}
 
 
 def test_a_first_that_takes_too_long_gives_in_progress(user: User, client: APIClient) -> None:

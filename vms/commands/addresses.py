@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from networks.commands import FloatingIpCommand, build_floating_ip_columns, convert_record
 from networks.models import FloatingIp
 from openstack_client import (

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from networks.commands import build_floating_ip_columns, convert_record, explain_refusal, record_ports
 from networks.models import FloatingIp, RowStatus, VmPort
 from openstack_client import CloudChangedError, CloudError, CloudNotFoundError, FixedIp
@@ -39,7 +39,7 @@ class NetworkCommand(ServerCommand):
         status = VMStatus(self.vm.status)
         if status in CHANGEABLE_STATUSES:
             return []
-        message = gettext_lazy("Can't change the networks of a VM in state '%(status)s'.")
+        message = _("Can't change the networks of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
     def translate(self, error: Exception) -> Wait | Failed | None:

@@ -113,7 +113,7 @@ class RenameSSHKeySerializer(StrictSerializer):
 class UserDataTemplateSerializer(serializers.ModelSerializer[UserDataTemplate]):
     """A template of user data, without its text."""
 
-    updated_by = serializers.SlugRelatedField[Any]("username", read_only=True)
+    updated_by = serializers.SlugRelatedField[Any]("username", read_only=True, allow_null=True)
 
     class Meta:
         model = UserDataTemplate

@@ -31,6 +31,7 @@ class PendingResizeSerializer(ReadOnlyModelSerializer[Resize]):
     """The size that a VM is being resized to; `confirms_at` is empty until the cloud has done it."""
 
     class Meta:
+        optional_fields = frozenset({"host"})
         model = Resize
         fields = ["flavor_name", "cpu_cores", "memory_gb", "disk_gb", "confirms_at"]
 
