@@ -62,8 +62,8 @@ class PortalSchema(AutoSchema):
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         """Describe a serializer. Its `Meta.optional_fields` are not in every answer, so none of them is required."""
-        described: Any = super()._map_basic_serializer(serializer, direction)
-        optional = getattr(getattr(serializer, "Meta", None), "optional_fields", frozenset())
+        described: Any = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        optional: frozenset[str] = getattr(getattr(serializer, "Meta", None), "optional_fields", frozenset())
         if described and optional and "required" in described:
             described["required"] = [name for name in described["required"] if name not in optional]
         return described

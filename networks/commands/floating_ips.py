@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from openstack_client import CloudAddressesExhaustedError, CloudNotFoundError, CloudQuotaExceededError
 from tasks.command import Done, Failed, Failure, Result, Wait, register, step
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
-
+from api.messages import join_messages
+from api.messages import message as _
 from openstack_client import (
     CloudAddressesExhaustedError,
     CloudAddressInUseError,
@@ -43,5 +43,5 @@ def explain_refusal(error: Exception) -> str | None:
     }
     for kind, text in texts.items():
         if isinstance(error, kind):
-            return f"{text} ({error})"
+            return join_messages([text, f"({error})"])
     return None

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from api.messages import message as _
 from openstack_client import CloudAlreadyExistsError, CloudInUseError
 from tasks.command import Done, Failed, Failure, Result, Wait, minutes, register, step
 

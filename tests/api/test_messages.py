@@ -246,7 +246,7 @@ def test_rows_of_a_streamed_answer_are_read_in_the_language_of_the_request() -> 
 WORK = [
     *(
         file
-        for room in ("cloudaccounts", "volumepool", "vms", "deploys")
+        for room in ("cloudaccounts", "volumepool", "networks", "vms", "deploys")
         for folder in ("commands", "sync")
         for file in sorted((Path(settings.BASE_DIR) / room / folder).rglob("*.py"))
     ),
