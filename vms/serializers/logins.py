@@ -127,6 +127,7 @@ class UserDataTemplateDetailSerializer(UserDataTemplateSerializer):
     text = serializers.CharField()
 
     class Meta(UserDataTemplateSerializer.Meta):
+        optional_fields = frozenset({"text"})
         fields = [*UserDataTemplateSerializer.Meta.fields, "text"]
         read_only_fields = fields
 

@@ -31,7 +31,6 @@ class PendingResizeSerializer(ReadOnlyModelSerializer[Resize]):
     """The size that a VM is being resized to; `confirms_at` is empty until the cloud has done it."""
 
     class Meta:
-        optional_fields = frozenset({"host"})
         model = Resize
         fields = ["flavor_name", "cpu_cores", "memory_gb", "disk_gb", "confirms_at"]
 
@@ -69,6 +68,7 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
     )
 
     class Meta:
+        optional_fields = frozenset({"host"})
         model = VirtualMachine
         list_serializer_class = VirtualMachineListSerializer
         fields = [
