@@ -153,6 +153,8 @@ def test_password(cloud, server_id):
 
 def test_lock(cloud, server_id, server_resources, administrator):
     compute = cloud.compute
+    # Nova looks for the key before it looks at the lock.
+    compute.update_metadata(server_id, {"a": "b"})
     for _twice in range(2):
         compute.lock_server(server_id, reason="under audit")
     assert compute.get_server(server_id).is_locked and compute.get_lock_reason(server_id) == "under audit"
