@@ -67,7 +67,8 @@ class State:
 def objects_in(cloud: SimulatedCloud) -> dict[str, dict[str, dict[str, Any]]]:
     """Return everything that is in the cloud, by kind and id."""
     objects = cloud.call("GET", "objects")
-    # A key pair has no id but its name.
+    # Neutron makes the group "default" by itself, on first use. A key pair has no id but its name.
+    objects["security_groups"] = [one for one in objects["security_groups"] if one["name"] != "default"]
     return {
         kind: {found["name" if kind == "keypairs" else "id"]: found for found in objects[kind]}
         for kind in KINDS
