@@ -22,7 +22,7 @@ from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 from tenants.models import User
 from tenants.scoping import Role, Scope
 
-from . import services
+from . import catalogue_admin, services  # noqa: F401 - importing registers the grants.
 from .clock_offsets import build_account_clock_warning
 from .credentials import (
     LOGIN_FIELDS,
@@ -31,7 +31,6 @@ from .credentials import (
     is_secret_required,
 )
 from .models import (
-    CatalogueGrant,
     CloudAccount,
     CloudResource,
     ComputeHost,
@@ -44,36 +43,11 @@ from .models import (
 )
 from .registry import type_label
 from .services.account_status import AccountStatus, load_account_statuses
-from .services.catalogue import GrantRequest, validate_grant
 
 
 def _scope(request: HttpRequest) -> Scope:
     """Return the scope of the admin: staff, for all tenants."""
     return Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
-
-
-class CatalogueGrantForm(forms.ModelForm[CatalogueGrant]):
-    """The form of a new grant, with the same checks as the API's."""
-
-    class Meta:
-        model = CatalogueGrant
-        fields = ["account", "tenant", "kind", "cloud_id", "match", "note"]
-
-    def clean(self) -> dict[str, Any]:
-        """Add the errors of the grant beside its fields."""
-        given = super().clean() or {}
-        if not self.errors:
-            request = GrantRequest(
-                given["tenant"],
-                given["account"],
-                given["kind"],
-                given["cloud_id"],
-                given["match"],
-                given["note"],
-            )
-            for name, errors in validate_grant(request).items():
-                self.add_error("cloud_id" if name == "object" else name, [str(error) for error in errors])
-        return given
 
 
 def _build_list_field(**kwargs: Any) -> StrictJSONField:
@@ -340,26 +314,6 @@ class CloudResourceAdmin(ReadOnlyAdmin):
     def type_name(self, resource: CloudResource) -> str:
         """Return the label of the type."""
         return type_label(resource.account.provider, resource.type)
-
-
-@admin.register(CatalogueGrant)
-class CatalogueGrantAdmin(admin.ModelAdmin[CatalogueGrant]):
-    """What tenants may use of shared accounts. A grant is not edited: it is taken back, and another one is given."""
-
-    list_display = ["account", "kind", "cloud_id", "match", "tenant", "note", "by_upgrade", "created_at"]
-    list_filter = ["by_upgrade", "kind", "account", "tenant"]
-    search_fields = ["cloud_id", "match", "note"]
-    list_select_related = ["account", "tenant"]
-    form = CatalogueGrantForm
-
-    def has_change_permission(self, request: HttpRequest, obj: CatalogueGrant | None = None) -> bool:
-        """Return False: what a grant is for does not change."""
-        return False
-
-    def save_model(self, request: HttpRequest, obj: CatalogueGrant, form: Any, change: bool) -> None:
-        """Save a new grant with who gave it."""
-        obj.created_by = cast("User", request.user)
-        super().save_model(request, obj, form, change)
 
 
 @admin.register(ReleasedObject)

@@ -6,6 +6,7 @@ cloud says is shown with the names of hosts left out. Staff see the host on the 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -57,9 +58,9 @@ class MigrationCommand(ServerCommand):
     nova_action: ClassVar[str]  # Its name in Nova's list of the server's actions.
     nova_statuses: ClassVar[tuple[str, ...]]  # Nova's statuses of the server when the work is over.
 
+    @abstractmethod
     def send(self, compute: Compute) -> None:
         """Send the request to Nova."""
-        raise NotImplementedError
 
     def undo_migration(self) -> Result:
         """Wait until Nova has finished its work: there is no way back, and the VM stays locked until it is free."""
