@@ -15,7 +15,6 @@ from cloudaccounts.models import CloudResource
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
-from tasks import engine
 from tenants.page_forms import Outcome, run_form
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -24,7 +23,7 @@ from volumepool.pages.row_forms import RowForm, row_form_page
 from ..models import FloatingIp
 from ..serializers import NewFloatingIpSerializer
 from ..services import release_floating_ip, take_floating_ip
-from .places import build_filters, label_busy, list_accounts, list_regions
+from .places import build_filters, build_rows, list_accounts, list_regions
 
 ADDRESSES = FloatingIp.objects.select_related("tenant", "account", "vm")
 ORDERINGS = frozenset({"address", "taken_at"})
@@ -64,22 +63,14 @@ def floating_ip_page(request: PageRequest) -> HttpResponse:
             | Q(description__icontains=query.search)
         )
     page = query.paginate(rows.order_by(query.ordering, "pk"))
-    listed = list(page.object_list)
-    holders = engine.lock_holders(row.lock_key for row in listed)
+    table = build_rows(list(page.object_list), "address")
     context = {
         "scope": scope,
         "page": page,
-        "rows": [
-            {
-                "address": row,
-                "job": holders.get(row.lock_key),
-                "busy": label_busy(holders.get(row.lock_key)),
-            }
-            for row in listed
-        ],
+        "rows": table,
         "query": query,
         "ordering": query.ordering,
-        "is_busy": bool(holders),
+        "is_busy": any(row["job"] for row in table),
         "may_administer": scope.allows(Role.ADMIN, FloatingIp),
         "may_control": scope.allows(Role.OPERATOR, FloatingIp),
     }

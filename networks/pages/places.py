@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -9,9 +10,10 @@ from django.utils.translation import gettext_lazy
 
 from cloudaccounts.models import CloudAccount, CloudResource
 from pages.lists import Filter
+from tasks import engine
 from tenants.scoping import Scope
 
-from ..models import RowStatus
+from ..models import CloudRow, RowStatus
 
 UPDATING = gettext_lazy("Updating")
 
@@ -40,6 +42,19 @@ def build_filters(accounts: list[CloudAccount]) -> list[Filter]:
             [(str(account.pk), account.name) for account in accounts],
         ),
         Filter("status", _("Status"), _("All statuses"), list(RowStatus.choices)),
+    ]
+
+
+def build_rows(listed: Sequence[CloudRow], name: str) -> list[dict[str, Any]]:
+    """Return what a table shows of each row: the row itself under `name`, the job that changes it, and the label of that. One query."""
+    holders = engine.lock_holders(row.lock_key for row in listed)
+    return [
+        {
+            name: row,
+            "job": (job := holders.get(row.lock_key)),
+            "busy": label_busy(job),
+        }
+        for row in listed
     ]
 
 

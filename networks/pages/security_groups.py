@@ -35,7 +35,7 @@ from ..rules import (
     list_warnings,
     sort_rules,
 )
-from .places import build_filters, label_busy, list_accounts
+from .places import build_filters, build_rows, label_busy, list_accounts
 
 GROUPS = SecurityGroup.objects.select_related("tenant", "account")
 ORDERINGS = frozenset({"name", "created_at"})
@@ -73,23 +73,16 @@ def security_group_page(request: PageRequest) -> HttpResponse:
     if query.search:
         groups = groups.filter(Q(name__icontains=query.search) | Q(description__icontains=query.search))
     page = query.paginate(groups.order_by(query.ordering, "pk"))
-    listed = list(page.object_list)
-    holders = engine.lock_holders(group.lock_key for group in listed)
+    table = build_rows(list(page.object_list), "group")
+    for row in table:
+        row["warnings"] = sum(bool(list_warnings(rule)) for rule in row["group"].rules)
     context = {
         "scope": scope,
         "page": page,
-        "rows": [
-            {
-                "group": group,
-                "job": holders.get(group.lock_key),
-                "busy": label_busy(holders.get(group.lock_key)),
-                "warnings": sum(bool(list_warnings(rule)) for rule in group.rules),
-            }
-            for group in listed
-        ],
+        "rows": table,
         "query": query,
         "ordering": query.ordering,
-        "is_busy": bool(holders),
+        "is_busy": any(row["job"] for row in table),
         "may_administer": scope.allows(Role.ADMIN, SecurityGroup),
     }
     return render_page(

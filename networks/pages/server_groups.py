@@ -11,7 +11,6 @@ from django.views.decorators.http import require_GET, require_http_methods
 from api.form_errors import filled_fields, validate_form
 from pages.lists import read_list_query
 from pages.panels import render_page
-from tasks import engine
 from tenants.application_choices import build_application_filter
 from tenants.models import InformationSystem
 from tenants.page_forms import Outcome, run_form
@@ -22,7 +21,7 @@ from volumepool.pages.row_forms import RowForm, row_form_page
 from ..models import ServerGroup
 from ..serializers import NewServerGroupSerializer
 from ..services import create_server_group, remove_server_group
-from .places import build_filters, label_busy, list_accounts, list_regions
+from .places import build_filters, build_rows, list_accounts, list_regions
 
 GROUPS = ServerGroup.objects.select_related("information_system__tenant", "account")
 ORDERINGS = frozenset({"name", "created_at"})
@@ -40,22 +39,14 @@ def server_group_page(request: PageRequest) -> HttpResponse:
     if query.search:
         groups = groups.filter(name__icontains=query.search)
     page = query.paginate(groups.order_by(query.ordering, "pk"))
-    listed = list(page.object_list)
-    holders = engine.lock_holders(group.lock_key for group in listed)
+    table = build_rows(list(page.object_list), "group")
     context = {
         "scope": scope,
         "page": page,
-        "rows": [
-            {
-                "group": group,
-                "job": holders.get(group.lock_key),
-                "busy": label_busy(holders.get(group.lock_key)),
-            }
-            for group in listed
-        ],
+        "rows": table,
         "query": query,
         "ordering": query.ordering,
-        "is_busy": bool(holders),
+        "is_busy": any(row["job"] for row in table),
         "may_administer": scope.allows(Role.ADMIN, ServerGroup),
     }
     return render_page(
