@@ -14,9 +14,9 @@ class ResourceType(models.Model):
     name = models.CharField(_("name"), max_length=100)
     # Types are synced in this order: the targets of links come first.
     order = models.PositiveIntegerField(_("order"), default=0)
-    # Whether every tenant may see the resources of this type in a shared account: types from which VMs are created, such as
-    # images, not those that other tenants have created.
-    catalogue = models.BooleanField(_("for everybody"), default=False)
+    # Whether the resources of this type in a shared account can be granted to tenants: types from which VMs are created, such
+    # as images, not those that other tenants have created.
+    catalogue = models.BooleanField(_("can be granted"), default=False)
 
     class Meta:
         ordering = ["provider", "order", "code"]
