@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rest_framework.test import APIClient
 
 from cloudaccounts.models import CloudResource, ResourceLink
-from tests.factories import CloudAccountFactory, CloudResourceFactory, UserFactory, create_catalogue
+from tenants.scoping import Role
+from tests.factories import (
+    CloudAccountFactory,
+    CloudResourceFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    UserFactory,
+    create_catalogue,
+)
 
 FLAVOR = {"flavor": "2c-4g-40g", "vcpus": 2, "memory_mb": 4096, "disk_gb": 40}
 
@@ -81,3 +90,24 @@ def refusals(response) -> dict[str, str]:
     """Return the code of each refusal of a response, by the name of the object."""
     results = response.json()["results"]
     return {one["name"] or one["id"]: one["refusal"]["code"] for one in results if one["refusal"]}
+
+
+@pytest.fixture
+def member():
+    """An administrator of a tenant with an account of its own."""
+    return MembershipFactory(role=Role.ADMIN)
+
+
+@pytest.fixture
+def account(member):
+    return create_inventory(member.tenant)
+
+
+@pytest.fixture
+def system(member):
+    return InformationSystemFactory(tenant=member.tenant)
+
+
+@pytest.fixture
+def client(member):
+    return client_of(member.user)
