@@ -179,7 +179,7 @@ def _find_concerns(scope: Scope, by_status: Mapping[str, int]) -> Iterable[Conce
     )
     today = timezone.localdate()
     last_day = today + timedelta(days=ENDING_DAYS)
-    vms = VirtualMachine.objects.within(scope)
+    vms = VirtualMachine.objects.within(scope).outside_bin()
     ending = vms.filter(runtime_end__gte=today, runtime_end__lte=last_day).count()
     yield _concern(
         ending,

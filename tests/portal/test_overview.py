@@ -56,6 +56,18 @@ def test_what_needs_attention_is_named_and_leads_to_its_list(as_role, vm, tenant
         assert address in html
 
 
+def test_what_is_in_the_bin_needs_no_attention(as_role, vm):
+    now = timezone.now()
+    VirtualMachine.objects.filter(pk=vm.pk).update(
+        status=VMStatus.ERROR,
+        runtime_end=timezone.localdate() + timedelta(days=3),
+        binned_at=now,
+        bin_until=now,
+    )
+
+    assert "Nothing needs attention" in text(as_role(Role.VIEWER).get("/overview/"))
+
+
 def test_another_tenants_things_are_not_counted(as_role, vm, tenant):
     create_failed_job(tenant)
     VMOperationLog.objects.create(
