@@ -194,7 +194,8 @@ def encode_message(text: object) -> str:
     if not rest:
         return f"{MARK}{msgid}" if msgid else ""
     stored = f"{MARK}{msgid}{SEPARATOR}{json.dumps(rest, ensure_ascii=False, separators=(',', ':'))}"
-    return stored if len(stored) <= MAX_STORED_LENGTH else text[:MAX_STORED_LENGTH]
+    # A slice is a plain text, which may begin with one from outside.
+    return stored if len(stored) <= MAX_STORED_LENGTH else encode_message(text[:MAX_STORED_LENGTH])
 
 
 def decode_message(stored: str) -> str:
@@ -204,7 +205,7 @@ def decode_message(stored: str) -> str:
     msgid, separator, rest = stored[1:].partition(SEPARATOR)
     try:
         return _from_json([msgid, *(json.loads(rest) if separator else ())])
-    except (TypeError, ValueError, RecursionError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         # Of another release, or cut by hand.
         return stored.replace(MARK, "").replace(SEPARATOR, " ")
 
@@ -294,7 +295,7 @@ def _format_safely(template: str, msgid: str, params: Mapping[str, Any] | None) 
     for sentence in (template, msgid.rpartition(CONTEXT)[2]):
         try:
             return _format(sentence, values)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
     return template
 

@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from .client_address import client_address
+from .client_address import UNKNOWN, client_address
 from .models import LAST_USED_PRECISION, UserSession
 from .user_agents import MAX_LENGTH
 
@@ -55,18 +55,23 @@ class SessionRecordMiddleware:
         before = digest_session_key(request.session.session_key)
         # Before the view, so that the list has the session in which it is read.
         if before and request.user.is_authenticated:
-            _record_use(request, before)
+            _try_to_write(lambda: _record_use(request, before))
         response = self.get_response(request)
         after = digest_session_key(request.session.session_key)
-        try:
-            if after != before:
-                _follow_key(request, before, after)
-            elif after and request.session.modified and request.user.is_authenticated:
-                _write(request, after, with_expiry=True)
-        except DatabaseError as error:
-            # The answer is ready and must not be lost for the sake of a list.
-            log.warning("session_not_recorded", error=str(error))
+        if after != before:
+            _try_to_write(lambda: _follow_key(request, before, after))
+        elif after and request.session.modified and request.user.is_authenticated:
+            _try_to_write(lambda: _write(request, after, with_expiry=True))
         return response
+
+
+def _try_to_write(write: Callable[[], None]) -> None:
+    """Write rows of sessions. A request must not fail for the sake of a list."""
+    try:
+        with transaction.atomic():
+            write()
+    except DatabaseError as error:
+        log.warning("session_not_recorded", error=str(error))
 
 
 def _record_use(request: HttpRequest, digest: str) -> None:
@@ -77,19 +82,20 @@ def _record_use(request: HttpRequest, digest: str) -> None:
         return
     if len(_recorded) >= MAX_RECORDED:
         _recorded.clear()
-    _recorded[digest] = now
     _write(request, digest, with_expiry=False)
+    _recorded[digest] = now
 
 
 def _write(request: HttpRequest, digest: str, *, with_expiry: bool) -> None:
     """Write the row of a session. Without `with_expiry`, a row that exists keeps its end: only a change moves the end."""
     user: Any = request.user
+    address = client_address(request)
     row = UserSession(
         user_id=user.pk,
         key_digest=digest,
         credentials_epoch=user.credentials_epoch,
         user_agent=request.headers.get("User-Agent", "").replace("\x00", "")[:MAX_LENGTH],
-        address=client_address(request)[:ADDRESS_LENGTH],
+        address="" if address == UNKNOWN else address[:ADDRESS_LENGTH],
         expires_at=request.session.get_expiry_date(),
     )
     changed = ["user_id", "credentials_epoch", "user_agent", "address", "last_used_at"]

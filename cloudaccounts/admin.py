@@ -262,8 +262,8 @@ def _format_time(account_status: AccountStatus | None, name: str) -> str:
 class ResourceTypeAdmin(ReadOnlyAdmin):
     """The resource types that can be synced; read-only, because the code declares them."""
 
-    list_display = ["provider", "code", "name", "order", "catalogue"]
-    list_filter = ["provider", "catalogue"]
+    list_display = ["provider", "code", "name", "order"]
+    list_filter = ["provider"]
     search_fields = ["code", "name"]
 
 

@@ -37,6 +37,6 @@ def register_adoption_finder(type_code: str, finder: PageFinder) -> None:
 
 
 def find_adoption_page(scope: Scope, resource: CloudResource) -> str:
-    """Return the address of the page that adopts a resource; "" for what is managed, and for whom may not adopt it."""
+    """Return the address of the page that adopts a resource; "" if it is managed or the scope may not adopt it."""
     finder = _adoption_finders.get(resource.type)
     return finder(scope, resource) if finder else ""

@@ -9,7 +9,7 @@ class DeploysConfig(AppConfig):
     verbose_name = _("Deployments")
 
     def ready(self) -> None:
-        """Register the commands, the guard against removing a VM that has instances, what a VM's move to another tenant undoes, and what makes a new VM a host."""
+        """Register the commands, and the hooks that this room adds to VMs."""
         from vms.host_hooks import HostHooks, register_host_hooks
         from vms.ownership_hooks import register_tenant_change_hook
         from vms.removal_guards import register_removal_guard

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from api.messages import message as _
 from openstack_client import Cloud, CloudForbiddenError
 from tasks.clock import database_now
-from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, register, step
+from tasks.command import Done, Entity, Failed, Result, Wait, minutes, register, step
 
 from ..connect import open_cloud
 from ..models import CloudAccount, ComputeHost
@@ -21,7 +21,6 @@ from .cloud import CloudCommand, describe_refusal
 COMPUTE_SERVICE = "nova-compute"
 MAX_HOSTS = 5000
 MAX_AGGREGATES = 50
-_MAX_FIGURE = 2**31 - 1
 
 
 @register
@@ -55,14 +54,19 @@ class ReadHostsCommand(CloudCommand):
         hosts: list[dict[str, Any]] = []
         for region in get_provider(account).list_regions(account):
             hosts += read_region_hosts(open_cloud(account, region), region)
-        self.data["hosts"], self.data["read_at"] = hosts[:MAX_HOSTS], database_now().isoformat()
+            if len(hosts) > MAX_HOSTS:
+                message = _(
+                    "The cloud has more than %(most)s compute hosts, which is more than the portal keeps."
+                )
+                return Failed("too_many_hosts", message % {"most": MAX_HOSTS})
+        self.data["hosts"], self.data["read_at"] = hosts, database_now().isoformat()
         return Done()
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; say in words that only administrators of a cloud may see hosts."""
         if isinstance(error, CloudForbiddenError):
             message = _(
-                "The user of the cloud account may not see hosts: that needs an administrator of the cloud. %(reason)s"
+                "The user of the cloud account may not list compute hosts. Use an account of a cloud administrator. %(reason)s"
             )
             return Failed("needs_cloud_administrator", message % {"reason": describe_refusal(error)})
         return super().translate(error)
@@ -80,9 +84,7 @@ class ReadHostsCommand(CloudCommand):
             ],
             batch_size=1000,
         )
-
-    def on_failure(self, failure: Failure) -> None:
-        """Keep the rows of the last reading; the job has the reason."""
+        del self.data["hosts"]  # The rows have them.
 
 
 def read_region_hosts(cloud: Cloud, region: str) -> list[dict[str, Any]]:
@@ -107,15 +109,11 @@ def read_region_hosts(cloud: Cloud, region: str) -> list[dict[str, Any]]:
             "is_up": one.is_up,
             "is_enabled": one.is_enabled,
             "disabled_reason": (one.disabled_reason or "")[:500],
-            "server_count": _limit(one.server_count),
-            "vcpus": _limit(one.vcpus),
-            "vcpus_used": _limit(one.vcpus_used),
-            "memory_mb": _limit(one.memory_mb),
-            "memory_mb_used": _limit(one.memory_mb_used),
+            "server_count": one.server_count,
+            "vcpus": one.vcpus,
+            "vcpus_used": one.vcpus_used,
+            "memory_mb": one.memory_mb,
+            "memory_mb_used": one.memory_mb_used,
             "aggregates": sorted(aggregates.get(one.host, []))[:MAX_AGGREGATES],
         }
     return list(found.values())
-
-
-def _limit(figure: int | None) -> int | None:
-    return None if figure is None else min(figure, _MAX_FIGURE)

@@ -46,11 +46,7 @@ class CatalogueGrantQuerySet(TenantScopedQuerySet):
 
     def of_member(self, user: User) -> Self:
         """Return the grants that any tenant of the user has."""
-        return self.for_any_of(Tenant.objects.of_member(user))
-
-    def for_any_of(self, tenants: models.QuerySet[Tenant]) -> Self:
-        """Return the grants that any of these tenants has."""
-        return self.filter(Q(tenant=None) | Q(tenant__in=tenants.values("pk")))
+        return self.filter(Q(tenant=None) | Q(tenant__in=Tenant.objects.of_member(user).values("pk")))
 
     def of_resource(self) -> Self:
         """Return the grants of a resource of the outer query, for `Exists`.

@@ -11,8 +11,8 @@ from .accounts import CloudAccount
 class ComputeHost(models.Model):
     """A compute host of a cloud, as the last reading found it. For staff alone: tenants never see hosts.
 
-    The rows of an account are replaced by each reading (`commands/hosts.py`); there are none for an account that is no
-    administrator's.
+    The rows of an account are replaced by each reading (`commands/hosts.py`); there are none unless the
+    account's user is an administrator of the cloud.
     """
 
     account = models.ForeignKey(

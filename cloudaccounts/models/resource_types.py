@@ -14,9 +14,8 @@ class ResourceType(models.Model):
     name = models.CharField(_("name"), max_length=100)
     # Types are synced in this order: the targets of links come first.
     order = models.PositiveIntegerField(_("order"), default=0)
-    # Whether the resources of this type in a shared account can be granted to tenants: types from which VMs are created, such
-    # as images, not those that other tenants have created.
-    catalogue = models.BooleanField(_("can be granted"), default=False)
+    # Unused: grants decide what tenants see of a shared account. The release before reads it, so only the next release may drop it.
+    catalogue = models.BooleanField(_("for everybody"), default=False)
 
     class Meta:
         ordering = ["provider", "order", "code"]

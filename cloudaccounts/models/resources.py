@@ -69,7 +69,7 @@ class CloudResourceQuerySet(TenantScopedQuerySet):
         Snapshots of VMs are included; whoever chooses an image from them checks whose they are.
         """
         granted = models.Exists(CatalogueGrant.objects.for_tenant(tenant).of_resource())
-        shared = models.Q(account__tenant=None) & (models.Q(granted) | own if own else models.Q(granted))
+        shared = models.Q(account__tenant=None) & (models.Q(granted) | own)
         rows: Self = with_catalogue_kind(self)
         return rows.filter(models.Q(account__tenant=tenant) | shared)
 

@@ -102,7 +102,8 @@ def _build_context(scope: Scope, account: CloudAccount, tab: str) -> dict[str, A
     running = [summary for summary in summaries if summary.state == SyncLog.State.RUNNING]
     if tab == "hosts":
         context |= build_hosts_context(scope, account)
-    is_job_active |= context.get("hosts_job") is not None
+    hosts_job: Any = context.get("hosts_job")
+    is_job_active |= hosts_job is not None and hosts_job["status"] != JobStatus.STUCK
     return context | {
         "badge": describe_status(account),
         "clock_warning": build_account_clock_warning(account),

@@ -34,7 +34,8 @@ def may_see_hosts(scope: Scope) -> bool:
 
 def build_hosts_context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     """Return the hosts of the last reading, the job that reads them anew, or why the last one failed."""
-    hosts = list(ComputeHost.objects.filter(account=account)[:MAX_SHOWN_HOSTS])
+    found = ComputeHost.objects.filter(account=account)
+    hosts = list(found[:MAX_SHOWN_HOSTS])
     (key,) = ReadHostsCommand(account.pk).locks()
     job = engine.lock_holder(key)
     last = None
@@ -46,6 +47,7 @@ def build_hosts_context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     has_failed = last is not None and last.status != JobStatus.SUCCEEDED
     return {
         "hosts": hosts,
+        "host_count": found.count() if len(hosts) == MAX_SHOWN_HOSTS else len(hosts),
         "hosts_read_at": hosts[0].read_at if hosts else None,
         "hosts_job": JobSerializer(job).data if job else None,
         "hosts_error": last.outcome_message if last is not None and has_failed else "",

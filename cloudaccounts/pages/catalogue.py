@@ -86,7 +86,6 @@ def catalogue_page(request: PageRequest) -> HttpResponse:
         "ordering": query.ordering,
         "accounts": accounts,
         "account": chosen or (accounts[0] if len(accounts) == 1 else None),
-        "is_busy": False,
         "may_change": has_staff_permission(request.user, "cloudaccounts.change_cataloguegrant"),
     }
     panels = {"grants": "cloudaccounts/catalogue_table.html"}

@@ -14,7 +14,7 @@ from ..models import CatalogueGrant, CatalogueKind, CloudAccount
 
 
 class CatalogueGrantSerializer(ReadOnlyModelSerializer[CatalogueGrant]):
-    """A grant. `object_name` is the name of its object in the cloud, "" if it has expired there."""
+    """A grant. `object_name` is "" for a policy, for a match, and for an object that the cloud no longer has."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
     tenant_name = serializers.SerializerMethodField()

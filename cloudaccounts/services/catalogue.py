@@ -70,17 +70,7 @@ def create_grant(*, request: GrantRequest, user: User) -> CatalogueGrant:
     """Create a grant. Raises 400 `invalid`, by field, and 409 `already_granted`."""
     if problems := validate_grant(request):
         raise InvalidFieldsError(problems)
-    grant = _build_grant(request, user)
-    try:
-        with transaction.atomic():
-            grant.save(force_insert=True)
-    except IntegrityError as error:
-        raise ConflictError("already_granted", str(_("This was granted already."))) from error
-    return grant
-
-
-def _build_grant(request: GrantRequest, user: User | None) -> CatalogueGrant:
-    return CatalogueGrant(
+    grant = CatalogueGrant(
         tenant=request.tenant,
         account=request.account,
         kind=request.kind,
@@ -89,6 +79,12 @@ def _build_grant(request: GrantRequest, user: User | None) -> CatalogueGrant:
         note=request.note,
         created_by=user,
     )
+    try:
+        with transaction.atomic():
+            grant.save(force_insert=True)
+    except IntegrityError as error:
+        raise ConflictError("already_granted", str(_("This was granted already."))) from error
+    return grant
 
 
 def grant_common_kinds(*, account: CloudAccount, user: User | None) -> int:
@@ -131,7 +127,7 @@ def validate_grant(request: GrantRequest) -> Errors:
 def _validate_match(request: GrantRequest) -> Errors:
     if request.kind == CatalogueKind.SERVER_GROUP_POLICY:
         message = _("A policy is granted by its name, as the object: %(known)s.")
-        return {"match": [message % {"known": ", ".join(SERVER_GROUP_POLICIES)}]}
+        return {"object": [message % {"known": ", ".join(SERVER_GROUP_POLICIES)}]}
     if request.match.strip() != request.match or request.match == TAG_PREFIX:
         return {"match": [_("Enter a pattern such as web-*, or tag: and a tag.")]}
     return {}
@@ -158,10 +154,14 @@ def find_object_names(grants: Iterable[CatalogueGrant]) -> dict[tuple[int, str],
     wanted = [(grant.account_id, grant.cloud_id) for grant in grants if grant.cloud_id]
     if not wanted:
         return {}
-    found = CloudResource.objects.filter(
-        account__in={account for account, _id in wanted},
-        cloud_id__in={cloud_id for _account, cloud_id in wanted},
-    ).values_list("account", "cloud_id", "name")
+    found = (
+        CloudResource.objects.present()
+        .filter(
+            account__in={account for account, _id in wanted},
+            cloud_id__in={cloud_id for _account, cloud_id in wanted},
+        )
+        .values_list("account", "cloud_id", "name")
+    )
     return {(account, cloud_id): name for account, cloud_id, name in found}
 
 

@@ -15,7 +15,7 @@ from ..models import CloudAccount
 from .accounts import get_account
 
 
-def get_account_of_hosts(scope: Scope, account_id: int, *, needed: Role = Role.VIEWER) -> CloudAccount:
+def get_account_for_hosts(scope: Scope, account_id: int, *, needed: Role = Role.VIEWER) -> CloudAccount:
     """Return an account whose hosts the caller may see: staff with permission, and nobody else. Raises `NotFoundError`, 403."""
     account = get_account(scope, account_id, needed)
     action = "view" if needed == Role.VIEWER else "change"
@@ -24,12 +24,12 @@ def get_account_of_hosts(scope: Scope, account_id: int, *, needed: Role = Role.V
 
 
 def read_hosts(*, scope: Scope, account_id: int) -> Job:
-    """Submit a reading of an account's hosts; return its job, or the one that reads already.
+    """Submit a reading of an account's hosts; return its job, or that of a reading in progress.
 
     Raises `NotFoundError`; 403 `staff_only`, `permission_missing`; 409 `inactive`.
     """
     with transaction.atomic():
-        account = get_account_of_hosts(scope, account_id, needed=Role.OPERATOR)
+        account = get_account_for_hosts(scope, account_id, needed=Role.OPERATOR)
         if not account.active:
             raise ConflictError("inactive", _("The cloud account is disabled."))
         # Of no tenant: its members must not see what staff read.

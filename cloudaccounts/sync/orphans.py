@@ -1,9 +1,9 @@
 """The orphan sweep: objects in a cloud that carry the portal's metadata and belong to no row.
 
 Everything that the portal creates carries its tag and the id of a row that is written before the request goes out. So an
-object without a row, and without a job that may still write one, is an orphan, unless a tenant has released it (`ReleasedObject`).
-Each room that creates objects keeps a
-table of its orphans, recognizes its own objects by an `OrphanTable`, and decides what to do about a confirmed orphan.
+object without a row, and without a job that may still write one, is an orphan, unless a tenant has released it
+(`ReleasedObject`). Each room that creates objects keeps a table of its orphans, recognizes its own objects by an
+`OrphanTable`, and decides what to do about a confirmed orphan.
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ def sweep_orphans(
 
 def select_released(cloud_ids: Iterable[str]) -> set[str]:
     """Return those of some objects that were released: the cloud keeps them, and the portal leaves them alone."""
-    ids = list(cloud_ids)
-    released = ReleasedObject.objects.filter(cloud_id__in=ids) if ids else ReleasedObject.objects.none()
+    released = ReleasedObject.objects.filter(cloud_id__in=list(cloud_ids))
     return set(released.values_list("cloud_id", flat=True))
 
 

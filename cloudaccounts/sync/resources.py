@@ -278,17 +278,18 @@ class _SyncRun:
         if self.unreadable_texts:
             named = "; ".join(self.unreadable_texts[:MAX_NAMED_IN_MESSAGE])
             messages.append(_("Unreadable objects, the others were synced: %(objects)s") % {"objects": named})
+        message = join_messages(messages)
         with self._claim():
             self._append_sentence(
                 "ended",
                 SyncLogLine.Level.ERROR if failed else SyncLogLine.Level.INFO,
                 state=state.value,
-                words=join_messages(messages),
+                words=message,
             )
             self.lease.release(
                 state=state,
                 regions={region: problem for region, problem in problems.items() if region},
-                message=limit_message(join_messages(messages), MAX_MESSAGE_LENGTH),
+                message=limit_message(message, MAX_MESSAGE_LENGTH),
                 ended_at=Now(),
             )
         crash_point("sync_ended")

@@ -13,7 +13,7 @@ from tenants.scoping import Role
 
 from ..models import CloudAccount, ComputeHost
 from ..serializers import AccountHostsJobSerializer, ComputeHostSerializer, ReadHostsSerializer
-from ..services.hosts import get_account_of_hosts, read_hosts
+from ..services.hosts import get_account_for_hosts, read_hosts
 
 
 class AccountHostsView(CommandView):
@@ -24,12 +24,12 @@ class AccountHostsView(CommandView):
 
     def require_access(self, role: Role) -> None:
         """Require staff, before the errors of a body are told."""
-        get_account_of_hosts(self.scope, self.kwargs["pk"], needed=role)
+        get_account_for_hosts(self.scope, self.kwargs["pk"], needed=role)
 
     @extend_schema(operation_id="cloud_accounts_hosts_list", responses=ComputeHostSerializer(many=True))
     def get(self, request: Request, pk: int) -> Response:
         """List the hosts as the last reading found them: none before the first one."""
-        account = get_account_of_hosts(self.scope, pk)
+        account = get_account_for_hosts(self.scope, pk)
         page = self.paginate_queryset(ComputeHost.objects.filter(account=account))
         return self.get_paginated_response(ComputeHostSerializer(page, many=True).data)
 

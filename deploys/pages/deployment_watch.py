@@ -138,7 +138,8 @@ class DeploymentBoard:
         job = self.deployment.job
         if job is None or self.outcome.failed or self.outcome.status == JobStatus.CANCELLED:
             return ""
-        return str(job.outcome_message)
+        message: str = job.outcome_message
+        return message
 
     @property
     def may_cancel(self) -> bool:

@@ -36,7 +36,7 @@ def service_page(request: PageRequest) -> HttpResponse:
     """Show the services with their running versions, latest build and last deployment."""
     scope = page_scope(request)
     services = SERVICES.within(scope)
-    filters = [build_application_filter(scope), *build_tag_filters(request, services)]
+    filters = [build_application_filter(request, scope), *build_tag_filters(request, services)]
     query = read_list_query(request, filters, orderings=ORDERINGS, ordering="name")
     if query.search:
         services = services.filter(

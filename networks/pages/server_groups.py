@@ -33,7 +33,7 @@ NEW_FIELDS = ("information_system", "name", "policy", "account", "region")
 def server_group_page(request: PageRequest) -> HttpResponse:
     """Show the server groups."""
     scope = page_scope(request)
-    filters = [build_application_filter(scope), *build_filters(list_accounts(scope))]
+    filters = [build_application_filter(request, scope), *build_filters(list_accounts(scope))]
     query = read_list_query(request, filters, orderings=ORDERINGS, ordering="name")
     groups = GROUPS.within(scope).filter(**query.values)
     if query.search:

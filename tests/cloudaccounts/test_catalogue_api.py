@@ -59,7 +59,7 @@ def test_a_grant_is_given_listed_and_taken_back(staff, network):
         ({"object": "x" * 256}, "object"),
         ({"match": "x" * 256}, "match"),
         ({"match": "tag:"}, "match"),
-        ({"match": "*", "kind": "server_group_policy"}, "match"),
+        ({"match": "*", "kind": "server_group_policy"}, "object"),
         ({"object": "blood", "kind": "server_group_policy"}, "object"),
         ({"object": "net-1", "tenant": "11111111-1111-1111-1111-111111111111"}, "tenant"),
         ({"object": "net-1", "account": 4711}, "account"),

@@ -149,5 +149,11 @@ class ClearPasswordCommand(ServerCommand):
         PasswordReading.objects.filter(vm=UUID(self.vm_id)).delete()
         return Done()
 
+    def on_success(self) -> None:
+        """Log that somebody has deleted the password."""
+        vm = VirtualMachine.objects.select_related("information_system").filter(pk=self.vm_id).first()
+        if vm is not None:
+            self.log(vm, VMOperationLog.Operation.CLEAR_PASSWORD, success=True)
+
     def on_failure(self, failure: Failure) -> None:
         """Do nothing: the job has the reason."""

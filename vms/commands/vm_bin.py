@@ -95,7 +95,7 @@ class _BinCommand(ServerCommand):
         if self.data.get("server_gone"):
             vm.status = VMStatus.REMOVED
         vm.save()
-        self.log(vm, operation, success=False, detail=f"{failure.code}: {failure.message}")
+        self.log(vm, operation, success=False, detail=failure.detail)
 
 
 @register

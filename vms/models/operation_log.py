@@ -71,6 +71,7 @@ class VMOperationLog(models.Model):
         CONSOLE = "console", _("Open console")
         PASSWORD = "password", _("Reset password")
         READ_PASSWORD = "read_password", _("Read password")
+        CLEAR_PASSWORD = "clear_password", _("Clear password")
         RESCUE = "rescue", _("Rescue")
         UNRESCUE = "unrescue", _("Exit rescue")
         REBUILD = "rebuild", _("Rebuild")

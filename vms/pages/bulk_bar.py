@@ -25,6 +25,7 @@ from ..actions import ACTIONS
 from ..models import VirtualMachine
 from ..serializers import BulkActionSerializer
 from ..services import BULK_ACTIONS, ControlResult, control_many
+from ..services.control import build_unknown_action_error
 
 MAX_NAMED_VMS = 10
 # The actions whose dialogs have fields or a text of their own in `vms/bulk_bar.html`, in the order of the menu.
@@ -77,10 +78,12 @@ def control_vms_page(request: PageRequest) -> HttpResponse:
 def _read_form(form: QueryDict, action: str, ids: Sequence[str]) -> dict[str, Any]:
     """Return the valid parameters of the action. Fields of other actions' dialogs, which the form has too, are left out.
 
-    Raises `InvalidFieldsError`.
+    Raises `InvalidFieldsError`, and 400 `unknown_action`.
     """
     kind = BULK_ACTIONS.get(action)
-    names = {*kind.needs, *kind.takes} if kind else set()
+    if kind is None:
+        raise build_unknown_action_error(action, BULK_ACTIONS)
+    names = {*kind.needs, *kind.takes}
     data: dict[str, Any] = {
         "action": action,
         "ids": ids,

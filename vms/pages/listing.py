@@ -157,7 +157,7 @@ def _read_query(request: PageRequest, scope: Scope) -> ListQuery:
     """Read the filters of the list."""
     filters = [
         Filter("status", _("Status"), _("All statuses"), VMStatus.choices),
-        build_application_filter(scope),
+        build_application_filter(request, scope),
         *build_tag_filters(request, VirtualMachine.objects.within(scope), may_group=True),
         Filter("in_bin", _("Bin"), _("Not in the bin"), [("true", _("In the bin"))]),
     ]

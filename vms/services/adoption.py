@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
+from api.messages import message as _
 from cloudaccounts.models import CloudAccount, CloudResource, ReleasedObject
 from cloudaccounts.services.region_syncs import request_regions
 from tasks.dispatch import dispatch_task
@@ -133,7 +133,7 @@ def _find_candidates(account: CloudAccount, request: AdoptionRequest) -> list[Ca
     found: dict[tuple[str, str], CloudResource] = {}
     resources = CloudResource.objects.filter(Q(cloud_id__in=names) | Q(pk__in=keys), account=account)
     # One that is present comes last, so that it wins over an expired one of another region.
-    for resource in resources.filter(type__in=[SERVER, VOLUME]).order_by("expired_at", "pk").reverse():
+    for resource in resources.filter(type__in=[SERVER, VOLUME]).order_by("expired_at", "pk"):
         for name in (resource.cloud_id, str(resource.pk)):
             found[resource.type, name] = resource
     return [Candidate(kind, name, found.get((kind, name.lower()))) for kind, name in named]

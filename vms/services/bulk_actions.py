@@ -67,7 +67,9 @@ class ResizeRequest:
         """Refuse the whole request when a tenant's quota has no room for what its VMs would grow by."""
         tenants = {vm.information_system.tenant_id: vm.information_system.tenant for vm in vms}
         for tenant_id, tenant in sorted(tenants.items()):
-            growing = [vm for vm in vms if vm.information_system.tenant_id == tenant_id]
+            growing = [
+                vm for vm in vms if vm.pk in self.sizes and vm.information_system.tenant_id == tenant_id
+            ]
             require_quota(
                 tenant,
                 Needs(

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils.translation import gettext as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
+from api.messages import message as _
 from cloudaccounts.models import CloudAccount, ReleasedObject
 from networks.models import FloatingIp
 from tasks import engine

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
 from api.domain_errors import ConflictError
+from api.messages import message as _
 from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role, Scope

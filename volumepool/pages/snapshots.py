@@ -33,7 +33,10 @@ def volume_snapshot_page(request: PageRequest) -> HttpResponse:
     """Show the snapshots, newest first."""
     scope = page_scope(request)
     statuses = [(status, str(label)) for status, label in VOLUME_STATUSES.items()]
-    filters = [Filter("status", _("Status"), _("All statuses"), statuses), *build_place_filters(scope)]
+    filters = [
+        Filter("status", _("Status"), _("All statuses"), statuses),
+        *build_place_filters(request, scope),
+    ]
     query = read_list_query(request, filters, orderings=ORDERINGS, ordering="-created_at")
     snapshots = SNAPSHOTS.within(scope).filter(**query.values)
     if query.search:

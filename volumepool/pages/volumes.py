@@ -108,13 +108,13 @@ def volume_page(request: PageRequest) -> HttpResponse:
     )
 
 
-def build_place_filters(scope: Scope) -> list[Filter]:
+def build_place_filters(request: PageRequest, scope: Scope) -> list[Filter]:
     """Return the filters by application and by cloud account."""
     accounts = CloudAccount.objects.within(scope) if scope.tenant is None else None
     if accounts is None and scope.tenant is not None:
         accounts = CloudAccount.objects.for_tenant(scope.tenant)
     return [
-        build_application_filter(scope),
+        build_application_filter(request, scope),
         Filter(
             "account",
             _("Cloud account"),
@@ -138,7 +138,7 @@ def _build_filters(request: PageRequest, scope: Scope) -> list[Filter]:
     return [
         Filter("status", _("Status"), _("All statuses"), statuses),
         Filter("attached", _("Attached to"), _("Attached or not"), attached),
-        *build_place_filters(scope),
+        *build_place_filters(request, scope),
         *build_tag_filters(request, Volume.objects.within(scope)),
         Filter("in_bin", _("Bin"), _("Not in the bin"), [("true", _("In the bin"))]),
     ]

@@ -72,7 +72,7 @@ class Command(BaseCommand):
             )
         with transaction.atomic():
             systems = self.create_users_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
-            self.create_logins(Tenant.objects.get(slug="acme"))
+            self.create_key_and_template(Tenant.objects.get(slug="acme"))
             self.create_service(systems["acme", "Web shop"])
         if not (settings.OS_CLOUD or self.find_simulator()):
             self.stdout.write("No cloud: enter an account in the admin.")
@@ -114,7 +114,7 @@ class Command(BaseCommand):
             )
         return systems
 
-    def create_logins(self, tenant: Tenant) -> None:
+    def create_key_and_template(self, tenant: Tenant) -> None:
         """Create a key of Alice's and a template of user data. Nobody has the private key."""
         scope = Scope(User.objects.get(username="alice"), tenant, Role.ADMIN)
         if not SSHKey.objects.filter(user=scope.user).exists():
