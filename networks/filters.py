@@ -1,5 +1,8 @@
 """Filters of the lists of this room."""
 
+from __future__ import annotations
+
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 from .models import FloatingIp, SecurityGroup, ServerGroup
@@ -23,11 +26,15 @@ class FloatingIpFilter(_PlaceFilter):
     """Named filters of `floating-ips/`."""
 
     vm = filters.UUIDFilter(field_name="vm_id")
-    attached = filters.BooleanFilter(field_name="unattached_since", lookup_expr="isnull")
+    attached = filters.BooleanFilter(field_name="port_id", method="filter_attached")
 
     class Meta:
         model = FloatingIp
         fields: list[str] = []
+
+    def filter_attached(self, rows: QuerySet[FloatingIp], name: str, value: bool) -> QuerySet[FloatingIp]:
+        """Return those that lead to a port, or those that do not."""
+        return rows.exclude(port_id="") if value else rows.filter(port_id="")
 
 
 class ServerGroupFilter(_PlaceFilter):

@@ -6,6 +6,7 @@ import uuid
 from typing import ClassVar, Self
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -76,6 +77,13 @@ class CloudResourceQuerySet(TenantScopedQuerySet):
     def present(self) -> Self:
         """Return the resources that have not expired."""
         return self.filter(expired_at=None)
+
+    def expire(self) -> int:
+        """Let the present ones of these resources expire, because a job has deleted them; return their number.
+
+        `last_seen_at` moves, so that a listing that began before the deletion does not bring them back.
+        """
+        return self.present().update(expired_at=Now(), changed_at=Now(), last_seen_at=Now())
 
 
 class CloudResource(models.Model):

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.db.models.functions import Now
-
 from cloudaccounts.models import CloudResource
 from cloudaccounts.registry import ListedResource, find_syncer
 from cloudaccounts.sync.resource_writer import write_resources
@@ -36,18 +34,18 @@ def record_ports(place: Place, server_id: str, found: Sequence[Mapping[str, Any]
     """Write the ports of a server, and let those that it no longer has expire."""
     listed = record_resources(place, "port", found)
     account_id, region = place
-    CloudResource.objects.present().filter(
+    CloudResource.objects.filter(
         account=account_id,
         region=region,
         type="port",
         links__target_type="server",
         links__target_cloud_id=server_id,
-    ).exclude(cloud_id__in=[port.cloud_id for port in listed]).update(expired_at=Now(), changed_at=Now())
+    ).exclude(cloud_id__in=[port.cloud_id for port in listed]).expire()
 
 
 def expire_resource(place: Place, type_code: str, cloud_id: str | None) -> None:
     """Let the synced resource of a deleted object expire, so that nothing offers it any more."""
     account_id, region = place
-    CloudResource.objects.present().filter(
+    CloudResource.objects.filter(
         account=account_id, region=region, type=type_code, cloud_id=cloud_id or ""
-    ).update(expired_at=Now(), changed_at=Now())
+    ).expire()

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.placements import Placement
+from tasks import engine
 from tenants.models import Tenant
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope
@@ -49,10 +50,13 @@ def create_security_group(*, scope: Scope, params: Mapping[str, Any]) -> GroupCh
 def copy_security_group(*, scope: Scope, group_id: UUID, name: str, description: str | None) -> GroupChange:
     """Record a copy of a group in its account and region, with the same rules.
 
-    A rule that names the group itself names the copy. Raises `NotFoundError`, 403, 400 by field, 409 `gone`, `limit_reached`.
+    A rule that names the group itself names the copy. Raises `NotFoundError`, 403, 400 by field, 409 `gone`, `busy`, `limit_reached`.
     """
     with transaction.atomic():
         source = lock_group(scope, group_id, Role.ADMIN)
+        # A group that is being created or changed does not have all of its rules yet.
+        if (holder := engine.lock_holder(source.lock_key)) is not None:
+            raise engine.BusyError(holder)
         text = source.description if description is None else description
         place = Placement(source.account, source.region)
         group = _build_group(source.tenant, place, name, text)

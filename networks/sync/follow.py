@@ -144,7 +144,13 @@ def _columns_now(row: Any, found: CloudResource, listing: _Listing) -> dict[str,
     if found.expired_at is not None:
         gone: dict[str, Any] = {"status": RowStatus.GONE}
         if isinstance(row, FloatingIp):
-            gone |= {"port_id": "", "server_id": "", "fixed_address": "", "vm_id": None}
+            gone |= {
+                "port_id": "",
+                "server_id": "",
+                "fixed_address": "",
+                "vm_id": None,
+                "unattached_since": row.unattached_since or timezone.now(),
+            }
         return gone
     if found.missing_count:
         return {}

@@ -202,7 +202,8 @@ def test_many_are_asked_and_one_is_told_of_the_others(as_role, vm):
     ("form", "told"),
     [
         ({"action": "stop"}, "Select at least one VM."),
-        ({"action": "dance", "ids": [str(NEVER)]}, "VM not found."),
+        ({"action": "dance", "ids": [str(NEVER)]}, "Unknown action"),
+        ({"action": "stop", "ids": [str(NEVER)]}, "VM not found."),
         ({"action": "stop", "ids": ["x"]}, "ids:"),
         ({"action": "stop", "ids": [str(NEVER)], "mode": "x"}, "mode:"),
     ],

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import ClassVar
 
 from django.conf import settings
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
@@ -256,7 +255,7 @@ class RemoveSnapshotCommand(CloudCommand):
         snapshot = self.snapshot
         CloudResource.objects.filter(
             account=snapshot.account, region=snapshot.region, type="image", cloud_id=snapshot.image_id
-        ).update(expired_at=timezone.now())
+        ).expire()
         self.log(success=True, detail=snapshot.name)
         VMSnapshot.objects.filter(pk=self.snapshot_id).delete()
 

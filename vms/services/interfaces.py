@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
@@ -92,11 +93,17 @@ def list_interfaces(vm: VirtualMachine) -> list[Interface]:
         )
     }
     groups = _find_groups(vm, [cloud_id for kind, cloud_id in ids if kind == "security_group"])
+    reported = [address.get("ip") for address in vm.addresses if address.get("kind") == "floating"]
+    own = list(
+        FloatingIp.objects.for_tenant(vm.information_system.tenant)
+        .filter(account=vm.account_id, region=vm.region)
+        .filter(Q(port_id__in=[port.cloud_id for port in ports]) | Q(address__in=reported))
+    )
     addresses: dict[str, list[FloatingIp]] = {}
-    for floating_ip in FloatingIp.objects.for_tenant(vm.information_system.tenant).filter(
-        account=vm.account_id, region=vm.region, port_id__in=[port.cloud_id for port in ports]
-    ):
+    for floating_ip in own:
         addresses.setdefault(floating_ip.port_id, []).append(floating_ip)
+    # Also those that were detached: the server reports them until the next status sync.
+    known = {floating_ip.address for floating_ip in own}
     interfaces = []
     for port in ports:
         network_id = next((target for kind, target in targets[port.pk] if kind == "network"), "")
@@ -117,14 +124,16 @@ def list_interfaces(vm: VirtualMachine) -> list[Interface]:
                 bool(port.attributes.get("is_port_security_enabled", True)),
                 sorted(on_port, key=lambda group: group.name),
                 addresses.get(port.cloud_id, []),
-                _list_other_addresses(vm, port, addresses.get(port.cloud_id, [])),
+                _list_other_addresses(vm, port, known),
             )
         )
     return interfaces
 
 
-def _list_other_addresses(vm: VirtualMachine, port: CloudResource, own: list[FloatingIp]) -> list[str]:
-    mac, known = port.attributes.get("mac_address"), {one.address for one in own}
+def _list_other_addresses(
+    vm: VirtualMachine, port: CloudResource, known: Collection[str | None]
+) -> list[str]:
+    mac = port.attributes.get("mac_address")
     return [
         str(address.get("ip"))
         for address in vm.addresses

@@ -101,7 +101,12 @@ def _describe(
                 names = {**names, remote: group_name}
             values = {"ports": describe_ports(rule), "remote": describe_remote(rule, names)}
             values["group"] = group_name
-            has_public_rule |= not rule.get("remote_group") and is_everywhere(rule.get("remote_cidr"))
+            # Floating IPs are IPv4 addresses.
+            has_public_rule |= (
+                rule.get("ethertype") != "IPv6"
+                and not rule.get("remote_group")
+                and is_everywhere(rule.get("remote_cidr"))
+            )
             text = _("%(ports)s from %(remote)s (security group %(group)s).") % values
             accesses.append(
                 Access(text[:1].upper() + text[1:], values["ports"], values["remote"], group_name)
@@ -120,7 +125,11 @@ def _summarize(interface: Interface, accesses: list[Access], port: int | None, *
         return _("Nobody can reach this interface: its security groups let nothing in.")
     addresses = ", ".join([*(str(one) for one in interface.floating_ips), *interface.other_addresses])
     if addresses and is_public:
-        return _("Reachable from outside by %(addresses)s.") % {"addresses": addresses}
+        return _("Reachable from outside at %(addresses)s.") % {"addresses": addresses}
     if addresses:
-        return _("Reachable from outside by %(addresses)s, by those below alone.") % {"addresses": addresses}
-    return _("It has no floating IP: only what is connected to its network can reach it.")
+        return _("Reachable from outside at %(addresses)s, but only from the sources below.") % {
+            "addresses": addresses
+        }
+    return _(
+        "It has no floating IP: reachable only from its own network and from networks that are routed to it."
+    )
