@@ -256,7 +256,7 @@ def test_the_network_tab_says_who_can_reach_the_vm(admin, account):
 
     text = browse(admin).get(f"/vms/{vm.pk}/?tab=network").content.decode()
 
-    assert "Reachable from outside by 203.0.113.9." in text
+    assert "Reachable from outside at 203.0.113.9." in text
     assert "TCP 22 from every IPv4 address (security group web)." in text
     assert "try to sign in by SSH" in text
     assert f"/vms/{vm.pk}/interfaces/{port.cloud_id}/detach/" in text
