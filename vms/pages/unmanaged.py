@@ -33,7 +33,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
 from ..serializers import AdoptRequestSerializer, build_adoption_request
-from ..services.adoption import MAX_ADOPTED, Adoption, adopt_resources
+from ..services.adoption import Adoption, adopt_resources
 from ..services.adoption_checks import sum_needs
 from ..services.unmanaged import (
     SERVER,
@@ -184,9 +184,12 @@ def _read_form(sent: QueryDict) -> dict[str, Any]:
 
 
 def _split_ids(values: Sequence[str]) -> dict[str, list[str]]:
-    """Return the selected ids by type: the value of a box is `server:<id>`. Other values are left out."""
+    """Return the selected ids by type: the value of a box is `server:<id>`. Other values are left out.
+
+    All are returned, so that too many are refused instead of adopted in part; Django limits the fields of a form.
+    """
     ids: dict[str, list[str]] = {SERVER: [], VOLUME: []}
-    for value in values[: MAX_ADOPTED + 1]:
+    for value in values:
         kind, _colon, name = value.partition(":")
         if kind in ids and _is_uuid(name):
             ids[kind].append(name)

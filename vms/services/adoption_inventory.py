@@ -121,14 +121,12 @@ class Inventory:
     def _read_rows(self) -> None:
         owner = "information_system__tenant"
         server_ids = {*self.server_ids, *self.servers_of_volumes.values()}
-        self.vms = {
-            str(vm.openstack_id): vm
-            for vm in VirtualMachine.objects.filter(openstack_id__in=server_ids).select_related(owner)
-        }
-        self.volumes = {
-            str(volume.volume_id): volume
-            for volume in Volume.objects.filter(volume_id__in=self.volume_ids).select_related(owner)
-        }
+        # Locked, VMs before volumes as in every other use case: a job is only submitted, and a volume is only attached or
+        # moved to the bin, under the lock of its row. So what is read here still holds when the new rows are written.
+        vms = VirtualMachine.objects.filter(openstack_id__in=server_ids).select_related(owner).order_by("pk")
+        self.vms = {str(vm.openstack_id): vm for vm in vms.select_for_update(of=("self",))}
+        volumes = Volume.objects.filter(volume_id__in=self.volume_ids).select_related(owner).order_by("pk")
+        self.volumes = {str(volume.volume_id): volume for volume in volumes.select_for_update(of=("self",))}
         pools = VolumePool.objects.filter(account=self.account)
         sources = ResourceLink.objects.filter(
             account=self.account,
