@@ -277,7 +277,7 @@ class RescueVmCommand(PowerCommand):
                 "The cloud does not rescue this VM, which boots from a volume: that needs an image with the properties "
                 "hw_rescue_device and hw_rescue_bus, and OpenStack Ussuri or later. %(reason)s"
             )
-            return Failed("rescue_refused", message % {"reason": error})
+            return Failed("rescue_refused", message % {"reason": describe_refusal(error)})
         return super().translate(error)
 
     def is_restored(self, server: Server) -> bool:

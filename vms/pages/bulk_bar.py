@@ -26,8 +26,8 @@ from ..models import VirtualMachine
 from ..serializers import BulkActionSerializer
 from ..services import BULK_ACTIONS, ControlResult, control_many
 from ..services.control import build_unknown_action_error
+from .refusals import show_refusals
 
-MAX_NAMED_VMS = 10
 # The actions whose dialogs have fields or a text of their own in `vms/bulk_bar.html`, in the order of the menu.
 FORM_ACTIONS = ("resize", "snapshot", "tag", "protect", "unprotect", "remove")
 # Start has a button of its own in the bar; a rescue is for one VM, and chosen with its image.
@@ -115,12 +115,12 @@ def _report_results(
     needs_all: bool,
 ) -> None:
     """Show the results of an action on many VMs as messages."""
-    refused: dict[str, list[str]] = {}
-    for pk, control in zip(ids, controls, strict=True):
-        if control.refusal is not None:
-            name = control.vm.name if control.vm else str(pk)
-            refused.setdefault(str(control.refusal.detail), []).append(name)
-    count = sum(map(len, refused.values()))
+    refused = [
+        (control.vm.name if control.vm else str(pk), control.refusal)
+        for pk, control in zip(ids, controls, strict=True)
+        if control.refusal is not None
+    ]
+    count = len(refused)
     if count and needs_all:
         messages.error(
             request,
@@ -129,15 +129,13 @@ def _report_results(
         )
     else:
         submitted = sum(control.changed for control in controls)
-        message = _("%(action)s: requested for %(asked)s of %(count)s VMs.") % {
+        message = _("%(action)s: requested for %(submitted)s of %(count)s VMs.") % {
             "action": BULK_ACTIONS[action].title,
-            "asked": submitted,
+            "submitted": submitted,
             "count": len(ids),
         }
         messages.success(request, message)
         if skipped := len(ids) - count - submitted:
             message = _("%(others)s skipped: already in the requested state, or a task is in progress.")
             messages.success(request, message % {"others": skipped})
-    for reason, names in refused.items():
-        more = " …" if len(names) > MAX_NAMED_VMS else ""
-        messages.error(request, f"{reason} ({', '.join(names[:MAX_NAMED_VMS])}{more})")
+    show_refusals(request, refused)

@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from api.domain_errors import ConflictError, DomainError, InvalidError, InvalidFieldsError
+from api.domain_errors import DomainError, InvalidError, InvalidFieldsError
 from cloudaccounts.placements import Placement
 from tenants.quotas import Needs, require_quota
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
-from ..actions import ACTIONS, IN_BIN
+from ..actions import ACTIONS
 from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ResizeVmCommand
 from ..commands.snapshots import SnapshotVmCommand
 from ..models import Resize, VirtualMachine, VMSnapshot
 from .bulk import BulkAction, ControlResult, Plan, run_bulk_action
 from .control import PowerRequest, build_unknown_action_error
+from .locked_vms import touch_vms
 from .protection import ProtectionRequest
 from .removal import RemovalRequest
 from .resize import choose_flavor
@@ -36,7 +36,7 @@ from .vm_bin import RestoreRequest
 
 
 @dataclass(slots=True)
-class ResizeRequest:
+class ResizeRequest(BulkAction):
     """The resize of VMs to the smallest flavor that fits."""
 
     cpu_cores: int
@@ -47,9 +47,6 @@ class ResizeRequest:
     flavors: dict[UUID, str] = field(default_factory=dict, init=False)
 
     role: ClassVar[Role] = Role.ADMIN
-
-    def check(self) -> None:
-        """Refuse nothing for the request as a whole."""
 
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Choose the flavor of each VM: one query for the catalogue of each account and region."""
@@ -87,11 +84,9 @@ class ResizeRequest:
         )
         for vm, resize in zip(vms, resizes, strict=True):
             vm.resize = resize
-        _touch(vms)
+        touch_vms(vms)
 
     def _plan_one(self, vm: VirtualMachine, catalogue: Catalogue, *, boots_from_volume: bool) -> Plan:
-        if vm.is_in_bin:
-            return Plan(refusal=ConflictError("in_bin", IN_BIN))
         command = ResizeVmCommand(str(vm.pk), flavor_id="")
         command.vm = vm
         if command.validate():
@@ -115,7 +110,7 @@ class ResizeRequest:
 
 
 @dataclass(slots=True)
-class SnapshotRequest:
+class SnapshotRequest(BulkAction):
     """Snapshots of VMs, all with the same name: their VM tells them apart."""
 
     scope: Scope
@@ -123,9 +118,6 @@ class SnapshotRequest:
     snapshots: dict[UUID, VMSnapshot] = field(default_factory=dict, init=False)
 
     role: ClassVar[Role] = Role.OPERATOR
-
-    def check(self) -> None:
-        """Refuse nothing for the request as a whole."""
 
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Plan a snapshot of each VM."""
@@ -143,11 +135,9 @@ class SnapshotRequest:
     def write(self, vms: Sequence[VirtualMachine]) -> None:
         """Write the snapshots' rows, together with their jobs."""
         VMSnapshot.objects.bulk_create(self.snapshots[vm.pk] for vm in vms)
-        _touch(vms)
+        touch_vms(vms)
 
     def _plan_one(self, vm: VirtualMachine, *, boots_from_volume: bool) -> Plan:
-        if vm.is_in_bin:
-            return Plan(refusal=ConflictError("in_bin", IN_BIN))
         snapshot = self.snapshots[vm.pk] = VMSnapshot(
             min_disk_gb=vm.disk_gb if boots_from_volume else 0,
             information_system=vm.information_system,
@@ -164,7 +154,7 @@ class SnapshotRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownRequest:
+class UnknownRequest(BulkAction):
     """An action that does not exist. It is refused after the VMs were looked up, as an action on one VM is."""
 
     name: str
@@ -179,16 +169,8 @@ class UnknownRequest:
         """Plan nothing: there are no VMs, or `check` has raised."""
         return []
 
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
-        """Require nothing."""
-
     def write(self, vms: Sequence[VirtualMachine]) -> None:
         """Write nothing."""
-
-
-def _touch(vms: Sequence[VirtualMachine]) -> None:
-    """Move `written_at` with the locks, so that a sync that listed earlier skips the rows."""
-    VirtualMachine.objects.filter(pk__in=[vm.pk for vm in vms]).update(written_at=Now(), updated_at=Now())
 
 
 def _name_first_error(refused: InvalidFieldsError) -> DomainError:

@@ -259,14 +259,8 @@ def _log_move(scope: Scope, vm: VirtualMachine, old: InformationSystem, new: Inf
             (new.tenant_id, _("From another tenant to %(system)s.") % {"system": new.name}),
         ]
     VMOperationLog.objects.bulk_create(
-        VMOperationLog(
-            tenant_id=tenant_id,
-            vm_id=vm.pk,
-            vm_name=vm.name,
-            operation=VMOperationLog.Operation.MOVE,
-            operator=scope.user.get_username(),
-            detail=detail,
-            success=True,
+        VMOperationLog.of(
+            vm, VMOperationLog.Operation.MOVE, user=scope.user, detail=detail, tenant_id=tenant_id
         )
         for tenant_id, detail in entries
     )
@@ -297,16 +291,13 @@ def _forget(scope: Scope, vm: VirtualMachine, belongings: _Belongings) -> None:
         unique_fields=["cloud_id"],
         update_fields=["account", "region", "kind", "name", "row_id", "tenant", "released_by", "released_at"],
     )
-    VMOperationLog.objects.create(
-        tenant_id=tenant_id,
-        vm_id=vm.pk,
-        vm_name=vm.name,
-        operation=VMOperationLog.Operation.RELEASE,
-        operator=operator,
+    VMOperationLog.of(
+        vm,
+        VMOperationLog.Operation.RELEASE,
+        user=scope.user,
         detail=_("Server %(server)s of cloud account %(account)s, released with %(count)s volumes.")
         % {"server": vm.openstack_id, "account": vm.account.name, "count": len(bound)},
-        success=True,
-    )
+    ).save()
     VolumeSnapshot.objects.filter(pk__in=[snapshot.pk for snapshot in belongings.volume_snapshots]).delete()
     Volume.objects.filter(pk__in=[volume.pk for volume in belongings.volumes]).delete()
     VirtualMachine.objects.filter(pk=vm.pk).delete()
