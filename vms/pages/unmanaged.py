@@ -32,7 +32,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
 from ..serializers import AdoptRequestSerializer, build_adoption_request
-from ..services.adoption import Adoption, adopt_resources
+from ..services.adoption import AdoptionResult, adopt_resources
 from ..services.adoption_checks import sum_needs
 from ..services.unmanaged import (
     SERVER,
@@ -90,7 +90,7 @@ def adopt_page(request: PageRequest, pk: int) -> HttpResponse:
     account = get_adoptable_account(scope, pk)
     sent = request.POST if request.method == "POST" else request.GET
     is_dry = sent.get("dry_run") == "1"
-    adoption: Adoption | None = None
+    adoption: AdoptionResult | None = None
     refused: DomainError | None = None
     if request.method == "POST":
         try:
@@ -118,7 +118,7 @@ def _build_context(
     scope: Scope,
     account: CloudAccount,
     sent: QueryDict,
-    adoption: Adoption | None,
+    adoption: AdoptionResult | None,
     refused: DomainError | None,
 ) -> dict[str, Any]:
     """Return the context of the form, with what was sent, and the results or the errors."""
@@ -194,7 +194,7 @@ def _split_ids(values: Sequence[str]) -> dict[str, list[str]]:
     return ids
 
 
-def _report(request: PageRequest, adoption: Adoption) -> None:
+def _report(request: PageRequest, adoption: AdoptionResult) -> None:
     """Show the outcome as messages: the number of adopted objects, and the reasons against the others."""
     count = len(adoption.accepted)
     message = ngettext(

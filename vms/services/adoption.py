@@ -47,7 +47,7 @@ class AdoptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Adoption:
+class AdoptionResult:
     """The outcome for each object. `is_done` is false when nothing was written, because of a dry run or a refusal."""
 
     tenant: Tenant
@@ -67,7 +67,7 @@ def adopt_resources(
     request: AdoptionRequest,
     mode: Literal["all", "valid"] = "all",
     dry_run: bool = False,
-) -> Adoption:
+) -> AdoptionResult:
     """Make VMs and volumes of an information system out of servers and volumes that the portal does not manage.
 
     The volumes of a server go with it. With `all`, nothing is done unless every object can be adopted; with `valid`, those
@@ -100,7 +100,7 @@ def adopt_resources(
         for candidate in candidates:
             if candidate.server is not None:
                 candidate.refusal = candidate.server.refusal
-        adoption = Adoption(system.tenant, candidates, is_done=not dry_run and not is_stopped)
+        adoption = AdoptionResult(system.tenant, candidates, is_done=not dry_run and not is_stopped)
         if adoption.is_done and adoption.accepted:
             _write_rows(scope, account, system, adoption.accepted, checker.inventory)
         return adoption

@@ -192,8 +192,8 @@ class CandidateChecker:
         attributes = volume.attributes
         metadata = attributes.get("metadata")
         is_pools = isinstance(metadata, dict) and metadata.get("portal_pool") == settings.CLOUD_TAG
-        is_let_go = volume.cloud_id in self.inventory.released or volume.cloud_id in self.inventory.taken_ids
-        if volume.cloud_id in self.inventory.spare_ids or (is_pools and not is_let_go):
+        has_left_pool = volume.cloud_id in {*self.inventory.released, *self.inventory.taken_ids}
+        if volume.cloud_id in self.inventory.spare_ids or (is_pools and not has_left_pool):
             return _refuse(
                 "in_pool", _("It is a spare volume of a pool. Claim a volume of the pool instead.")
             )
