@@ -26,10 +26,11 @@ from ..models import VirtualMachine
 from ..serializers import BulkActionSerializer
 from ..services import BULK_ACTIONS, ControlResult, control_many
 from ..services.control import build_unknown_action_error
+from .ownership import list_target_choices
 from .refusals import show_refusals
 
 # The actions whose dialogs have fields or a text of their own in `vms/bulk_bar.html`, in the order of the menu.
-FORM_ACTIONS = ("resize", "snapshot", "tag", "protect", "unprotect", "remove")
+FORM_ACTIONS = ("resize", "snapshot", "move", "tag", "protect", "unprotect", "remove")
 # Start has a button of its own in the bar; a rescue is for one VM, and chosen with its image.
 LEFT_OUT = frozenset({"start", "rescue"})
 # The parameters of the list's address to return to.
@@ -44,6 +45,7 @@ def build_bulk_context(scope: Scope, *, in_bin: bool) -> dict[str, Any]:
         if in_bin
         else [(name, action.title) for name, action in ACTIONS.items() if name not in LEFT_OUT],
         "bulk_forms": [] if in_bin else [(name, BULK_ACTIONS[name].title) for name in forms],
+        "move_targets": list_target_choices(scope) if "move" in forms and not in_bin else [],
         "uses_bin": settings.BIN_DAYS > 0,
         "bin_days": settings.BIN_DAYS,
     }

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from api.domain_errors import ConflictError, DomainError, NotFoundError
+from api.domain_errors import ConflictError, DomainError, InvalidError, InvalidFieldsError, NotFoundError
 from tasks import engine
 from tasks.engine import Spec
 from tasks.models import Job
@@ -78,6 +78,12 @@ class BulkAction(ABC):
         plans = {vm.pk: Plan(refusal=ConflictError("in_bin", IN_BIN)) for vm in in_bin}
         others = [vm for vm in vms if vm.pk not in plans]
         return plans | {vm.pk: plan for vm, plan in zip(others, self.plan(others), strict=True)}
+
+
+def name_first_error(refused: InvalidFieldsError) -> DomainError:
+    """Return the refusal with its first sentence as the detail: a result of many has no errors by field."""
+    texts = [text for found in (refused.errors or {}).values() for text in found]
+    return InvalidError("invalid", str(texts[0]) if texts else refused.detail, errors=refused.errors)
 
 
 def run_bulk_action(

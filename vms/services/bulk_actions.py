@@ -13,7 +13,7 @@ from uuid import UUID
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from api.domain_errors import DomainError, InvalidError, InvalidFieldsError
+from api.domain_errors import InvalidFieldsError
 from cloudaccounts.placements import Placement
 from tenants.quotas import Needs, require_quota
 from tenants.row_limits import require_row_limit
@@ -25,9 +25,10 @@ from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ResizeVmCommand
 from ..commands.snapshots import SnapshotVmCommand
 from ..models import Resize, VirtualMachine, VMSnapshot
-from .bulk import BulkAction, ControlResult, Plan, run_bulk_action
+from .bulk import BulkAction, ControlResult, Plan, name_first_error, run_bulk_action
 from .control import PowerRequest, build_unknown_action_error
 from .locked_vms import touch_vms
+from .moves import MoveRequest
 from .protection import ProtectionRequest
 from .removal import RemovalRequest
 from .resize import choose_flavor
@@ -101,7 +102,7 @@ class ResizeRequest(BulkAction):
                 boots_from_volume=boots_from_volume,
             )
         except InvalidFieldsError as refused:
-            return Plan(refusal=_name_first_error(refused))
+            return Plan(refusal=name_first_error(refused))
         command.flavor_id = self.flavors[vm.pk] = flavor.cloud_id
         self.sizes[vm.pk] = flavor_size_columns(
             flavor, boot_disk_gb=vm.disk_gb if boots_from_volume else None
@@ -173,12 +174,6 @@ class UnknownRequest(BulkAction):
         """Write nothing."""
 
 
-def _name_first_error(refused: InvalidFieldsError) -> DomainError:
-    """Return the refusal with its first sentence as the detail: a result of many has no errors by field."""
-    texts = [text for found in (refused.errors or {}).values() for text in found]
-    return InvalidError("invalid", str(texts[0]) if texts else refused.detail, errors=refused.errors)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkActionKind:
     """A kind of action: its title, its role, the fields that it needs and those that it may have."""
@@ -207,6 +202,12 @@ BULK_ACTIONS: dict[str, BulkActionKind] = {
         needs=("cpu_cores", "memory_gb"),
         takes=("disk_gb",),
         build=lambda _scope, fields: ResizeRequest(**fields),
+    ),
+    "move": BulkActionKind(
+        title=_("Move"),
+        role=Role.OPERATOR,
+        needs=("information_system",),
+        build=lambda scope, fields: MoveRequest(scope, **fields),
     ),
     "snapshot": BulkActionKind(
         title=_("Create snapshot"),
@@ -253,7 +254,8 @@ def control_many(
 ) -> list[ControlResult]:
     """Request an action of `BULK_ACTIONS` on many VMs, as `run_bulk_action` does. `fields` are those that the action takes.
 
-    Raises 400 `unknown_action` and `hard_not_known` too, and for a resize and for snapshots 409 `quota_exceeded` and `limit_reached`.
+    Raises 400 `unknown_action` and `hard_not_known` too, for a resize, a move and snapshots 409 `quota_exceeded` and
+    `limit_reached`, and for a move 400 `invalid`.
     """
     kind = BULK_ACTIONS.get(action)
     request = kind.build(scope, fields) if kind else UnknownRequest(action)

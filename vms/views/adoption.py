@@ -34,7 +34,8 @@ from ..serializers import (
 )
 from ..services.adoption import AdoptionResult, adopt_resources
 from ..services.adoption_checks import sum_needs
-from ..services.ownership import move_vm, release_vm
+from ..services.moves import move_vm
+from ..services.release import release_vm
 from ..services.unmanaged import (
     find_attached_servers,
     get_adoptable_account,
