@@ -220,8 +220,8 @@ def test_the_bar_moves_vms_to_another_application(browser, member, vm_of):
     theirs = InformationSystemFactory(tenant=neighbour, name="Their shop")
     stranger = InformationSystemFactory(name="Strange shop")
     vms = [vm_of(), vm_of()]
-    session = browser.session
-    page = browser.get(reverse("vm-page"), headers={"X-Tenant": member.tenant.slug}).content.decode()
+    browser.post("/tenant/", {"tenant": member.tenant.slug})
+    page = browser.get(reverse("vm-page")).content.decode()
 
     moved = bulk(browser, vms, "move", information_system=str(target.pk))
     refused = [
