@@ -154,22 +154,29 @@ def find_tenant_groups(vms: Sequence[VirtualMachine]) -> dict[UUID, set[str]]:
     VMs without such a group are left out.
     """
     by_server = {(vm.account_id, vm.region, str(vm.openstack_id)): vm for vm in vms if vm.openstack_id}
+    accounts, regions = {vm.account_id for vm in vms}, {vm.region for vm in vms}
     on_servers = ResourceLink.objects.filter(
+        account__in=accounts,
+        region__in=regions,
         target_type="server",
         target_cloud_id__in=[vm.openstack_id for vm in by_server.values()],
         source__type="port",
         source__expired_at=None,
     )
     vm_of_port = {
-        port: by_server[place]
-        for port, *parts in on_servers.values_list("source", "account_id", "region", "target_cloud_id")
-        if (place := (parts[0], parts[1], parts[2])) in by_server
+        port: by_server[account_id, region, server_id]
+        for port, account_id, region, server_id in on_servers.values_list(
+            "source", "account_id", "region", "target_cloud_id"
+        )
+        if (account_id, region, server_id) in by_server
     }
     on_ports = ResourceLink.objects.filter(source__in=vm_of_port, target_type="security_group")
     pairs = [
         (vm_of_port[port], cloud_id) for port, cloud_id in on_ports.values_list("source", "target_cloud_id")
     ]
-    rows = SecurityGroup.objects.filter(cloud_id__in={cloud_id for _vm, cloud_id in pairs})
+    rows = SecurityGroup.objects.filter(
+        account__in=accounts, region__in=regions, cloud_id__in={cloud_id for _vm, cloud_id in pairs}
+    )
     names = {(row.tenant_id, row.account_id, row.region, row.cloud_id): row.name for row in rows}
     found: dict[UUID, set[str]] = {}
     for vm, cloud_id in pairs:
