@@ -15,11 +15,11 @@ class DeploysConfig(AppConfig):
         from vms.removal_guards import register_removal_guard
 
         from . import commands  # noqa: F401 - importing registers.
-        from .services.hosts import unlink_vm
+        from .services.hosts import unlink_vms
         from .services.instances import check_vm_removal
         from .services.keys import find_public_key
         from .services.new_vms import register_new_vm, require_host_access
 
         register_removal_guard(check_vm_removal)
-        register_tenant_change_hook(unlink_vm)
+        register_tenant_change_hook(unlink_vms)
         register_host_hooks(HostHooks(find_public_key, require_host_access, register_new_vm))

@@ -85,7 +85,7 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
         return super().has_delete_permission(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: VirtualMachine | None = None) -> list[str]:
-        """Keep an existing VM where it is: a move takes its volumes along and counts the quota (`services/ownership.py`)."""
+        """Keep an existing VM where it is: a move takes its volumes along and counts the quota (`services/moves.py`)."""
         return [*self.readonly_fields, *(["information_system", "account"] if obj else [])]
 
     @admin.display(description=_("tenant"), ordering="information_system__tenant__name")

@@ -6,9 +6,10 @@ A choice that fails is refused here, before anything is recorded, with the reque
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q
 from django.utils.functional import Promise
@@ -326,24 +327,36 @@ def _disk(flavor: CloudResource) -> int:
 
 def list_withdrawn_names(vm: VirtualMachine) -> frozenset[str]:
     """Return the names of a VM's flavor and networks that its tenant is no longer granted: the VM keeps them."""
-    flavor = Q(type="flavor", name=vm.flavor_name)
-    return _list_missing_grants(vm, vm.information_system.tenant, flavor | _match_networks(vm))
+    used = Q(type="flavor", name=vm.flavor_name) | Q(type="network", name__in=_list_network_names(vm))
+    return _list_missing_grants(Placement(vm.account, vm.region), vm.information_system.tenant, used)
 
 
-def list_missing_networks(vm: VirtualMachine, tenant: Tenant) -> frozenset[str]:
-    """Return the names of a VM's networks that another tenant is not granted."""
-    return _list_missing_grants(vm, tenant, _match_networks(vm))
+def find_missing_networks(vms: Sequence[VirtualMachine], tenant: Tenant) -> dict[UUID, frozenset[str]]:
+    """Return the names of networks that another tenant is not granted, by the ids of the VMs that have such.
+
+    One statement for each account and region.
+    """
+    names = {vm.pk: _list_network_names(vm) for vm in vms}
+    by_place: dict[tuple[int, str], list[VirtualMachine]] = {}
+    for vm in vms:
+        by_place.setdefault((vm.account_id, vm.region), []).append(vm)
+    found: dict[UUID, frozenset[str]] = {}
+    for there in by_place.values():
+        all_names = frozenset[str]().union(*(names[vm.pk] for vm in there))
+        used = Q(type="network", name__in=all_names)
+        missing = _list_missing_grants(Placement(there[0].account, there[0].region), tenant, used)
+        found |= {vm.pk: names[vm.pk] & missing for vm in there if names[vm.pk] & missing}
+    return found
 
 
-def _match_networks(vm: VirtualMachine) -> Q:
-    names = {str(address.get("network")) for address in vm.addresses if isinstance(address, dict)}
-    return Q(type="network", name__in=names)
+def _list_network_names(vm: VirtualMachine) -> frozenset[str]:
+    return frozenset(str(address.get("network")) for address in vm.addresses if isinstance(address, dict))
 
 
-def _list_missing_grants(vm: VirtualMachine, tenant: Tenant, used: Q) -> frozenset[str]:
+def _list_missing_grants(place: Placement, tenant: Tenant, used: Q) -> frozenset[str]:
     """Return the names of used resources that are not granted. Those that the account has no more are left out."""
-    if vm.account.tenant_id == tenant.pk:
+    if place.account.tenant_id == tenant.pk:
         return frozenset()
-    present = CloudResource.objects.present().filter(used, account=vm.account, region=vm.region)
-    granted = list_granted(tenant, vm.account, region=vm.region).values("pk")
+    present = CloudResource.objects.present().filter(used, account=place.account, region=place.region)
+    granted = list_granted(tenant, place.account, region=place.region).values("pk")
     return frozenset(present.exclude(pk__in=granted).values_list("name", flat=True))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-# Called with the VM's id in the transaction in which another tenant gets it. Writes to the database alone.
-TenantChangeHook = Callable[[UUID], None]
+# Called with the ids of VMs in the transaction in which another tenant gets them. Writes to the database alone, with a
+# number of statements that does not depend on the number of VMs.
+TenantChangeHook = Callable[[Sequence[UUID]], None]
 _hooks: list[TenantChangeHook] = []
 
 
@@ -16,7 +17,7 @@ def register_tenant_change_hook(hook: TenantChangeHook) -> None:
         _hooks.append(hook)
 
 
-def run_tenant_change_hooks(vm_id: UUID) -> None:
-    """Run the registered functions for a VM that moves to another tenant."""
+def run_tenant_change_hooks(vm_ids: Sequence[UUID]) -> None:
+    """Run the registered functions for VMs that move to another tenant."""
     for hook in _hooks:
-        hook(vm_id)
+        hook(vm_ids)

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from .models import VMUsage
+
 # The readings of every bound VM of a region. The ORM could express this statement; it stands here because it has to change
 # together with the next one.
 READINGS_OF_REGION = """
@@ -115,7 +117,7 @@ CORRECT_USAGE = """
     INSERT INTO vms_vmusage (information_system_id, status, vms, cpu_cores, memory_gb, disk_gb)
     SELECT information_system_id, status, sum(vms), sum(cpu_cores), sum(memory_gb), sum(disk_gb)
     FROM (
-        SELECT information_system_id, CASE WHEN binned_at IS NULL THEN status ELSE 'in_bin' END AS status,
+        SELECT information_system_id, CASE WHEN binned_at IS NULL THEN status ELSE %(in_bin)s END AS status,
             1 AS vms, cpu_cores, memory_gb, disk_gb
         FROM vms_virtualmachine
         UNION ALL
@@ -148,5 +150,5 @@ def correct_vm_usage() -> int:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [USAGE_LOCK])
-        cursor.execute(CORRECT_USAGE)
+        cursor.execute(CORRECT_USAGE, {"in_bin": VMUsage.IN_BIN})
         return int(cursor.rowcount)

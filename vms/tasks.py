@@ -46,7 +46,7 @@ def sweep_region_orphans(account_id: int, region: str) -> None:
 
 
 @shared_task(name="vms.clean_key_pairs", expires=3600)
-def clean_all_regions() -> None:
+def clean_key_pairs() -> None:
     """Send a cleanup of key pairs for every account and region that may hold some."""
     for account_id, region in select_known_regions():
         clean_region_key_pairs.delay(account_id, region)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -15,7 +15,6 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
-from rest_framework.filters import search_smart_split
 
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
@@ -23,14 +22,13 @@ from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
-from ..filters import SEARCH_FIELDS
+from ..filters import search_resources
 from ..models import CloudAccount, CloudResource, ResourceType
 from ..registry import type_label
 from ..serializers import CloudResourceSerializer
 from .accounts import build_stale_banner
 from .resource_labels import label_status, list_status_labels
 
-MAX_SEARCH_TERMS = 10
 MAX_CLOUD_ID_LENGTH = 255
 # By type, and within a type by name, as the API's list.
 DEFAULT_ORDERING = "type"
@@ -57,7 +55,7 @@ def resource_page(request: PageRequest) -> HttpResponse:
     query = read_list_query(
         request, _build_filters(request, scope, resources), orderings=ORDERINGS, ordering=DEFAULT_ORDERING
     )
-    found = _order(_search(_filter(resources, query), query.search), query.ordering)
+    found = _order(search_resources(_filter(resources, query), query.search), query.ordering)
     page = query.paginate(found.select_related("account"))
     rows: Any = CloudResourceSerializer(list(page.object_list), many=True).data
     for row in rows:
@@ -159,17 +157,6 @@ def _encode_export_query(query: ListQuery) -> str:
     if query.ordering != DEFAULT_ORDERING:
         values["ordering"] = query.ordering
     return urlencode(values)
-
-
-def _search(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
-    """Search resources as the API's list does: each term must be in one of the columns."""
-    terms = search_smart_split(search)  # type: ignore[arg-type] # its stub is wrong.
-    for term in list(terms)[:MAX_SEARCH_TERMS]:
-        found = Q()
-        for column in SEARCH_FIELDS:
-            found |= Q(**{f"{column}__icontains": term})
-        resources = resources.filter(found)
-    return resources
 
 
 def _order(resources: QuerySet[Any], ordering: str) -> QuerySet[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -98,9 +99,9 @@ def remove_host(*, scope: Scope, host_id: UUID, if_match: str | None) -> None:
         host.delete()
 
 
-def unlink_vm(vm_id: UUID) -> None:
-    """Take a VM that moves to another tenant out of the hosts of its former one; each host keeps its name and address."""
-    Host.objects.filter(vm=vm_id).update(vm=None, version=F("version") + 1)
+def unlink_vms(vm_ids: Sequence[UUID]) -> None:
+    """Take VMs that move to another tenant out of the hosts of their former one; each host keeps its name and address."""
+    Host.objects.filter(vm__in=vm_ids).update(vm=None, version=F("version") + 1)
 
 
 def suggest_hostname(vm: VirtualMachine) -> str:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import connection, transaction
 
 from deploys.models import Deployment, DeploymentItem, Host, MicroServiceInstance
 from tests.factories import (
@@ -18,6 +15,7 @@ from tests.factories import (
     ServiceFactory,
     VersionFactory,
 )
+from tests.row_locks import written_meanwhile
 
 from .test_admin import administrator, columns, errors_of, is_being_deployed, messages_of, opened, send, url
 
@@ -135,36 +133,12 @@ def test_a_deployment_that_is_just_beginning_is_waited_for(administrator):
     instance = InstanceFactory()
     page = url(MicroServiceInstance, "change", instance.pk)
     typed = opened(administrator, page) | {"port": "9"}
-    locked = threading.Event()
 
-    def begin():
-        with transaction.atomic():
-            MicroServiceInstance.objects.update(locked=True)
-            locked.set()
-            wait_until_somebody_waits()
-        connection.close()
-
-    beginning = threading.Thread(target=begin)
-    beginning.start()
-    assert locked.wait(10)
-    answer = administrator.post(page, typed)
-    beginning.join(20)
+    with written_meanwhile(lambda: MicroServiceInstance.objects.update(locked=True)):
+        answer = administrator.post(page, typed)
 
     assert "deployment is in progress" in errors_of(answer)["__all__"][0]
     assert columns(instance)["port"] == instance.port
-
-
-def wait_until_somebody_waits():
-    """Until another connection waits for the end of this transaction; ten seconds at most."""
-    until = time.monotonic() + 10
-    with connection.cursor() as cursor:
-        while time.monotonic() < until:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
-            )
-            if cursor.fetchone()[0]:
-                return
-            time.sleep(0.02)
 
 
 def test_a_deployment_that_began_and_ended_meanwhile_stays_written(administrator):

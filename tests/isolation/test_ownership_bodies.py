@@ -50,6 +50,42 @@ def test_a_system_to_move_to(owner, stranger):
     assert answers[0].status_code == 400
 
 
+@pytest.mark.parametrize("mode", ["all", "valid"])
+def test_a_system_to_move_many_to(owner, stranger, mode):
+    vms, theirs, never = (
+        [create_vm(stranger)["id"] for _ in range(2)],
+        create_system(owner)["id"],
+        uuid.uuid4(),
+    )
+    body = {"action": "move", "ids": [str(vm) for vm in vms], "mode": mode}
+
+    answers = [
+        send(stranger, "/api/v1/vms/actions/", {**body, "information_system": str(one)})
+        for one in (theirs, never)
+    ]
+
+    assert without_id(answers[0], theirs) == without_id(answers[1], never)
+    assert answers[0].status_code == 400
+    assert not VirtualMachine.objects.filter(information_system=theirs).exists()
+
+
+def test_vms_of_others_to_move(owner, stranger):
+    theirs, never, own_system = create_vm(owner)["id"], uuid.uuid4(), create_system(stranger)["id"]
+
+    answers = [
+        send(
+            stranger,
+            "/api/v1/vms/actions/",
+            {"action": "move", "ids": [str(one)], "information_system": str(own_system)},
+        )
+        for one in (theirs, never)
+    ]
+
+    assert without_id(answers[0], theirs) == without_id(answers[1], never)
+    assert answers[0].json()["results"][0]["refusal"]["code"] == "not_found"
+    assert not VirtualMachine.objects.filter(information_system=own_system).exists()
+
+
 def test_a_system_that_adopts_and_servers_to_adopt(owner, stranger):
     own_account, their_account = (create_account_with_server(one)["id"] for one in (stranger, owner))
     path = f"/api/v1/cloud-accounts/{own_account}/adopt/"

@@ -134,6 +134,17 @@ def test_bad_input_is_refused_and_adopts_nothing(browser, account, form):
     assert not VirtualMachine.objects.exists()
 
 
+def test_more_than_fit_into_one_request_are_refused_and_not_adopted_in_part(browser, account, system):
+    server, volume = found_server(account), found_volume(account)
+    ids = [f"server:{server.pk}"] * 300 + [f"volume:{volume.pk}"] * 201
+
+    answer = adopt(browser, account, ids=ids, information_system=str(system.pk))
+
+    assert answer.status_code == 400
+    assert "At most 500 servers and volumes can be adopted at once, and these are 501." in text_of(answer)
+    assert not VirtualMachine.objects.exists()
+
+
 def test_a_missing_application_is_an_error_at_its_field(browser, account):
     answer = adopt(browser, account, ids=[f"server:{found_server(account).pk}"])
 

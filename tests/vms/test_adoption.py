@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -138,6 +138,26 @@ def test_a_dry_run_answers_as_the_request_would_and_changes_nothing(client, acco
     assert (planned.json()["adopted"], planned.json()["dry_run"]) == (1, True)
     assert planned.json()["results"][0]["vm"] is None
     assert not VirtualMachine.objects.exists() and not VMOperationLog.objects.exists()
+
+
+def test_what_is_in_one_region_and_expired_in_another_is_adopted_from_the_one(client, account, system):
+    server = found_server(account)
+    # Two regions of a cloud may show one server, and its id decides which of them is read last.
+    CloudResource.objects.create(
+        pk=UUID(int=2**128 - 1),
+        account=account,
+        region="RegionTwo",
+        type="server",
+        cloud_id=server.cloud_id,
+        name=server.name,
+        attributes=server.attributes,
+        expired_at="2026-01-01T00:00:00Z",
+    )
+
+    response = adopt(client, account, system, servers=[server.cloud_id])
+
+    assert (response.status_code, refusals(response)) == (201, {}), response.json()
+    assert VirtualMachine.objects.get().region == "RegionOne"
 
 
 def test_a_rule_selects_by_name_project_and_metadata(client, account, system):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from cloudaccounts.models import CloudResource
 from tasks import engine
@@ -18,6 +20,7 @@ from tests.factories import (
     VolumeFactory,
     VolumePoolFactory,
 )
+from tests.row_locks import written_meanwhile
 from vms.models import Orphan, VirtualMachine
 from vms.services.orphans import remove_orphan
 from volumepool.models import Volume
@@ -38,6 +41,10 @@ from .adopting import (
 
 __all__ = ["account", "client", "member", "system"]
 pytestmark = pytest.mark.django_db
+
+
+NOW = timezone.now()
+IN_BIN = {"binned_at": NOW, "bin_until": NOW + timedelta(days=7)}
 
 
 def refuse_expired(account, system):
@@ -128,6 +135,19 @@ def refuse_busy_volume(account, system):
     row = VolumeFactory(volume_id=volume.cloud_id, information_system=system)
     hold(row.lock_key)
     return found_server(account, volumes=[volume]), "busy"
+
+
+def refuse_binned_volume(account, system):
+    volume = found_volume(account, status="in-use")
+    VolumeFactory(volume_id=volume.cloud_id, information_system=system, **IN_BIN)
+    return found_server(account, volumes=[volume]), "in_bin"
+
+
+def refuse_volume_of_a_binned_vm(account, system):
+    volume = found_volume(account, status="in-use")
+    server = found_server(account, volumes=[volume])
+    VirtualMachineFactory(openstack_id=server.cloud_id, information_system=system, **IN_BIN)
+    return volume, "in_bin"
 
 
 def refuse_attached_volume(account, system):
@@ -221,6 +241,8 @@ def test_a_system_of_another_tenant_is_as_unknown_as_one_that_never_was(client, 
         ({"servers": []}, "servers"),
         ({"servers": "all"}, "servers"),
         ({"servers": ["x"] * 501}, "servers"),
+        ({"servers": ["x"] * 300, "volumes": ["x"] * 201}, "servers"),
+        ({"servers": ["x"] * 200, "volumes": ["x"] * 301}, "volumes"),
         ({"servers": ["\x00"]}, "servers.0"),
         ({"servers": ["x"], "rule": {"name": "*"}}, "rule"),
         ({"rule": {}}, "rule"),
@@ -237,3 +259,34 @@ def test_bad_input_is_refused_at_its_field(client, account, system, body, field)
     response = adopt(client, account, system, **body)
 
     assert (response.status_code, list(response.json()["errors"])) == (400, [field]), response.json()
+
+
+def bin_rows(model, **of):
+    return lambda: model.objects.filter(**of).update(**IN_BIN)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_volume_that_somebody_removes_at_the_same_moment_is_not_linked(client, account, system):
+    volume = found_volume(account, status="in-use")
+    row = VolumeFactory(volume_id=volume.cloud_id, information_system=system)
+    server = found_server(account, volumes=[volume])
+
+    with written_meanwhile(bin_rows(Volume, pk=row.pk)):
+        response = adopt(client, account, system, servers=[server.cloud_id])
+
+    assert refusals(response) == {server.name: "in_bin"}
+    row.refresh_from_db()
+    assert (row.vm_id, VirtualMachine.objects.count()) == (None, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_volume_is_not_given_to_a_vm_that_somebody_removes_at_the_same_moment(client, account, system):
+    volume = found_volume(account, status="in-use")
+    server = found_server(account, volumes=[volume])
+    vm = VirtualMachineFactory(openstack_id=server.cloud_id, information_system=system)
+
+    with written_meanwhile(bin_rows(VirtualMachine, pk=vm.pk)):
+        response = adopt(client, account, system, volumes=[volume.cloud_id])
+
+    assert refusals(response) == {volume.name: "in_bin"}
+    assert not Volume.objects.exists()

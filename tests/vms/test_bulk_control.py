@@ -19,7 +19,7 @@ from tests.factories import (
 )
 from tests.working import work
 from vms.models import VirtualMachine, VMStatus
-from vms.services import control_vm, control_vms
+from vms.services import control_many, control_vm
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -128,7 +128,7 @@ def test_five_hundred_cost_as_many_statements_as_ten():
         )
         scope = Scope(member.user, member.tenant, Role.OPERATOR)
         with CaptureQueriesContext(connection) as queries:
-            controls = control_vms(scope=scope, vm_ids=[vm.pk for vm in vms], action="start")
+            controls = control_many(scope=scope, vm_ids=[vm.pk for vm in vms], action="start", fields={})
         assert all(control.changed for control in controls)
         counts.append(len(queries))
 

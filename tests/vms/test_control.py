@@ -31,8 +31,8 @@ def test_an_action_ends_when_the_cloud_agrees(cloud, scope, vms_of, action, befo
     (vm,) = vms_of(1, status=before)
     cloud.clock(action_seconds=0.3)
 
-    asked = control(scope, vm, action)
-    assert (asked.changed, asked.job.status) == (True, JobStatus.QUEUED)
+    result = control(scope, vm, action)
+    assert (result.changed, result.job.status) == (True, JobStatus.QUEUED)
     work()
 
     vm = fresh(vm)
@@ -58,8 +58,8 @@ def test_a_hard_restart_is_asked_for_as_such(cloud, scope, vms_of):
     control(scope, vm, "restart", hard=True)
     work()
 
-    asked = [entry for entry in cloud.call("GET", "requests")["requests"] if entry["action"] == "reboot"]
-    assert len(asked) == 1
+    reboots = [entry for entry in cloud.call("GET", "requests")["requests"] if entry["action"] == "reboot"]
+    assert len(reboots) == 1
     assert fresh(vm).status == VMStatus.RUNNING
 
 
@@ -69,9 +69,9 @@ def test_a_hard_restart_is_asked_for_as_such(cloud, scope, vms_of):
 def test_an_action_in_the_requested_state_changes_nothing(cloud, scope, vms_of):
     (vm,) = vms_of(1)
 
-    asked = control(scope, vm, "start")
+    result = control(scope, vm, "start")
 
-    assert (asked.changed, asked.job) == (False, None)
+    assert (result.changed, result.job) == (False, None)
     assert not Job.objects.exists()
 
 

@@ -19,7 +19,7 @@ from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory
 from tests.vms.test_passwords import post
 from vms.models import PasswordReading, UserDataTemplate, VirtualMachine, VMLogin
-from vms.services.ownership import move_vm
+from vms.services.moves import move_vm
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("catalogue")]
 CANARY = "canary-7c1f0e"

@@ -15,7 +15,7 @@ from tests.factories import InformationSystemFactory, MembershipFactory
 from vms.models import Orphan, VirtualMachine
 from vms.services.adoption import AdoptionRequest, adopt_resources
 from vms.services.orphans import sweep_orphans
-from vms.services.ownership import release_vm
+from vms.services.release import release_vm
 from vms.sync import orphans
 from vms.sync.status import sync_region
 from volumepool.models import OrphanVolume, SpareVolume, Volume, VolumePool

@@ -7,9 +7,9 @@ import pytest
 from tasks import engine
 from tasks.engine import Spec
 from tenants.scoping import Role
-from tests.factories import MembershipFactory, VirtualMachineFactory
+from tests.factories import CloudAccountFactory, MembershipFactory, VirtualMachineFactory, create_catalogue
 from vms.commands.removal import RemoveVmCommand
-from vms.models import VirtualMachine
+from vms.models import Resize, VirtualMachine
 
 pytestmark = pytest.mark.django_db
 
@@ -201,6 +201,23 @@ def test_each_action_takes_its_own_fields(admin, vm_of, action, fields, errors):
     assert (answer.status_code, set(answer.json()["errors"])) == (400, errors)
 
 
+def test_a_vm_in_error_is_resized_by_no_bulk_request_and_stops_all_or_is_left_out(admin, vm_of):
+    account = CloudAccountFactory(tenant=admin.member.tenant)
+    create_catalogue(account)
+    place = {"account": account, "disk_gb": 10, "cpu_cores": 1, "memory_gb": 1}
+    vms = [vm_of(**place), vm_of(**place, status="error"), vm_of(**place)]
+
+    stopped = bulk(admin, vms, "resize", cpu_cores=4, memory_gb=8)
+    resized = bulk(admin, vms, "resize", cpu_cores=4, memory_gb=8, mode="valid")
+
+    assert (stopped.status_code, stopped.json()["code"]) == (409, "not_all_valid")
+    assert (resized.status_code, resized.json()["changed"]) == (202, 2)
+    for answer in (stopped, resized):
+        refusals = [one["refusal"] and one["refusal"]["code"] for one in answer.json()["results"]]
+        assert refusals == [None, "wrong_state", None]
+    assert set(Resize.objects.values_list("vm", flat=True)) == {vms[0].pk, vms[2].pk}
+
+
 @pytest.mark.parametrize("action", ["remove", "resize", "restore", "unprotect"])
 def test_what_an_administrator_does_to_one_vm_an_operator_does_to_none(operator, vm_of, action):
     fields = {"cpu_cores": 4, "memory_gb": 8} if action == "resize" else {}
@@ -215,7 +232,7 @@ def test_a_hundred_cost_as_many_statements_as_five(
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    from tests.factories import CloudAccountFactory, InformationSystemFactory, create_catalogue
+    from tests.factories import InformationSystemFactory
 
     settings.BIN_DAYS = 7
     fields = {

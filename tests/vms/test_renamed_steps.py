@@ -6,6 +6,7 @@ import pytest
 
 from tasks import command, engine
 from tasks.models import AsyncTask, Job, Step
+from tasks.services import cancel_job
 from tests.working import work
 from vms.models import VirtualMachine, VMStatus
 from vms.services import control_vm
@@ -39,3 +40,20 @@ def test_a_job_of_the_release_before_goes_on(vms_of, scope, begun):
     assert VirtualMachine.objects.get(pk=vm.pk).status == VMStatus.STOPPED
     names = list(Step.objects.filter(job=job).order_by("position").values_list("name", flat=True))
     assert names == ["send_request", "wait_for_completion"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_that_the_release_before_has_recorded_is_undone(cloud, vms_of, scope):
+    """It recorded that Nova has the request under another key."""
+    (vm,) = vms_of(1)
+    job = control_vm(scope=scope, vm_id=vm.pk, action="stop").job
+    engine.advance(job.pk)
+    job.refresh_from_db()
+    assert job.data.pop("is_requested")
+    Job.objects.filter(pk=job.pk).update(data={**job.data, "asked": True})
+
+    cancel_job(scope=scope, job_id=job.pk)
+    work()
+
+    assert Job.objects.get(pk=job.pk).status == "cancelled"
+    assert cloud.accepted(vm.openstack_id, "os-start") == 1

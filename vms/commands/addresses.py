@@ -181,14 +181,7 @@ class DetachFloatingIpCommand(FloatingIpCommand):
         vm = VirtualMachine.objects.select_related("information_system").filter(pk=self.vm_id or None).first()
         if vm is None:
             return
-        creator = self.job.created_by
-        VMOperationLog.objects.create(
-            tenant_id=vm.information_system.tenant_id,
-            vm_id=vm.pk,
-            vm_name=vm.name,
-            operation=VMOperationLog.Operation.DETACH_ADDRESS,
-            operator=creator.get_username() if creator else "",
-            detail=detail,
-            success=success,
-            job_id=self.job.pk,
-        )
+        job, operation = self.job, VMOperationLog.Operation.DETACH_ADDRESS
+        VMOperationLog.of(
+            vm, operation, user=job.created_by, detail=detail, success=success, job_id=job.pk
+        ).save()

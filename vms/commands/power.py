@@ -87,7 +87,7 @@ class PowerCommand(ServerCommand):
             return reason
         compute = self.cloud().compute
         if self.retrying and self.was_done_before(compute):
-            self.data["asked"] = True
+            self.data["is_requested"] = True
             return Done()
         try:
             self.send(compute)
@@ -97,14 +97,15 @@ class PowerCommand(ServerCommand):
             if not self.is_done_or_under_way(server):
                 return self.build_refusal(refusal, server, "wrong_state")
             return Done(_("Already in the requested state."))
-        self.data["asked"] = True
+        self.data["is_requested"] = True
         self.record_request_id()
         return Done()
 
     @send_request.undo
     def undo_request(self) -> Result:
         """Return the server to its former state, if this job has changed it."""
-        if not self.action.undone_by or not (self.data.get("asked") or self.data.get("unrecorded")):
+        # "asked" is what jobs of the release before have recorded.
+        if not self.action.undone_by or not self.data.keys() & {"is_requested", "asked", "unrecorded"}:
             return Done()
         compute, reverse = self.cloud().compute, POWER_ACTIONS[self.action.undone_by]
         try:
@@ -277,7 +278,7 @@ class RescueVmCommand(PowerCommand):
                 "The cloud does not rescue this VM, which boots from a volume: that needs an image with the properties "
                 "hw_rescue_device and hw_rescue_bus, and OpenStack Ussuri or later. %(reason)s"
             )
-            return Failed("rescue_refused", message % {"reason": error})
+            return Failed("rescue_refused", message % {"reason": describe_refusal(error)})
         return super().translate(error)
 
     def is_restored(self, server: Server) -> bool:

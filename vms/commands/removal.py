@@ -33,9 +33,18 @@ from .server import ServerCommand, delete_servers, force_delete_server, is_delet
 _REMOVABLE_STATUSES = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
 
 
+class DeletionCommand(ServerCommand):
+    """The deletion of a VM, from the cloud or into the bin."""
+
+    @cached_property
+    def check(self) -> RemovalCheck:
+        """The reasons against the deletion; a service that deletes many VMs sets them."""
+        return check_removals([self.vm])[self.vm.pk]
+
+
 @register
 @dataclass
-class RemoveVmCommand(ServerCommand):
+class RemoveVmCommand(DeletionCommand):
     """Delete a VM. An object that is gone already counts as deleted, so the command can be repeated after a failure.
 
     It cannot be undone: Nova does not keep a server that it is deleting.
@@ -54,11 +63,6 @@ class RemoveVmCommand(ServerCommand):
         "see_its_volumes_free": "wait_until_volumes_free",
         "remove_volumes": "delete_volumes",
     }
-
-    @cached_property
-    def check(self) -> RemovalCheck:
-        """The reasons against the deletion; a service that deletes many VMs sets them."""
-        return check_removals([self.vm])[self.vm.pk]
 
     def validate(self) -> list[Refusal]:
         """Refuse a protected VM, a running one, unless forced, and volumes that are protected or have snapshots."""

@@ -210,14 +210,7 @@ class ServerCommand(CloudCommand):
 
     def log(self, vm: VirtualMachine, operation: str, *, success: bool, detail: str = "") -> None:
         """Append to the operation log, in the transaction that ends the job."""
-        creator = self.job.created_by
-        VMOperationLog.objects.create(
-            tenant_id=vm.information_system.tenant_id,
-            vm_id=vm.pk,
-            vm_name=vm.name,
-            operation=operation,
-            operator=creator.get_username() if creator else "",
-            detail=detail,
-            success=success,
-            job_id=self.job.pk,
-        )
+        job = self.job
+        VMOperationLog.of(
+            vm, operation, user=job.created_by, detail=detail, success=success, job_id=job.pk
+        ).save()

@@ -264,7 +264,7 @@ class RemoveSnapshotCommand(CloudCommand):
         self.log(success=False, detail=failure.detail)
 
     def log(self, *, success: bool, detail: str) -> None:
-        """Append to the operation log of the snapshot's VM."""
+        """Append to the operation log of the snapshot's VM, which may be gone."""
         creator = self.job.created_by
         VMOperationLog.objects.create(
             tenant_id=self.snapshot.information_system.tenant_id,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from typing import ClassVar, Literal
 
 from django.conf import settings
@@ -23,8 +22,8 @@ from tasks.models import JobStatus
 
 from ..actions import allowed_actions
 from ..models import VirtualMachine, VMOperationLog, VMStatus
-from ..removal_checks import RemovalCheck, check_removals
 from .power import PowerCommand
+from .removal import DeletionCommand
 from .server import ServerCommand
 
 # Nova stops a running server; in the other statuses nothing runs, and the server stays as it is.
@@ -100,7 +99,7 @@ class _BinCommand(ServerCommand):
 
 @register
 @dataclass
-class MoveToBinCommand(_BinCommand):
+class MoveToBinCommand(_BinCommand, DeletionCommand):
     """Stop a VM and hide it for `settings.BIN_DAYS`. Nothing is lost: a failure starts the server again."""
 
     vm_id: str
@@ -108,11 +107,6 @@ class MoveToBinCommand(_BinCommand):
 
     kind: ClassVar[str] = "vms.move_to_bin"
     title: ClassVar[str | Promise] = gettext_lazy("Move VM to bin")
-
-    @cached_property
-    def check(self) -> RemovalCheck:
-        """The reasons against the deletion; a service that deletes many VMs sets them."""
-        return check_removals([self.vm])[self.vm.pk]
 
     def validate(self) -> list[Refusal]:
         """Refuse what a deletion refuses, and a VM that Nova is changing."""
@@ -179,10 +173,7 @@ class RestoreVmCommand(_BinCommand):
         if not self.vm.is_in_bin:
             return [Refusal("not_in_bin", _("The VM is not in the bin."))]
         if is_lost(self.vm):
-            message = _(
-                "The cloud no longer has the server of VM '%(name)s', so it can't be restored. Delete the VM permanently."
-            )
-            return [Refusal("gone", message % {"name": self.vm.name})]
+            return [Refusal("gone", self.describe_loss())]
         return []
 
     @step(title=gettext_lazy("Check that the server exists"))
@@ -190,10 +181,14 @@ class RestoreVmCommand(_BinCommand):
         """Fail for a server that the cloud has lost while the VM was in the bin."""
         if self.read_server():
             return Done()
+        return Failed("gone", self.describe_loss())
+
+    def describe_loss(self) -> str:
+        """Return what to tell about a VM in the bin whose server is lost."""
         message = _(
             "The cloud no longer has the server of VM '%(name)s', so it can't be restored. Delete the VM permanently."
         )
-        return Failed("gone", message % {"name": self.vm.name})
+        return message % {"name": self.vm.name}
 
     @step(deadline=minutes(40), title=gettext_lazy("Start VM"))
     def start_server(self) -> Result:

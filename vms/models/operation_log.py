@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from api.message_fields import MessageField
+from tenants.models import User
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
 
 from .virtual_machine import VirtualMachine
@@ -119,3 +120,30 @@ class VMOperationLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.vm_name}"
+
+    @classmethod
+    def of(
+        cls,
+        vm: VirtualMachine,
+        operation: str,
+        *,
+        user: User | None = None,
+        detail: str = "",
+        success: bool = True,
+        job_id: UUID | None = None,
+        tenant_id: UUID | None = None,
+    ) -> Self:
+        """Return an entry about a VM that is still to be saved; without a user, of the system.
+
+        It is for the VM's tenant, or for another one of its history: that of `tenant_id`.
+        """
+        return cls(
+            tenant_id=tenant_id or vm.information_system.tenant_id,
+            vm_id=vm.pk,
+            vm_name=vm.name,
+            operation=operation,
+            operator=user.get_username() if user is not None else "",
+            detail=detail,
+            success=success,
+            job_id=job_id,
+        )

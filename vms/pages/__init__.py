@@ -10,10 +10,10 @@ from .changes import (
 from .console import read_console_page
 from .creation import new_vm_page
 from .detail import operation_log_page, vm_detail_page
-from .keeping import protect_vm_page, restore_vm_page
 from .listing import control_vm_page, sync_vms_now, vm_page
 from .logins import read_password_page, reset_password_page, user_data_page
 from .ownership import move_vm_page, release_vm_page
+from .protection import protect_vm_page, restore_vm_page
 from .recovery import evacuate_vm_page, migrate_vm_page, rebuild_vm_page, rescue_vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .ssh_keys import (

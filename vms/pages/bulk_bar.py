@@ -26,10 +26,11 @@ from ..models import VirtualMachine
 from ..serializers import BulkActionSerializer
 from ..services import BULK_ACTIONS, ControlResult, control_many
 from ..services.control import build_unknown_action_error
+from .ownership import list_target_choices
+from .refusals import show_refusals
 
-MAX_NAMED_VMS = 10
 # The actions whose dialogs have fields or a text of their own in `vms/bulk_bar.html`, in the order of the menu.
-FORM_ACTIONS = ("resize", "snapshot", "tag", "protect", "unprotect", "remove")
+FORM_ACTIONS = ("resize", "snapshot", "move", "tag", "protect", "unprotect", "remove")
 # Start has a button of its own in the bar; a rescue is for one VM, and chosen with its image.
 LEFT_OUT = frozenset({"start", "rescue"})
 # The parameters of the list's address to return to.
@@ -44,6 +45,7 @@ def build_bulk_context(scope: Scope, *, in_bin: bool) -> dict[str, Any]:
         if in_bin
         else [(name, action.title) for name, action in ACTIONS.items() if name not in LEFT_OUT],
         "bulk_forms": [] if in_bin else [(name, BULK_ACTIONS[name].title) for name in forms],
+        "move_targets": list_target_choices(scope) if "move" in forms and not in_bin else [],
         "uses_bin": settings.BIN_DAYS > 0,
         "bin_days": settings.BIN_DAYS,
     }
@@ -115,12 +117,12 @@ def _report_results(
     needs_all: bool,
 ) -> None:
     """Show the results of an action on many VMs as messages."""
-    refused: dict[str, list[str]] = {}
-    for pk, control in zip(ids, controls, strict=True):
-        if control.refusal is not None:
-            name = control.vm.name if control.vm else str(pk)
-            refused.setdefault(str(control.refusal.detail), []).append(name)
-    count = sum(map(len, refused.values()))
+    refused = [
+        (control.vm.name if control.vm else str(pk), control.refusal)
+        for pk, control in zip(ids, controls, strict=True)
+        if control.refusal is not None
+    ]
+    count = len(refused)
     if count and needs_all:
         messages.error(
             request,
@@ -129,15 +131,13 @@ def _report_results(
         )
     else:
         submitted = sum(control.changed for control in controls)
-        message = _("%(action)s: requested for %(asked)s of %(count)s VMs.") % {
+        message = _("%(action)s: requested for %(submitted)s of %(count)s VMs.") % {
             "action": BULK_ACTIONS[action].title,
-            "asked": submitted,
+            "submitted": submitted,
             "count": len(ids),
         }
         messages.success(request, message)
         if skipped := len(ids) - count - submitted:
             message = _("%(others)s skipped: already in the requested state, or a task is in progress.")
             messages.success(request, message % {"others": skipped})
-    for reason, names in refused.items():
-        more = " …" if len(names) > MAX_NAMED_VMS else ""
-        messages.error(request, f"{reason} ({', '.join(names[:MAX_NAMED_VMS])}{more})")
+    show_refusals(request, refused)

@@ -15,11 +15,12 @@ from django.views.decorators.http import require_http_methods
 from api.form_errors import filled_fields, validate_form
 from tenants.page_forms import Outcome, require_typed_name, run_form
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Role, get_visible_row
+from tenants.scoping import Role, Scope, get_visible_row
 
 from ..models import VirtualMachine
 from ..serializers import MoveSerializer
-from ..services.ownership import list_move_targets, move_vm, release_vm
+from ..services.moves import list_move_targets, move_vm
+from ..services.release import release_vm
 
 VMS = VirtualMachine.objects.select_related("information_system__tenant", "account")
 
@@ -31,7 +32,6 @@ def move_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Move the VM to another application of its tenant, or of another tenant that the user administers as well."""
     scope = page_scope(request)
     vm: VirtualMachine = get_visible_row(VMS, scope, pk, Role.OPERATOR)
-    tenant = vm.information_system.tenant
 
     def handle() -> Outcome:
         params = validate_form(MoveSerializer(data=filled_fields(request.POST, "information_system")))
@@ -41,11 +41,17 @@ def move_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
         is_visible = scope.tenant is None or system.tenant_id == scope.tenant.pk
         return message, reverse("vm-detail-page", args=[pk]) if is_visible else ""
 
-    targets = [
-        (str(one.pk), one.name if one.tenant_id == tenant.pk else f"{one.tenant.name} / {one.name}")
+    return _run(request, "vms/move_form.html", vm, handle, {"targets": list_target_choices(scope, vm)})
+
+
+def list_target_choices(scope: Scope, vm: VirtualMachine | None = None) -> list[tuple[str, str]]:
+    """Return what `list_move_targets` returns as choices; the name of an application of another tenant begins with the tenant's."""
+    tenant_id = scope.tenant.pk if scope.tenant is not None else None
+    own = vm.information_system.tenant_id if vm is not None else tenant_id
+    return [
+        (str(one.pk), one.name if one.tenant_id == own else f"{one.tenant.name} / {one.name}")
         for one in list_move_targets(scope, vm)
     ]
-    return _run(request, "vms/move_form.html", vm, handle, {"targets": targets})
 
 
 @login_required

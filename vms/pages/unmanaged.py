@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.text import capfirst
@@ -16,12 +15,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
-from rest_framework.filters import search_smart_split
 
 from api.domain_errors import DomainError, InvalidFieldsError, NotFoundError
 from api.errors import status_of
 from api.form_errors import errors_by_field, filled_fields, validate_form
-from cloudaccounts.filters import SEARCH_FIELDS
+from api.uuids import is_uuid
+from cloudaccounts.filters import search_resources
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.pages.resource_labels import label_status
 from pages.key_values import parse_key_values
@@ -33,7 +32,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
 from ..serializers import AdoptRequestSerializer, build_adoption_request
-from ..services.adoption import MAX_ADOPTED, Adoption, adopt_resources
+from ..services.adoption import AdoptionResult, adopt_resources
 from ..services.adoption_checks import sum_needs
 from ..services.unmanaged import (
     SERVER,
@@ -43,13 +42,12 @@ from ..services.unmanaged import (
     select_unmanaged,
 )
 from .listing import build_quota_lines
+from .refusals import show_refusals
 
 DEFAULT_ORDERING = "type"
 ORDERINGS = frozenset({"type", "name", "status", "last_seen_at"})
-MAX_SEARCH_TERMS = 10
 # The fields of a rule, as the form names them.
 RULE_FIELDS = ("name", "project", "metadata")
-MAX_NAMED = 10
 
 
 @login_required
@@ -92,7 +90,7 @@ def adopt_page(request: PageRequest, pk: int) -> HttpResponse:
     account = get_adoptable_account(scope, pk)
     sent = request.POST if request.method == "POST" else request.GET
     is_dry = sent.get("dry_run") == "1"
-    adoption: Adoption | None = None
+    adoption: AdoptionResult | None = None
     refused: DomainError | None = None
     if request.method == "POST":
         try:
@@ -120,7 +118,7 @@ def _build_context(
     scope: Scope,
     account: CloudAccount,
     sent: QueryDict,
-    adoption: Adoption | None,
+    adoption: AdoptionResult | None,
     refused: DomainError | None,
 ) -> dict[str, Any]:
     """Return the context of the form, with what was sent, and the results or the errors."""
@@ -184,30 +182,33 @@ def _read_form(sent: QueryDict) -> dict[str, Any]:
 
 
 def _split_ids(values: Sequence[str]) -> dict[str, list[str]]:
-    """Return the selected ids by type: the value of a box is `server:<id>`. Other values are left out."""
+    """Return the selected ids by type: the value of a box is `server:<id>`. Other values are left out.
+
+    All are returned, so that too many are refused instead of adopted in part; Django limits the fields of a form.
+    """
     ids: dict[str, list[str]] = {SERVER: [], VOLUME: []}
-    for value in values[: MAX_ADOPTED + 1]:
+    for value in values:
         kind, _colon, name = value.partition(":")
-        if kind in ids and _is_uuid(name):
+        if kind in ids and is_uuid(name):
             ids[kind].append(name)
     return ids
 
 
-def _report(request: PageRequest, adoption: Adoption) -> None:
+def _report(request: PageRequest, adoption: AdoptionResult) -> None:
     """Show the outcome as messages: the number of adopted objects, and the reasons against the others."""
     count = len(adoption.accepted)
     message = ngettext(
         "%(count)s server or volume was adopted.", "%(count)s servers and volumes were adopted.", count
     )
     messages.success(request, message % {"count": count})
-    reasons: dict[str, list[str]] = {}
-    for candidate in adoption.candidates:
-        if candidate.refusal is not None:
-            name = (candidate.resource.name if candidate.resource else "") or candidate.id
-            reasons.setdefault(str(candidate.refusal.detail), []).append(name)
-    for reason, names in reasons.items():
-        more = " …" if len(names) > MAX_NAMED else ""
-        messages.error(request, f"{reason} ({', '.join(names[:MAX_NAMED])}{more})")
+    show_refusals(
+        request,
+        [
+            ((candidate.resource.name if candidate.resource else "") or candidate.id, candidate.refusal)
+            for candidate in adoption.candidates
+            if candidate.refusal is not None
+        ],
+    )
 
 
 def _list_applications(scope: Scope, account: CloudAccount) -> list[tuple[str, str]]:
@@ -253,24 +254,10 @@ def _read_query(request: PageRequest, resources: QuerySet[CloudResource]) -> Lis
 
 
 def _filter(resources: QuerySet[CloudResource], query: ListQuery) -> QuerySet[CloudResource]:
-    terms = search_smart_split(query.search)  # type: ignore[arg-type] # its stub is wrong.
-    for term in list(terms)[:MAX_SEARCH_TERMS]:
-        found = Q()
-        for column in SEARCH_FIELDS:
-            found |= Q(**{f"{column}__icontains": term})
-        resources = resources.filter(found)
-    return resources.filter(**query.values)
+    return search_resources(resources, query.search).filter(**query.values)
 
 
 def _order(resources: QuerySet[CloudResource], ordering: str) -> QuerySet[CloudResource]:
     if ordering == DEFAULT_ORDERING:
         return resources.order_by("type", "name", "pk")
     return resources.order_by(ordering, "name", "pk")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -94,15 +94,27 @@ class AdoptionRuleSerializer(StrictSerializer):
         return attrs
 
 
-class AdoptRequestSerializer(StrictSerializer):
-    """What to adopt: servers and volumes by `id` or `cloud_id`, or the servers that a rule selects."""
+class AdoptedIdsField(serializers.ListField):
+    """The ids of servers or of volumes to adopt."""
 
-    servers = serializers.ListField(
-        child=PlainCharField(max_length=255), max_length=MAX_ADOPTED, required=False
-    )
-    volumes = serializers.ListField(
-        child=PlainCharField(max_length=255), max_length=MAX_ADOPTED, required=False
-    )
+    def __init__(self) -> None:
+        super().__init__(
+            child=PlainCharField(max_length=255),
+            max_length=MAX_ADOPTED,
+            required=False,
+            error_messages={
+                "max_length": _(
+                    "At most {max_length} can be adopted at once. Send the rest in another request."
+                )
+            },
+        )
+
+
+class AdoptRequestSerializer(StrictSerializer):
+    """What to adopt: up to 500 servers and volumes by `id` or `cloud_id`, or the servers that a rule selects."""
+
+    servers = AdoptedIdsField()
+    volumes = AdoptedIdsField()
     rule = AdoptionRuleSerializer(required=False)
     information_system = serializers.UUIDField()
     mode = serializers.ChoiceField(choices=["all", "valid"], default="all")
@@ -117,6 +129,14 @@ class AdoptRequestSerializer(StrictSerializer):
             )
         if "rule" not in attrs and not is_named:
             raise serializers.ValidationError({"servers": [_("Name servers or volumes, or send a rule.")]})
+        count = len(attrs.get("servers", ())) + len(attrs.get("volumes", ()))
+        if count > MAX_ADOPTED:
+            message = _(
+                "At most %(most)s servers and volumes can be adopted at once, and these are %(count)s. Send the rest in another request."
+            )
+            # The field that has more of them is the one to shorten.
+            field = max(("servers", "volumes"), key=lambda name: len(attrs.get(name, ())))
+            raise serializers.ValidationError({field: [message % {"most": MAX_ADOPTED, "count": count}]})
         return attrs
 
 

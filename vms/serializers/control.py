@@ -65,7 +65,7 @@ class BulkActionSerializer(StrictSerializer):
     """An action to request on many VMs, with the fields of that action: on all of them or none, or on those that allow it.
 
     `resize` needs `cpu_cores` and `memory_gb` and takes `disk_gb`; `snapshot` needs a `name`; `tag` takes `add_tags` and
-    `remove_tags`; `remove` takes `volumes`, `force` and `permanent`; `restart` takes `hard`.
+    `remove_tags`; `move` needs an `information_system`; `remove` takes `volumes`, `force` and `permanent`; `restart` takes `hard`.
     """
 
     MAX_IDS = 500
@@ -84,6 +84,7 @@ class BulkActionSerializer(StrictSerializer):
     volumes = serializers.ChoiceField(choices=["delete", "keep"], required=False)
     force = serializers.BooleanField(required=False)
     permanent = serializers.BooleanField(required=False)
+    information_system = serializers.UUIDField(required=False)
 
     SHARED_FIELDS = frozenset({"action", "ids", "mode", "dry_run"})
 

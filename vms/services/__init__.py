@@ -5,7 +5,7 @@ from .bulk import ControlResult
 from .bulk_actions import BULK_ACTIONS, control_many
 from .changes import change_vm
 from .console import read_console
-from .control import control_vm, control_vms
+from .control import control_vm
 from .creation import CreationResult, create_vm, list_creation_options
 from .migration import evacuate_vm, migrate_vm
 from .orphans import remove_orphan
@@ -26,7 +26,6 @@ __all__ = [
     "confirm_due_resizes",
     "control_many",
     "control_vm",
-    "control_vms",
     "create_vm",
     "detach_volume",
     "empty_vm_bin",

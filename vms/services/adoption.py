@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
 from api.messages import message as _
+from api.uuids import is_uuid
 from cloudaccounts.models import CloudAccount, CloudResource, ReleasedObject
 from cloudaccounts.services.region_syncs import request_regions
 from tasks.dispatch import dispatch_task
@@ -46,7 +47,7 @@ class AdoptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Adoption:
+class AdoptionResult:
     """The outcome for each object. `is_done` is false when nothing was written, because of a dry run or a refusal."""
 
     tenant: Tenant
@@ -66,7 +67,7 @@ def adopt_resources(
     request: AdoptionRequest,
     mode: Literal["all", "valid"] = "all",
     dry_run: bool = False,
-) -> Adoption:
+) -> AdoptionResult:
     """Make VMs and volumes of an information system out of servers and volumes that the portal does not manage.
 
     The volumes of a server go with it. With `all`, nothing is done unless every object can be adopted; with `valid`, those
@@ -99,7 +100,7 @@ def adopt_resources(
         for candidate in candidates:
             if candidate.server is not None:
                 candidate.refusal = candidate.server.refusal
-        adoption = Adoption(system.tenant, candidates, is_done=not dry_run and not is_stopped)
+        adoption = AdoptionResult(system.tenant, candidates, is_done=not dry_run and not is_stopped)
         if adoption.is_done and adoption.accepted:
             _write_rows(scope, account, system, adoption.accepted, checker.inventory)
         return adoption
@@ -129,7 +130,7 @@ def _find_candidates(account: CloudAccount, request: AdoptionRequest) -> list[Ca
     named = [(SERVER, name) for name in dict.fromkeys(request.servers)]
     named += [(VOLUME, name) for name in dict.fromkeys(request.volumes)]
     names = [name for _type, name in named]
-    keys = [UUID(name) for name in names if _is_uuid(name)]
+    keys = [UUID(name) for name in names if is_uuid(name)]
     found: dict[tuple[str, str], CloudResource] = {}
     resources = CloudResource.objects.filter(Q(cloud_id__in=names) | Q(pk__in=keys), account=account)
     # One that is present comes last, so that it wins over an expired one of another region.
@@ -195,19 +196,16 @@ def _write_rows(
     if linked:
         Volume.objects.bulk_update(linked, ["vm", "is_boot"])
     VMOperationLog.objects.bulk_create(
-        VMOperationLog(
-            tenant_id=system.tenant_id,
-            vm_id=vm.pk,
-            vm_name=vm.name,
-            operation=VMOperationLog.Operation.ADOPT,
-            operator=scope.user.get_username(),
+        VMOperationLog.of(
+            vm,
+            VMOperationLog.Operation.ADOPT,
+            user=scope.user,
             detail=_("Server %(server)s of cloud account %(account)s, adopted with %(count)s volumes.")
             % {
                 "server": vm.openstack_id,
                 "account": account.name,
                 "count": len(candidate.volumes) + len(candidate.linked_volumes),
             },
-            success=True,
         )
         for candidate, vm in zip(servers, vms, strict=True)
     )
@@ -299,11 +297,3 @@ def _request_syncs(account: CloudAccount, vms: Sequence[VirtualMachine], volumes
     if regions:
         request_regions(VolumeSyncState, regions, "wanted_at")
         dispatch_task("volumepool.sync_region_volumes", *regions)
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -15,6 +15,7 @@ from tenants.models import Tenant
 from tenants.quotas import Needs
 from tenants.scoping import Scope
 
+from ..actions import IN_BIN
 from ..models import VM_STATUS_BY_SERVER_STATUS, VirtualMachine, VMStatus, size_columns
 from .adoption_inventory import Candidate, Inventory, read_marks, read_size
 from .unmanaged import SERVER, VOLUME
@@ -144,6 +145,8 @@ class CandidateChecker:
                 return self._refuse_managed(row.name, row.information_system.tenant)
             if row.lock_key in self.inventory.held_keys:
                 return _refuse("busy", _("A task is changing it. Wait for it to end."))
+            if row.is_in_bin:
+                return _refuse("in_bin", _("The volume is in the bin. Restore it first."))
             # A row that is on another VM is left to the sync, which compares Nova with Cinder.
             if row.vm_id is None:
                 candidate.linked_volumes.append((row, is_boot))
@@ -176,6 +179,9 @@ class CandidateChecker:
                 return _refuse("attached", message % {"server": server_id})
             if vm.lock_key in self.inventory.held_keys:
                 return _refuse("busy", _("A task is changing its VM. Wait for it to end."))
+            if vm.is_in_bin:
+                # The bin may delete a VM's volumes with it, and nobody has decided that about this one.
+                return _refuse("in_bin", IN_BIN)
             candidate.vm = vm
         candidate.new_volumes.append((volume, False))
         candidate.needs = Needs(disk_gb=read_size(volume))
@@ -186,8 +192,8 @@ class CandidateChecker:
         attributes = volume.attributes
         metadata = attributes.get("metadata")
         is_pools = isinstance(metadata, dict) and metadata.get("portal_pool") == settings.CLOUD_TAG
-        is_let_go = volume.cloud_id in self.inventory.released or volume.cloud_id in self.inventory.taken_ids
-        if volume.cloud_id in self.inventory.spare_ids or (is_pools and not is_let_go):
+        has_left_pool = volume.cloud_id in {*self.inventory.released, *self.inventory.taken_ids}
+        if volume.cloud_id in self.inventory.spare_ids or (is_pools and not has_left_pool):
             return _refuse(
                 "in_pool", _("It is a spare volume of a pool. Claim a volume of the pool instead.")
             )

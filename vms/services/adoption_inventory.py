@@ -77,15 +77,15 @@ class Inventory:
                 attached.setdefault(source_id, []).append(target)
             else:
                 image_ids[source_id] = target
-        asked = [resource for resource in resources if resource.type == VOLUME]
+        requested = [resource for resource in resources if resource.type == VOLUME]
         volume_ids = {volume_id for ids in attached.values() for volume_id in ids}
         related = CloudResource.objects.present().filter(
             account=self.account,
             type__in=[VOLUME, "image"],
             cloud_id__in=[*volume_ids, *image_ids.values()],
         )
-        found = {(one.type, one.region, one.cloud_id): one for one in [*asked, *related]}
-        self.volume_ids = {one.cloud_id for one in asked} | volume_ids
+        found = {(one.type, one.region, one.cloud_id): one for one in [*requested, *related]}
+        self.volume_ids = {one.cloud_id for one in requested} | volume_ids
         self.attached: dict[UUID, list[tuple[str, CloudResource | None]]] = {
             pk: [
                 (volume_id, found.get((VOLUME, by_pk[pk].region, volume_id)))
@@ -104,7 +104,7 @@ class Inventory:
             for region, volume_id, server_id in ResourceLink.objects.filter(
                 account=self.account,
                 target_type=VOLUME,
-                target_cloud_id__in=[one.cloud_id for one in asked],
+                target_cloud_id__in=[one.cloud_id for one in requested],
                 source__type=SERVER,
                 source__expired_at=None,
             ).values_list("region", "target_cloud_id", "source__cloud_id")
@@ -121,14 +121,12 @@ class Inventory:
     def _read_rows(self) -> None:
         owner = "information_system__tenant"
         server_ids = {*self.server_ids, *self.servers_of_volumes.values()}
-        self.vms = {
-            str(vm.openstack_id): vm
-            for vm in VirtualMachine.objects.filter(openstack_id__in=server_ids).select_related(owner)
-        }
-        self.volumes = {
-            str(volume.volume_id): volume
-            for volume in Volume.objects.filter(volume_id__in=self.volume_ids).select_related(owner)
-        }
+        # Locked, VMs before volumes as in every other use case: a job is only submitted, and a volume is only attached or
+        # moved to the bin, under the lock of its row. So what is read here still holds when the new rows are written.
+        vms = VirtualMachine.objects.filter(openstack_id__in=server_ids).select_related(owner).order_by("pk")
+        self.vms = {str(vm.openstack_id): vm for vm in vms.select_for_update(of=("self",))}
+        volumes = Volume.objects.filter(volume_id__in=self.volume_ids).select_related(owner).order_by("pk")
+        self.volumes = {str(volume.volume_id): volume for volume in volumes.select_for_update(of=("self",))}
         pools = VolumePool.objects.filter(account=self.account)
         sources = ResourceLink.objects.filter(
             account=self.account,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from api.domain_errors import DomainError, NotFoundError
+from api.domain_errors import ConflictError, DomainError, InvalidError, InvalidFieldsError, NotFoundError
 from tasks import engine
 from tasks.engine import Spec
 from tasks.models import Job
 from tenants.scoping import Role, Scope
 
+from ..actions import IN_BIN
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 
@@ -47,22 +49,41 @@ class Plan:
 NOTHING_TO_DO = Plan()
 
 
-class BulkAction(Protocol):
+class BulkAction(ABC):
     """An action on many VMs, with its parameters. Every method uses a number of statements that does not depend on theirs."""
 
-    role: ClassVar[Role]
+    __slots__ = ()
 
-    def check(self) -> None:
+    role: ClassVar[Role]
+    # Whether it is also for VMs in the bin. The others refuse those before they plan.
+    works_in_bin: ClassVar[bool] = False
+
+    def check(self) -> None:  # noqa: B027 - most actions refuse nothing.
         """Refuse the request as a whole, once it is known that the caller may see and change one of the VMs."""
 
+    @abstractmethod
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Return the plan for each of the locked VMs."""
 
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
+    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:  # noqa: B027 - most need no room.
         """Refuse the request as a whole when quotas or limits do not allow the action for all these VMs."""
 
+    @abstractmethod
     def write(self, vms: Sequence[VirtualMachine]) -> None:
         """Write the rows of the VMs that the action was accepted for, and of what it creates."""
+
+    def plan_all(self, vms: Sequence[VirtualMachine]) -> dict[UUID, Plan]:
+        """Return the plan for each of the locked VMs, by its id; the refusal for those in the bin, unless it works there."""
+        in_bin = [] if self.works_in_bin else [vm for vm in vms if vm.is_in_bin]
+        plans = {vm.pk: Plan(refusal=ConflictError("in_bin", IN_BIN)) for vm in in_bin}
+        others = [vm for vm in vms if vm.pk not in plans]
+        return plans | {vm.pk: plan for vm, plan in zip(others, self.plan(others), strict=True)}
+
+
+def name_first_error(refused: InvalidFieldsError) -> DomainError:
+    """Return the refusal with its first sentence as the detail: a result of many has no errors by field."""
+    texts = [text for found in (refused.errors or {}).values() for text in found]
+    return InvalidError("invalid", str(texts[0]) if texts else refused.detail, errors=refused.errors)
 
 
 def run_bulk_action(
@@ -87,7 +108,7 @@ def run_bulk_action(
             scope.require(action.role, VirtualMachine)
             action.check()
         in_order = [vms[pk] for pk in dict.fromkeys(vm_ids) if pk in vms]
-        plans = dict(zip((vm.pk for vm in in_order), action.plan(in_order), strict=True))
+        plans = action.plan_all(in_order)
         results: dict[UUID, ControlResult] = {
             pk: ControlResult(None, refusal=NotFoundError("not_found", _("VM not found.")))
             for pk in vm_ids

@@ -10,24 +10,25 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from api.domain_errors import ConflictError, DomainError, InvalidError, InvalidFieldsError
+from api.domain_errors import InvalidFieldsError
 from cloudaccounts.placements import Placement
 from tenants.quotas import Needs, require_quota
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
-from ..actions import ACTIONS, IN_BIN
+from ..actions import ACTIONS
 from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ResizeVmCommand
 from ..commands.snapshots import SnapshotVmCommand
 from ..models import Resize, VirtualMachine, VMSnapshot
-from .bulk import BulkAction, ControlResult, Plan, run_bulk_action
+from .bulk import BulkAction, ControlResult, Plan, name_first_error, run_bulk_action
 from .control import PowerRequest, build_unknown_action_error
+from .locked_vms import touch_vms
+from .moves import MoveRequest
 from .protection import ProtectionRequest
 from .removal import RemovalRequest
 from .resize import choose_flavor
@@ -36,7 +37,7 @@ from .vm_bin import RestoreRequest
 
 
 @dataclass(slots=True)
-class ResizeRequest:
+class ResizeRequest(BulkAction):
     """The resize of VMs to the smallest flavor that fits."""
 
     cpu_cores: int
@@ -47,9 +48,6 @@ class ResizeRequest:
     flavors: dict[UUID, str] = field(default_factory=dict, init=False)
 
     role: ClassVar[Role] = Role.ADMIN
-
-    def check(self) -> None:
-        """Refuse nothing for the request as a whole."""
 
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Choose the flavor of each VM: one query for the catalogue of each account and region."""
@@ -87,11 +85,9 @@ class ResizeRequest:
         )
         for vm, resize in zip(vms, resizes, strict=True):
             vm.resize = resize
-        _touch(vms)
+        touch_vms(vms)
 
     def _plan_one(self, vm: VirtualMachine, catalogue: Catalogue, *, boots_from_volume: bool) -> Plan:
-        if vm.is_in_bin:
-            return Plan(refusal=ConflictError("in_bin", IN_BIN))
         command = ResizeVmCommand(str(vm.pk), flavor_id="")
         command.vm = vm
         if command.validate():
@@ -106,7 +102,7 @@ class ResizeRequest:
                 boots_from_volume=boots_from_volume,
             )
         except InvalidFieldsError as refused:
-            return Plan(refusal=_name_first_error(refused))
+            return Plan(refusal=name_first_error(refused))
         command.flavor_id = self.flavors[vm.pk] = flavor.cloud_id
         self.sizes[vm.pk] = flavor_size_columns(
             flavor, boot_disk_gb=vm.disk_gb if boots_from_volume else None
@@ -115,7 +111,7 @@ class ResizeRequest:
 
 
 @dataclass(slots=True)
-class SnapshotRequest:
+class SnapshotRequest(BulkAction):
     """Snapshots of VMs, all with the same name: their VM tells them apart."""
 
     scope: Scope
@@ -123,9 +119,6 @@ class SnapshotRequest:
     snapshots: dict[UUID, VMSnapshot] = field(default_factory=dict, init=False)
 
     role: ClassVar[Role] = Role.OPERATOR
-
-    def check(self) -> None:
-        """Refuse nothing for the request as a whole."""
 
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Plan a snapshot of each VM."""
@@ -143,11 +136,9 @@ class SnapshotRequest:
     def write(self, vms: Sequence[VirtualMachine]) -> None:
         """Write the snapshots' rows, together with their jobs."""
         VMSnapshot.objects.bulk_create(self.snapshots[vm.pk] for vm in vms)
-        _touch(vms)
+        touch_vms(vms)
 
     def _plan_one(self, vm: VirtualMachine, *, boots_from_volume: bool) -> Plan:
-        if vm.is_in_bin:
-            return Plan(refusal=ConflictError("in_bin", IN_BIN))
         snapshot = self.snapshots[vm.pk] = VMSnapshot(
             min_disk_gb=vm.disk_gb if boots_from_volume else 0,
             information_system=vm.information_system,
@@ -164,7 +155,7 @@ class SnapshotRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownRequest:
+class UnknownRequest(BulkAction):
     """An action that does not exist. It is refused after the VMs were looked up, as an action on one VM is."""
 
     name: str
@@ -179,22 +170,8 @@ class UnknownRequest:
         """Plan nothing: there are no VMs, or `check` has raised."""
         return []
 
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
-        """Require nothing."""
-
     def write(self, vms: Sequence[VirtualMachine]) -> None:
         """Write nothing."""
-
-
-def _touch(vms: Sequence[VirtualMachine]) -> None:
-    """Move `written_at` with the locks, so that a sync that listed earlier skips the rows."""
-    VirtualMachine.objects.filter(pk__in=[vm.pk for vm in vms]).update(written_at=Now(), updated_at=Now())
-
-
-def _name_first_error(refused: InvalidFieldsError) -> DomainError:
-    """Return the refusal with its first sentence as the detail: a result of many has no errors by field."""
-    texts = [text for found in (refused.errors or {}).values() for text in found]
-    return InvalidError("invalid", str(texts[0]) if texts else refused.detail, errors=refused.errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +202,12 @@ BULK_ACTIONS: dict[str, BulkActionKind] = {
         needs=("cpu_cores", "memory_gb"),
         takes=("disk_gb",),
         build=lambda _scope, fields: ResizeRequest(**fields),
+    ),
+    "move": BulkActionKind(
+        title=_("Move"),
+        role=Role.OPERATOR,
+        needs=("information_system",),
+        build=lambda scope, fields: MoveRequest(scope, **fields),
     ),
     "snapshot": BulkActionKind(
         title=_("Create snapshot"),
@@ -271,7 +254,8 @@ def control_many(
 ) -> list[ControlResult]:
     """Request an action of `BULK_ACTIONS` on many VMs, as `run_bulk_action` does. `fields` are those that the action takes.
 
-    Raises 400 `unknown_action` and `hard_not_known` too, and for a resize and for snapshots 409 `quota_exceeded` and `limit_reached`.
+    Raises 400 `unknown_action` and `hard_not_known` too, for a resize, a move and snapshots 409 `quota_exceeded` and
+    `limit_reached`, and for a move 400 `invalid`.
     """
     kind = BULK_ACTIONS.get(action)
     request = kind.build(scope, fields) if kind else UnknownRequest(action)

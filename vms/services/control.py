@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidError, NotFoundError
@@ -15,12 +14,13 @@ from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role, Scope
 
-from ..actions import ACTIONS, IN_BIN
+from ..actions import ACTIONS
 from ..commands.power import POWER_COMMANDS, RescueVmCommand, RestartVmCommand
 from ..commands.resize import ConfirmResizeCommand, RevertResizeCommand
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
-from .bulk import NOTHING_TO_DO, ControlResult, Plan, run_bulk_action
+from .bulk import NOTHING_TO_DO, BulkAction, ControlResult, Plan, run_bulk_action
+from .locked_vms import touch_vms
 
 _COMMANDS: dict[str, type[ServerCommand]] = {
     **POWER_COMMANDS,
@@ -42,14 +42,15 @@ def build_unknown_action_error(name: str, known: Iterable[str]) -> InvalidError:
 def control_vm(
     *, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dry_run: bool = False
 ) -> ControlResult:
-    """Request an action on a VM.
+    """Request an action on a VM, with the mechanism for many.
 
     Raises `NotFoundError` when the scope does not show it, and `DomainError`: 403 `role_too_low`; 400 `unknown_action`;
-    409 `not_bound`, `in_bin`, `busy` (with the job) or `wrong_state` (with what is allowed).
+    400 `hard_not_known`; 409 `not_bound`, `in_bin`, `busy` (with the job) or `wrong_state` (with what is allowed).
 
     Safe for many requests at once: each locks the VM's row, and all but the first find the first one's job there.
     """
-    (control,) = control_vms(scope=scope, vm_ids=[vm_id], action=action, hard=hard, dry_run=dry_run)
+    request = PowerRequest(action, hard=hard)
+    (control,) = run_bulk_action(scope=scope, vm_ids=[vm_id], action=request, dry_run=dry_run)
     if control.vm is None:
         raise NotFoundError
     if control.refusal is not None:
@@ -57,23 +58,8 @@ def control_vm(
     return control
 
 
-def control_vms(
-    *,
-    scope: Scope,
-    vm_ids: Sequence[UUID],
-    action: str,
-    hard: bool = False,
-    mode: Literal["all", "valid"] = "all",
-    dry_run: bool = False,
-) -> list[ControlResult]:
-    """Request the same power action on many VMs, as `run_bulk_action` does. Raises 400 `unknown_action`, `hard_not_known` too."""
-    return run_bulk_action(
-        scope=scope, vm_ids=vm_ids, action=PowerRequest(action, hard=hard), mode=mode, dry_run=dry_run
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class PowerRequest:
+class PowerRequest(BulkAction):
     """An action of `ACTIONS` on many VMs."""
 
     name: str
@@ -97,23 +83,16 @@ class PowerRequest:
         holders = engine.lock_holders(settled_keys) if settled_keys else {}
         return [self._plan_one(vm, holders) for vm in vms]
 
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
-        """Require nothing: an action changes no size."""
-
     def write(self, vms: Sequence[VirtualMachine]) -> None:
-        """Write the desired state. `written_at` moves with the locks, so that a sync that listed earlier skips the rows."""
+        """Write the desired state."""
         desired_state = ACTIONS[self.name].desired_state
         columns = {"desired_state": desired_state} if desired_state else {}
         for vm in vms:
             if desired_state:
                 vm.desired_state = desired_state
-        VirtualMachine.objects.filter(pk__in=[vm.pk for vm in vms]).update(
-            **columns, written_at=Now(), updated_at=Now()
-        )
+        touch_vms(vms, **columns)
 
     def _plan_one(self, vm: VirtualMachine, holders: Mapping[str, Job]) -> Plan:
-        if vm.is_in_bin:
-            return Plan(refusal=ConflictError("in_bin", IN_BIN))
         if vm.openstack_id is None:
             return Plan(refusal=ConflictError("not_bound", _("This VM has no server in the cloud yet.")))
         if vm.lock_key not in holders and self._is_settled(vm):

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
-from cloudaccounts.models import CloudResource
+from cloudaccounts.models import CloudResource, ResourceLink
 from cloudaccounts.placements import Placement
 from networks.addresses import explain_bad_address
 from networks.models import FloatingIp, SecurityGroup, VmPort
@@ -146,6 +146,44 @@ def _find_groups(vm: VirtualMachine, cloud_ids: Iterable[str]) -> dict[str, Secu
         account=vm.account_id, region=vm.region, cloud_id__in=list(cloud_ids)
     )
     return {str(group.cloud_id): group for group in found}
+
+
+def find_tenant_groups(vms: Sequence[VirtualMachine]) -> dict[UUID, set[str]]:
+    """Return the names of the security groups of its tenant that each VM has, as the last sync has seen it: three statements.
+
+    VMs without such a group are left out.
+    """
+    by_server = {(vm.account_id, vm.region, str(vm.openstack_id)): vm for vm in vms if vm.openstack_id}
+    accounts, regions = {vm.account_id for vm in vms}, {vm.region for vm in vms}
+    on_servers = ResourceLink.objects.filter(
+        account__in=accounts,
+        region__in=regions,
+        target_type="server",
+        target_cloud_id__in=[vm.openstack_id for vm in by_server.values()],
+        source__type="port",
+        source__expired_at=None,
+    )
+    vm_of_port = {
+        port: by_server[account_id, region, server_id]
+        for port, account_id, region, server_id in on_servers.values_list(
+            "source", "account_id", "region", "target_cloud_id"
+        )
+        if (account_id, region, server_id) in by_server
+    }
+    on_ports = ResourceLink.objects.filter(source__in=vm_of_port, target_type="security_group")
+    pairs = [
+        (vm_of_port[port], cloud_id) for port, cloud_id in on_ports.values_list("source", "target_cloud_id")
+    ]
+    rows = SecurityGroup.objects.filter(
+        account__in=accounts, region__in=regions, cloud_id__in={cloud_id for _vm, cloud_id in pairs}
+    )
+    names = {(row.tenant_id, row.account_id, row.region, row.cloud_id): row.name for row in rows}
+    found: dict[UUID, set[str]] = {}
+    for vm, cloud_id in pairs:
+        key = (vm.information_system.tenant_id, vm.account_id, vm.region, cloud_id)
+        if key in names:
+            found.setdefault(vm.pk, set()).add(names[key])
+    return found
 
 
 def _describe_group(cloud_id: str, row: SecurityGroup | None, resource: CloudResource | None) -> GroupOnPort:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -87,10 +87,10 @@ def save_logins(vms: Sequence[VirtualMachine], login: Login) -> None:
         SSHKey.objects.filter(pk__in=[key.pk for key in login.keys]).update(last_used_at=Now())
 
 
-def forget_login_secrets(vm_id: UUID) -> None:
-    """Delete the secrets of a VM that moves to another tenant: they were its former tenant's."""
-    VMLogin.objects.filter(vm=vm_id).update(encrypted_user_data="")
-    PasswordReading.objects.filter(vm=vm_id).delete()
+def forget_login_secrets(vm_ids: Collection[UUID]) -> None:
+    """Delete the secrets of VMs that move to another tenant: they were the former tenant's."""
+    VMLogin.objects.filter(vm__in=vm_ids).update(encrypted_user_data="")
+    PasswordReading.objects.filter(vm__in=vm_ids).delete()
 
 
 def read_login(*, scope: Scope, vm: VirtualMachine) -> tuple[VMLogin, str]:

@@ -10,15 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import ComputeHost
-from tasks import engine
-from tasks.engine import Spec
 from tenants.scoping import Role, Scope, has_staff_permission, require_staff_permission
 
 from ..actions import IN_BIN
 from ..commands.migration import MIGRATION_COMMANDS, EvacuateVmCommand, MigrationCommand
 from ..models import VirtualMachine
 from .bulk import ControlResult
-from .locked_vms import lock_vm, update_locked_vm
+from .locked_vms import lock_vm, refuse_by_state, submit_vm_command
 
 STAFF_PERMISSION = "vms.change_virtualmachine"
 MAX_NAMED_HOSTS = 20
@@ -71,17 +69,9 @@ def _submit(scope: Scope, vm_id: UUID, command: MigrationCommand, *, dry_run: bo
         require_staff_permission(scope.user, STAFF_PERMISSION)
         if vm.is_in_bin:
             raise ConflictError("in_bin", IN_BIN)
-        command.vm = vm
-        if engine.lock_holder(vm.lock_key) is None and (refusals := command.validate()):
-            raise engine.NotValidError(refusals)
+        refuse_by_state(vm, command)
         _check_host(vm, command.host)
-        spec = Spec(command, vm.information_system.tenant)
-        (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
-        if answer.refusal is not None:
-            raise answer.refusal
-        if answer.job is not None and not answer.joined:
-            update_locked_vm(vm)
-        return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
+        return submit_vm_command(scope, vm, command, dry_run=dry_run)
 
 
 def _check_host(vm: VirtualMachine, host: str) -> None:

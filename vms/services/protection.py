@@ -9,15 +9,13 @@ from typing import ClassVar
 from django.db.models import F
 from django.db.models.functions import Now
 
-from api.domain_errors import ConflictError
 from api.messages import message as _
 from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role, Scope
 
-from ..actions import IN_BIN
 from ..models import VirtualMachine, VMOperationLog
-from .bulk import NOTHING_TO_DO, Plan
+from .bulk import NOTHING_TO_DO, BulkAction, Plan
 
 # The jobs that delete a VM: protection that is turned on during one of them would protect nothing.
 REMOVING_KINDS = frozenset({"vms.remove", "vms.move_to_bin"})
@@ -38,21 +36,12 @@ def log_protection(scope: Scope, vms: Sequence[VirtualMachine], *, is_on: bool) 
     """Append to the operation logs of VMs that their protection was turned on or off."""
     detail = _("Deletion protection turned on.") if is_on else _("Deletion protection turned off.")
     VMOperationLog.objects.bulk_create(
-        VMOperationLog(
-            tenant_id=vm.information_system.tenant_id,
-            vm_id=vm.pk,
-            vm_name=vm.name,
-            operation=VMOperationLog.Operation.CHANGE,
-            operator=scope.user.get_username(),
-            detail=detail,
-            success=True,
-        )
-        for vm in vms
+        VMOperationLog.of(vm, VMOperationLog.Operation.CHANGE, user=scope.user, detail=detail) for vm in vms
     )
 
 
 @dataclass(frozen=True, slots=True)
-class ProtectionRequest:
+class ProtectionRequest(BulkAction):
     """Turn the protection of many VMs on or off."""
 
     scope: Scope
@@ -70,9 +59,6 @@ class ProtectionRequest:
         removing = list_removing_jobs(changing) if self.is_on and changing else {}
         return [self._plan_one(vm, removing) for vm in vms]
 
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
-        """Require nothing."""
-
     def write(self, vms: Sequence[VirtualMachine]) -> None:
         """Write the protection and the operation log."""
         for vm in vms:
@@ -83,8 +69,6 @@ class ProtectionRequest:
         log_protection(self.scope, vms, is_on=self.is_on)
 
     def _plan_one(self, vm: VirtualMachine, removing: dict[str, Job]) -> Plan:
-        if vm.is_in_bin:
-            return Plan(refusal=ConflictError("in_bin", IN_BIN))
         if vm.deletion_protection == self.is_on:
             return NOTHING_TO_DO
         if vm.lock_key in removing:

@@ -12,18 +12,15 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Placement
-from tasks import engine
-from tasks.engine import Spec
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
 from ..catalogue import Catalogue
 from ..commands.rebuild import RebuildVmCommand
-from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 from .bulk import ControlResult, run_bulk_action
 from .control import PowerRequest
-from .locked_vms import lock_vm, update_locked_vm
+from .locked_vms import lock_vm, refuse_by_state, submit_vm_command
 
 
 def rescue_vm(*, scope: Scope, vm_id: UUID, image: str = "", dry_run: bool = False) -> ControlResult:
@@ -39,7 +36,7 @@ def rescue_vm(*, scope: Scope, vm_id: UUID, image: str = "", dry_run: bool = Fal
         if plan.refusal is not None:
             raise plan.refusal
         if plan.command is not None:
-            _refuse_by_state(vm, plan.command)
+            refuse_by_state(vm, plan.command)
             _choose_rescue_image(vm, image)
         (result,) = run_bulk_action(scope=scope, vm_ids=[vm.pk], action=request, dry_run=dry_run)
         if result.refusal is not None:
@@ -64,17 +61,10 @@ def rebuild_vm(
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.ADMIN)
         command = RebuildVmCommand(str(vm.pk), image, keep_key=keep_key, keep_user_data=keep_user_data)
-        command.vm = vm
-        _refuse_by_state(vm, command)
+        refuse_by_state(vm, command)
         if (chosen := _choose_image_to_rebuild(vm, image)) is not None:
             command.columns = build_image_columns(chosen)
-        spec = Spec(command, vm.information_system.tenant)
-        (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
-        if answer.refusal is not None:
-            raise answer.refusal
-        if answer.job is not None and not answer.joined:
-            update_locked_vm(vm)
-        return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
+        return submit_vm_command(scope, vm, command, dry_run=dry_run)
 
 
 def build_image_columns(image: CloudResource) -> dict[str, Any]:
@@ -85,12 +75,6 @@ def build_image_columns(image: CloudResource) -> dict[str, Any]:
         "os_type": str(attributes.get("os_distro") or attributes.get("os_type") or "")[:50],
         "os_version": str(attributes.get("os_version") or "")[:50],
     }
-
-
-def _refuse_by_state(vm: VirtualMachine, command: ServerCommand) -> None:
-    """Refuse what the VM's state does not allow, before its image is checked; a job in flight is left to the submission."""
-    if engine.lock_holder(vm.lock_key) is None and (refusals := command.validate()):
-        raise engine.NotValidError(refusals)
 
 
 def _choose_rescue_image(vm: VirtualMachine, image_id: str) -> None:

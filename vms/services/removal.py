@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError
@@ -20,8 +19,8 @@ from ..commands.removal import RemoveVmCommand
 from ..commands.vm_bin import MoveToBinCommand, is_lost
 from ..models import VirtualMachine
 from ..removal_checks import check_removals
-from .bulk import ControlResult, Plan, run_bulk_action
-from .locked_vms import lock_vm
+from .bulk import BulkAction, ControlResult, Plan, run_bulk_action
+from .locked_vms import lock_vm, touch_vms
 
 
 def goes_to_bin(vm: VirtualMachine) -> bool:
@@ -30,7 +29,7 @@ def goes_to_bin(vm: VirtualMachine) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class RemovalRequest:
+class RemovalRequest(BulkAction):
     """The deletion of VMs.
 
     `volumes` None is the choice of the move into the bin for a VM that is in it, and "delete" for any other. `permanent` deletes from the
@@ -42,9 +41,7 @@ class RemovalRequest:
     permanent: bool = False
 
     role: ClassVar[Role] = Role.ADMIN
-
-    def check(self) -> None:
-        """Refuse nothing for the request as a whole."""
+    works_in_bin: ClassVar[bool] = True
 
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Plan the move into the bin, or the deletion, of each VM."""
@@ -60,17 +57,12 @@ class RemovalRequest:
             plans.append(Plan(command))
         return plans
 
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
-        """Require nothing: a deletion needs no room."""
-
     def write(self, vms: Sequence[VirtualMachine]) -> None:
-        """Write the desired state. `written_at` moves with the locks, so that a sync that listed earlier skips the rows."""
+        """Write the desired state."""
         removed = VirtualMachine.DesiredState.REMOVED
         for vm in vms:
             vm.desired_state = removed
-        VirtualMachine.objects.filter(pk__in=[vm.pk for vm in vms]).update(
-            desired_state=removed, written_at=Now(), updated_at=Now()
-        )
+        touch_vms(vms, desired_state=removed)
 
     def _build_command(self, vm: VirtualMachine) -> RemoveVmCommand | MoveToBinCommand:
         if vm.is_in_bin:

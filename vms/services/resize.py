@@ -12,7 +12,6 @@ from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Placement
 from tasks import engine
-from tasks.engine import Spec
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
@@ -21,7 +20,7 @@ from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ConfirmResizeCommand, ResizeVmCommand
 from ..models import Resize, VirtualMachine, VMStatus
 from .bulk import ControlResult
-from .locked_vms import build_specs, lock_vm, touch_submitted_vms, update_locked_vm
+from .locked_vms import build_specs, lock_vm, refuse_by_state, submit_vm_command, touch_submitted_vms
 
 
 def resize_vm(
@@ -41,11 +40,7 @@ def resize_vm(
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.ADMIN)
         command = ResizeVmCommand(str(vm.pk), flavor_id="")
-        command.vm = vm
-        holder = engine.lock_holder(vm.lock_key)
-        # A VM that can't be resized at all is refused before the size is checked.
-        if holder is None and (refusals := command.validate()):
-            raise engine.NotValidError(refusals)
+        refuse_by_state(vm, command)
         boot = Volume.objects.filter(vm=vm, is_boot=True).first()
         catalogue = Catalogue(Placement(vm.account, vm.region), vm.information_system)
         flavor = choose_flavor(
@@ -53,7 +48,7 @@ def resize_vm(
         )
         command.flavor_id = flavor.cloud_id
         size = flavor_size_columns(flavor, boot_disk_gb=vm.disk_gb if boot else None)
-        if holder is None:
+        if engine.lock_holder(vm.lock_key) is None:
             require_quota(
                 vm.information_system.tenant,
                 Needs(
@@ -62,14 +57,10 @@ def resize_vm(
                     disk_gb=max(0, size["disk_gb"] - vm.disk_gb),
                 ),
             )
-        spec = Spec(command, vm.information_system.tenant)
-        (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
-        if answer.refusal is not None:
-            raise answer.refusal
-        if answer.job is not None and not answer.joined:
+        result = submit_vm_command(scope, vm, command, dry_run=dry_run)
+        if result.job is not None and result.changed:
             vm.resize = Resize.objects.create(vm=vm, flavor_id=flavor.cloud_id, **size)
-            update_locked_vm(vm)
-        return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
+        return result
 
 
 def choose_flavor(

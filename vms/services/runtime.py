@@ -63,13 +63,10 @@ def warn_of_runtime_end() -> int:
         )
         vms = list(soon.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:BATCH_SIZE])
         VMOperationLog.objects.bulk_create(
-            VMOperationLog(
-                tenant_id=vm.information_system.tenant_id,
-                vm_id=vm.pk,
-                vm_name=vm.name,
-                operation=VMOperationLog.Operation.RUNTIME,
+            VMOperationLog.of(
+                vm,
+                VMOperationLog.Operation.RUNTIME,
                 detail=_("The VM will be stopped after its end date, %(date)s.") % {"date": vm.runtime_end},
-                success=True,
             )
             for vm in vms
         )

@@ -57,11 +57,6 @@ def remove_ssh_key(*, scope: Scope, key_id: UUID) -> SSHKey:
         return key
 
 
-def may_change_key(scope: Scope, key: SSHKey) -> bool:
-    """Return whether the caller may rename and delete a key: their own, or as an administrator the tenant's."""
-    return key.user_id == scope.user.pk or (key.tenant_id is not None and scope.allows(Role.ADMIN, SSHKey))
-
-
 def _find_tenant(scope: Scope, tenant_id: UUID) -> Tenant:
     """Return the tenant of a new key. Another tenant than the scope's is as unknown as one that never was."""
     tenant: Tenant | None = Tenant.objects.within(scope).filter(pk=tenant_id).first()

@@ -9,17 +9,16 @@ from typing import ClassVar
 from django.db.models import F
 from django.db.models.functions import Now
 
-from api.domain_errors import ConflictError, InvalidError
+from api.domain_errors import InvalidError
 from api.tags import check_tag_count
 from tenants.scoping import Role
 
-from ..actions import IN_BIN
 from ..models import VirtualMachine
-from .bulk import NOTHING_TO_DO, Plan
+from .bulk import NOTHING_TO_DO, BulkAction, Plan
 
 
 @dataclass(frozen=True, slots=True)
-class TagRequest:
+class TagRequest(BulkAction):
     """Tags to add to many VMs, which replace values of the same keys, and keys to remove."""
 
     add: Mapping[str, str] = field(default_factory=dict)
@@ -27,15 +26,9 @@ class TagRequest:
 
     role: ClassVar[Role] = Role.OPERATOR
 
-    def check(self) -> None:
-        """Refuse nothing: the request's fields have been validated."""
-
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Plan the change of each VM whose tags would differ."""
         return [self._plan_one(vm) for vm in vms]
-
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
-        """Require nothing: the number of tags is checked for each VM."""
 
     def write(self, vms: Sequence[VirtualMachine]) -> None:
         """Write the tags of all VMs with one statement, and their versions with another."""
@@ -52,8 +45,6 @@ class TagRequest:
         return kept | dict(self.add)
 
     def _plan_one(self, vm: VirtualMachine) -> Plan:
-        if vm.is_in_bin:
-            return Plan(refusal=ConflictError("in_bin", IN_BIN))
         tags = self.apply(vm.tags)
         if tags == vm.tags:
             return NOTHING_TO_DO

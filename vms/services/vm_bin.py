@@ -8,7 +8,6 @@ from typing import ClassVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from tasks import engine
@@ -17,21 +16,19 @@ from tenants.scoping import Role, Scope
 
 from ..commands.vm_bin import RestoreVmCommand
 from ..models import VirtualMachine
-from .bulk import ControlResult, Plan, run_bulk_action
-from .locked_vms import lock_vm, touch_submitted_vms
+from .bulk import BulkAction, ControlResult, Plan, run_bulk_action
+from .locked_vms import lock_vm, touch_submitted_vms, touch_vms
 from .removal import RemovalRequest
 
 BATCH_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreRequest:
+class RestoreRequest(BulkAction):
     """The restoring of VMs from the bin."""
 
     role: ClassVar[Role] = Role.ADMIN
-
-    def check(self) -> None:
-        """Refuse nothing for the request as a whole."""
+    works_in_bin: ClassVar[bool] = True
 
     def plan(self, vms: Sequence[VirtualMachine]) -> list[Plan]:
         """Plan the restoring of each VM; the command refuses those that are not in the bin."""
@@ -40,12 +37,9 @@ class RestoreRequest:
             command.vm = vm
         return [Plan(command) for command in commands]
 
-    def require_capacity(self, vms: Sequence[VirtualMachine]) -> None:
-        """Require nothing: what is in the bin counts against the quota already."""
-
     def write(self, vms: Sequence[VirtualMachine]) -> None:
-        """Move `written_at` with the locks, so that a sync that listed earlier skips the rows."""
-        VirtualMachine.objects.filter(pk__in=[vm.pk for vm in vms]).update(written_at=Now(), updated_at=Now())
+        """Write nothing but `written_at`: the row is restored at the end of the job."""
+        touch_vms(vms)
 
 
 def restore_vm(*, scope: Scope, vm_id: UUID) -> ControlResult:

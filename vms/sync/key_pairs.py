@@ -32,9 +32,10 @@ def remove_unused_key_pairs(account_id: int, region: str) -> int:
     try:
         compute = open_cloud(account, region).compute
         names = [pair.name for pair in compute.list_keypairs() if own.fullmatch(pair.name)]
+        # Other accounts may have the same user in the cloud, whose key pairs are these.
+        used = set(VMLogin.objects.filter(key_name__in=names).values_list("key_name", flat=True))
         for name in names:
-            # Other accounts may have the same user in the cloud, whose key pairs are these.
-            if VMLogin.objects.filter(key_name=name).exists():
+            if name in used:
                 continue
             compute.delete_keypair(name)
             removed += 1

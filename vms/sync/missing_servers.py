@@ -84,16 +84,9 @@ def mark_missing(
             written_at=Now(),
             updated_at=Now(),
         )
-        lost = rows_again.values_list("pk", "name", "information_system__tenant_id")
+        detail = _("Not found in two syncs in a row.")
         VMOperationLog.objects.bulk_create(
-            VMOperationLog(
-                tenant_id=tenant_id,
-                vm_id=pk,
-                vm_name=name,
-                operation=VMOperationLog.Operation.SYNC,
-                detail=_("Not found in two syncs in a row."),
-                success=True,
-            )
-            for pk, name, tenant_id in lost
+            VMOperationLog.of(vm, VMOperationLog.Operation.SYNC, detail=detail)
+            for vm in rows_again.select_related("information_system")
         )
     counts.updated += len(again)

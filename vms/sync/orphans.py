@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
-from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from api.uuids import is_uuid
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.orphans import OrphanTable, sweep_orphans
@@ -61,7 +61,7 @@ class VMOrphanTable(OrphanTable[TaggedObject]):
         )
         bound |= set(Volume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
         # A row that is not bound yet belongs to a creation in flight, which will bind or delete what it has created.
-        row_ids = [found.row_id for found in page if _is_uuid(found.row_id)]
+        row_ids = [found.row_id for found in page if is_uuid(found.row_id)]
         unbound = VirtualMachine.objects.filter(pk__in=row_ids, openstack_id=None)
         in_flight = {str(pk) for pk in unbound.values_list("pk", flat=True)}
         unbound_volumes = Volume.objects.filter(pk__in=row_ids, volume_id=None)
@@ -138,11 +138,3 @@ def _list_tagged(cloud: Cloud) -> Iterator[list[TaggedObject]]:
             for volume in volumes
             if volume.metadata.get("portal") == settings.CLOUD_TAG
         ]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

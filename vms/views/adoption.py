@@ -32,9 +32,10 @@ from ..serializers import (
     UnmanagedResourceSerializer,
     build_adoption_request,
 )
-from ..services.adoption import Adoption, adopt_resources
+from ..services.adoption import AdoptionResult, adopt_resources
 from ..services.adoption_checks import sum_needs
-from ..services.ownership import move_vm, release_vm
+from ..services.moves import move_vm
+from ..services.release import release_vm
 from ..services.unmanaged import (
     find_attached_servers,
     get_adoptable_account,
@@ -73,7 +74,7 @@ class UnmanagedResourceListView(ScopedView, ListAPIView[CloudResource]):
         return self.get_paginated_response(rows.data)
 
 
-def render_adoption(adoption: Adoption, *, dry_run: bool) -> dict[str, Any]:
+def render_adoption(adoption: AdoptionResult, *, dry_run: bool) -> dict[str, Any]:
     """Return the outcome of an adoption as JSON values."""
     accepted = adoption.accepted
     return dict(

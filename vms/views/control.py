@@ -92,7 +92,7 @@ class VmBulkActionsView(CommandView):
     def post(self, request: Request) -> Response:
         """Request an action on up to 500 VMs: 202 when jobs were recorded, 200 when none was.
 
-        Besides the actions on one VM: `resize`, `snapshot`, `tag`, `protect`, `unprotect`, `remove` and `restore`.
+        Besides the actions on one VM: `resize`, `move`, `snapshot`, `tag`, `protect`, `unprotect`, `remove` and `restore`.
 
         With `mode` `all` (the default) nothing is done unless every VM allows the action: 409 `not_all_valid`, with the results.
         With `valid`, it is done for those that do, and the others' refusals are in the results.

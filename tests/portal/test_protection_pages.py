@@ -202,6 +202,39 @@ def test_the_bar_takes_no_vm_of_another_tenant(browser):
     assert not foreign.deletion_protection
 
 
+def test_the_bar_tells_of_an_unknown_action_and_changes_nothing(browser, vm_of):
+    vm = vm_of()
+    before = VirtualMachine.objects.values().get()
+
+    answer = bulk(browser, [vm], "dance", add_tags="env=prod", volumes="delete")
+
+    (told,) = messages_of(answer)
+    assert told.startswith("Unknown action 'dance'.")
+    assert VirtualMachine.objects.values().get() == before
+    assert not Job.objects.exists()
+
+
+def test_the_bar_moves_vms_to_another_application(browser, member, vm_of):
+    target = InformationSystemFactory(tenant=member.tenant, name="New shop")
+    neighbour = MembershipFactory(user=member.user, role=Role.ADMIN).tenant
+    theirs = InformationSystemFactory(tenant=neighbour, name="Their shop")
+    stranger = InformationSystemFactory(name="Strange shop")
+    vms = [vm_of(), vm_of()]
+    browser.post("/tenant/", {"tenant": member.tenant.slug})
+    page = browser.get(reverse("vm-page")).content.decode()
+
+    moved = bulk(browser, vms, "move", information_system=str(target.pk))
+    refused = [
+        messages_of(bulk(browser, vms, "move", information_system=value))
+        for value in (str(stranger.pk), "nonsense", "")
+    ]
+
+    assert "New shop" in page and f"/ {theirs.name}" in page and stranger.name not in page
+    assert messages_of(moved) == ["Move: requested for 2 of 2 VMs."]
+    assert all(len(told) == 1 and told[0].startswith("information_system: ") for told in refused), refused
+    assert set(VirtualMachine.objects.values_list("information_system", flat=True)) == {target.pk}
+
+
 @pytest.mark.parametrize("page", ["vm-restore-page", "vm-protection"])
 def test_a_foreign_vm_is_as_unknown_as_none(browser, page):
     foreign = VirtualMachineFactory(**BINNED)
