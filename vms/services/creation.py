@@ -203,7 +203,10 @@ def _choose_from_catalogue(
     system: InformationSystem, params: Mapping[str, Any], problems: Errors
 ) -> tuple[Placement | None, Choice]:
     place, missing = choose_placement(
-        system, _usable_accounts(system), params.get("account"), params.get("region", "")
+        _usable_accounts(system),
+        params.get("account"),
+        params.get("region", ""),
+        default_account_id=system.default_account_id,
     )
     problems.update({name: found for name, found in missing.items() if name not in problems})
     if place is None or missing.keys() & problems.keys():
@@ -296,7 +299,9 @@ def list_creation_options(
     accounts = [account for account in known if account.is_usable or (account.active and not for_new)]
     place: Placement | None = None
     if system is not None:
-        place, problems = choose_placement(system, known, account_id, region, for_new=for_new)
+        place, problems = choose_placement(
+            known, account_id, region, default_account_id=system.default_account_id, for_new=for_new
+        )
     if system is not None and problems and (account_id is not None or region):
         raise InvalidFieldsError(problems)
     catalogue = Catalogue(place, system) if place and system else None
