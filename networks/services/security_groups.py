@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -128,13 +128,3 @@ def list_groups_naming(group: SecurityGroup) -> list[str]:
         .order_by("name")
     )
     return list(naming.values_list("name", flat=True)[:10])
-
-
-def find_usable_groups(tenant: Tenant, place: Placement, ids: Iterable[UUID]) -> dict[UUID, SecurityGroup]:
-    """Return those of some groups that a tenant's VMs in an account and region may have, by their keys."""
-    found = (
-        SecurityGroup.objects.for_tenant(tenant)
-        .usable()
-        .filter(pk__in=list(ids), account=place.account, region=place.region)
-    )
-    return {group.pk: group for group in found}

@@ -26,7 +26,8 @@ from openstack_client.compute import Compute
 from tasks.command import Done, Entity, Failed, Refusal, Result, Wait, Watch
 from tasks.polling import MISSING
 
-from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
+from ..models import SERVER_WATCHER, VirtualMachine, lock_key
+from .operation_log import log_operation
 from .server_history import describe_last_action, fetch_request_events, has_failed, is_worked_on
 
 # Nova waits one minute for a guest to shut down, two for a reboot, and retries a detachment for almost three.
@@ -210,14 +211,4 @@ class ServerCommand(CloudCommand):
 
     def log(self, vm: VirtualMachine, operation: str, *, success: bool, detail: str = "") -> None:
         """Append to the operation log, in the transaction that ends the job."""
-        creator = self.job.created_by
-        VMOperationLog.objects.create(
-            tenant_id=vm.information_system.tenant_id,
-            vm_id=vm.pk,
-            vm_name=vm.name,
-            operation=operation,
-            operator=creator.get_username() if creator else "",
-            detail=detail,
-            success=success,
-            job_id=self.job.pk,
-        )
+        log_operation(self.job, vm, operation, success=success, detail=detail)

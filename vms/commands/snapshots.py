@@ -25,6 +25,7 @@ from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, 
 from tasks.polling import MISSING
 
 from ..models import IMAGE_WATCHER, VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
+from .operation_log import append_log
 from .server import ServerCommand
 
 SNAPSHOT_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
@@ -265,14 +266,12 @@ class RemoveSnapshotCommand(CloudCommand):
 
     def log(self, *, success: bool, detail: str) -> None:
         """Append to the operation log of the snapshot's VM."""
-        creator = self.job.created_by
-        VMOperationLog.objects.create(
+        append_log(
+            self.job,
+            VMOperationLog.Operation.REMOVE_SNAPSHOT,
             tenant_id=self.snapshot.information_system.tenant_id,
             vm_id=self.snapshot.vm_id,
             vm_name=self.snapshot.vm_name,
-            operation=VMOperationLog.Operation.REMOVE_SNAPSHOT,
-            operator=creator.get_username() if creator else "",
-            detail=detail,
             success=success,
-            job_id=self.job.pk,
+            detail=detail,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from cloudaccounts.placements import Placement
 from networks.addresses import explain_bad_address
 from networks.models import FloatingIp, SecurityGroup, VmPort
 from networks.models.security_groups import DEFAULT_NAME
-from networks.services import find_usable_groups
+from networks.services import find_groups_by_cloud_id, find_usable_groups
 from tasks import engine
 from tasks.models import Job
 from tenants.models import Tenant
@@ -92,7 +92,11 @@ def list_interfaces(vm: VirtualMachine) -> list[Interface]:
             type__in=["network", "security_group"], cloud_id__in=[cloud_id for _type, cloud_id in ids]
         )
     }
-    groups = _find_groups(vm, [cloud_id for kind, cloud_id in ids if kind == "security_group"])
+    groups = find_groups_by_cloud_id(
+        vm.information_system.tenant,
+        Placement(vm.account, vm.region),
+        [cloud_id for kind, cloud_id in ids if kind == "security_group"],
+    )
     reported = [address.get("ip") for address in vm.addresses if address.get("kind") == "floating"]
     own = list(
         FloatingIp.objects.for_tenant(vm.information_system.tenant)
@@ -139,13 +143,6 @@ def _list_other_addresses(
         for address in vm.addresses
         if address.get("kind") == "floating" and address.get("mac") == mac and address.get("ip") not in known
     ]
-
-
-def _find_groups(vm: VirtualMachine, cloud_ids: Iterable[str]) -> dict[str, SecurityGroup]:
-    found = SecurityGroup.objects.for_tenant(vm.information_system.tenant).filter(
-        account=vm.account_id, region=vm.region, cloud_id__in=list(cloud_ids)
-    )
-    return {str(group.cloud_id): group for group in found}
 
 
 def _describe_group(cloud_id: str, row: SecurityGroup | None, resource: CloudResource | None) -> GroupOnPort:
