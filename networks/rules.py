@@ -72,6 +72,8 @@ def _read_range(text: str, errors: Errors) -> IPv4Network | IPv6Network | None:
     if not text:
         return None
     try:
+        if "%" in text:
+            raise ValueError  # A zone, such as "fe80::1%eth0": it means something on one host alone.
         return ip_network(text, strict=False)
     except ValueError:
         message = gettext_lazy(

@@ -88,6 +88,7 @@ def test_a_copy_has_the_rules_of_its_original_alone(admin, cloud, create):
         ({"protocol": "256"}, "protocol"),
         ({"remote_cidr": "10.0.0.0/33"}, "remote_cidr"),
         ({"remote_cidr": "office"}, "remote_cidr"),
+        ({"remote_cidr": "fe80::1%eth0"}, "remote_cidr"),
         ({"remote_cidr": "2001:db8::/32", "ethertype": "IPv4"}, "remote_cidr"),
         ({"remote_cidr": "10.0.0.0/8", "ethertype": "IPv6"}, "remote_cidr"),
         ({"remote_group": str(uuid.uuid4())}, "remote_group"),

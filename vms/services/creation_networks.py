@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Errors, Placement
-from networks.addresses import explain_bad_address
+from networks.addresses import read_fixed_address
 from networks.models import FloatingIp, ServerGroup
 from networks.services import build_floating_ip, choose_external_network, require_floating_ip_limit
 from tenants.models import InformationSystem, Tenant
@@ -83,23 +84,20 @@ def _choose_networks(
     count: int,
 ) -> list[dict[str, str]]:
     """Return the networks with their addresses of choice; an error names the network that it is about."""
-    known = {network.cloud_id: network for network in Catalogue(place, system).networks()}
-    names = ", ".join(f"{network.name} ({network.cloud_id})" for network in known.values()) or "-"
-    errors: list[Any] = []
+    catalogue = Catalogue(place, system)
+    errors: list[str | Promise] = []
     chosen: list[dict[str, str]] = []
     taken: set[tuple[str, str]] = set()
     for one in wanted:
         network_id, address = one["network"], one.get("fixed_ip", "")
-        network = known.get(network_id)
+        network = catalogue.find_network(network_id, errors)
         if network is None:
-            message = _("Network '%(id)s' not found. Available: %(known)s.")
-            errors.append(message % {"id": network_id, "known": names})
             continue
         if address and count > 1:
             errors.append(_("Several VMs can't have the same address. Leave fixed_ip out."))
-        elif address and (wrong := explain_bad_address(network, address)):
-            errors.append(wrong)
-        elif address and (network_id, address) in taken:
+        elif address:
+            address = read_fixed_address(network, address, errors)
+        if address and (network_id, address) in taken:
             errors.append(_("The address %(address)s is entered twice.") % {"address": address})
         taken.add((network_id, address))
         chosen.append({"network_id": network_id, "fixed_ip": address})

@@ -9,12 +9,13 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Placement
-from networks.addresses import explain_bad_address
+from networks.addresses import read_fixed_address
 from networks.models import FloatingIp, SecurityGroup, VmPort
 from networks.models.security_groups import DEFAULT_NAME
 from networks.services import find_groups_by_cloud_id, find_usable_groups
@@ -170,13 +171,14 @@ def attach_interface(
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.ADMIN)
         tenant, place = vm.information_system.tenant, Placement(vm.account, vm.region)
-        known = {one.cloud_id: one for one in Catalogue(place, vm.information_system).networks()}
-        if network not in known:
-            names = ", ".join(f"{one.name} ({one.cloud_id})" for one in known.values()) or "-"
-            message = _("Network '%(id)s' not found. Available: %(known)s.")
-            raise InvalidFieldsError({"network": [message % {"id": network, "known": names}]})
-        if fixed_ip and (wrong := explain_bad_address(known[network], fixed_ip)):
-            raise InvalidFieldsError({"fixed_ip": [wrong]})
+        problems: list[str | Promise] = []
+        found = Catalogue(place, vm.information_system).find_network(network, problems)
+        if found is None:
+            raise InvalidFieldsError({"network": problems})
+        if fixed_ip:
+            fixed_ip = read_fixed_address(found, fixed_ip, problems)
+        if problems:
+            raise InvalidFieldsError({"fixed_ip": problems})
         group_ids = None
         if security_groups is not None:
             group_ids = require_groups(tenant, place, security_groups)
