@@ -1,4 +1,4 @@
-"""The columns that the rows of this room share: a tenant's object in one account and region."""
+"""The columns that a tenant's objects in one account and region have in common."""
 
 from __future__ import annotations
 

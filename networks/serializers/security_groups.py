@@ -29,7 +29,7 @@ class RuleSerializer(serializers.Serializer[Any]):
     port_max = serializers.IntegerField(allow_null=True)
     remote_cidr = serializers.CharField(allow_null=True)
     remote_group = serializers.UUIDField(
-        allow_null=True, help_text="A security group of the tenant; null also for a group of others."
+        allow_null=True, help_text="A security group of the tenant; null also for a group of another owner."
     )
     description = serializers.CharField(allow_blank=True)
     text = serializers.CharField()

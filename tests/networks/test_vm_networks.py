@@ -8,11 +8,11 @@ import pytest
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CatalogueGrant
-from networks.models import FloatingIp, SecurityGroup, VmPort
+from networks.models import FloatingIp, SecurityGroup
 from openstack_client import FixedIp
 from tenants.scoping import Role
 from tests.factories import CloudResourceFactory, InformationSystemFactory, MembershipFactory
-from vms.models import VirtualMachine
+from vms.models import VirtualMachine, VmPort
 
 from .conftest import errors_of
 

@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy
 
 from api.messages import message as _
 from networks.commands import build_floating_ip_columns, convert_record, explain_refusal, record_ports
-from networks.models import FloatingIp, RowStatus, VmPort
+from networks.models import FloatingIp, RowStatus
 from openstack_client import CloudChangedError, CloudNotFoundError, FixedIp
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
-from ..models import VirtualMachine, VMOperationLog, VMStatus
+from ..models import VirtualMachine, VMOperationLog, VmPort, VMStatus
 from .server import ServerCommand
 
 # Nova refuses to change the interfaces of any other server.

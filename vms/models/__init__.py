@@ -3,6 +3,7 @@
 from .logins import PasswordReading, PasswordReset, SSHKey, UserDataTemplate, VMLogin
 from .operation_log import VMOperationLog
 from .orphans import Orphan
+from .ports import VmPort
 from .snapshots import ConsoleReading, VMSnapshot
 from .status_sync import SyncRun, SyncState
 from .usage import UsageSample, VMUsage
@@ -40,6 +41,7 @@ __all__ = [
     "VMUsage",
     "VirtualMachine",
     "VirtualMachineQuerySet",
+    "VmPort",
     "lock_key",
     "size_columns",
     "stale_after",

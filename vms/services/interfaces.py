@@ -16,7 +16,7 @@ from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Placement
 from networks.addresses import read_fixed_address
-from networks.models import FloatingIp, SecurityGroup, VmPort
+from networks.models import FloatingIp, SecurityGroup
 from networks.models.security_groups import DEFAULT_NAME
 from networks.services import find_groups_by_cloud_id, find_usable_groups
 from tasks import engine
@@ -31,7 +31,7 @@ from ..commands.interfaces import (
     NetworkCommand,
     SetSecurityGroupsCommand,
 )
-from ..models import VirtualMachine
+from ..models import VirtualMachine, VmPort
 from .locked_vms import lock_vm, update_locked_vm
 
 # Nova allows more in principle; nobody needs them, and each is a request to the cloud.
@@ -147,7 +147,7 @@ def _list_other_addresses(
 
 
 def _describe_group(cloud_id: str, row: SecurityGroup | None, resource: CloudResource | None) -> GroupOnPort:
-    """Return a group of a port. The name of a group of others is not told, except that of the project's own."""
+    """Return a group of a port. The name of another owner's group is not told, except that of the project's group "default"."""
     if row is not None:
         return GroupOnPort(cloud_id, row.name, row, row.rules)
     rules = (resource.attributes.get("rule_list") or []) if resource is not None else []

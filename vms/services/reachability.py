@@ -23,7 +23,7 @@ from .interfaces import Interface, list_interfaces
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one rule lets in: the sentence, and the group that the rule is of."""
+    """The traffic that one rule lets in, as a sentence and in its parts, with the group that has the rule."""
 
     text: str
     ports: str
@@ -33,7 +33,7 @@ class Access:
 
 @dataclass(slots=True)
 class InterfaceReachability:
-    """Who can reach one interface. Without port security nothing is filtered."""
+    """The reachability of one interface. Without port security nothing is filtered."""
 
     interface: Interface
     summary: str
@@ -42,7 +42,7 @@ class InterfaceReachability:
 
 @dataclass(slots=True)
 class Reachability:
-    """Who can reach a VM, or one port of it, by interface. `warnings` tell what is dangerous."""
+    """The reachability of a VM, or of one port of it, by interface. `warnings` name dangerous rules."""
 
     interfaces: list[InterfaceReachability]
     warnings: list[str]
@@ -80,7 +80,7 @@ def _describe(
     accesses = []
     has_public_rule = False
     for group in interface.security_groups:
-        group_name = group.name or _("a group of others")
+        group_name = group.name or _("a security group of another owner")
         for rule in sort_rules(group.rules):
             if rule.get("direction") != "ingress":
                 continue
