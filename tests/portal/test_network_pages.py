@@ -165,6 +165,7 @@ def test_a_rule_is_added_and_its_warning_is_said(admin, account):
     [
         ("rules", {"direction": "ingress", "protocol": "tcp", "port_min": "90", "port_max": "80"}, "below"),
         ("rules", {"direction": "ingress", "protocol": "tcp", "port_min": "99999"}, "65535"),
+        ("rules", {"direction": "ingress", "protocol": "icmp", "icmp_code": "4"}, "Enter the ICMP type"),
         ("rules", {"direction": "ingress", "remote_cidr": "office"}, "no address range"),
         ("rules", {"direction": "ingress", "remote_group": "x"}, "UUID"),
         ("template", {"template": "ssh"}, "required"),
@@ -256,7 +257,7 @@ def test_the_network_tab_says_who_can_reach_the_vm(admin, account):
 
     text = browse(admin).get(f"/vms/{vm.pk}/?tab=network").content.decode()
 
-    assert "Reachable from outside by 203.0.113.9." in text
+    assert "Reachable from outside at 203.0.113.9." in text
     assert "TCP 22 from every IPv4 address (security group web)." in text
     assert "try to sign in by SSH" in text
     assert f"/vms/{vm.pk}/interfaces/{port.cloud_id}/detach/" in text
