@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudAccount
 from tenants.scoping import TenantScopedQuerySet
 
+from ..markers import build_marker
+
 
 class RowStatus(models.TextChoices):
     """The status of a row of this room, apart from the job in flight."""
@@ -70,4 +72,4 @@ class CloudRow(models.Model):
     @property
     def marker(self) -> str:
         """Return the marker by which the object is found in the cloud, even when the answer to its creation was lost."""
-        return f"portal-{self.lock_name}:{self.pk}"
+        return build_marker(self.lock_name, self.pk)

@@ -73,6 +73,18 @@ def test_a_copy_has_the_rules_of_its_original_alone(admin, cloud, create):
     assert {rule["remote_group"] for rule in copy["rules"]} == {None, copy["id"]}, "itself, not the original"
 
 
+def test_a_group_that_a_job_is_changing_is_not_copied(admin, create):
+    group_id = create()
+    rule = {"direction": "ingress", "protocol": "tcp", "port_min": 80}
+    adding = admin.post(f"{URL}{group_id}/rules/", rule, format="json")
+
+    refused = admin.post(f"{URL}{group_id}/copy/", {"name": "web-2"}, format="json")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "busy")
+    assert SecurityGroup.objects.count() == 1
+    admin.done(adding)
+
+
 @pytest.mark.parametrize(
     ("rule", "field"),
     [

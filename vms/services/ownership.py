@@ -20,7 +20,7 @@ from tenants.scoping import Role, Scope
 from volumepool.models import GONE, Volume, VolumeSnapshot
 
 from ..catalogue import list_missing_networks
-from ..models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMSnapshot
+from ..models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VmPort, VMSnapshot
 from ..ownership_hooks import run_tenant_change_hooks
 from ..removal_guards import collect_guard_refusals
 from .interfaces import list_interfaces
@@ -277,8 +277,10 @@ def _forget(scope: Scope, vm: VirtualMachine, belongings: _Belongings) -> None:
     operator, tenant_id = scope.user.get_username(), vm.information_system.tenant_id
     bound = [volume for volume in belongings.volumes if volume.volume_id]
     kinds = ReleasedObject.Kind
-    released: list[tuple[str, str, VirtualMachine | Volume]] = [(kinds.SERVER, str(vm.openstack_id), vm)]
-    released += [(kinds.VOLUME, str(volume.volume_id), volume) for volume in bound]
+    released = [(kinds.SERVER, str(vm.openstack_id), vm.name, vm.pk)]
+    released += [(kinds.VOLUME, str(volume.volume_id), volume.name, volume.pk) for volume in bound]
+    ports = VmPort.objects.filter(vm=vm, cloud_id__isnull=False)
+    released += [(kinds.PORT, str(port.cloud_id), vm.name, port.pk) for port in ports]
     ReleasedObject.objects.bulk_create(
         [
             ReleasedObject(
@@ -286,12 +288,12 @@ def _forget(scope: Scope, vm: VirtualMachine, belongings: _Belongings) -> None:
                 region=vm.region,
                 kind=kind,
                 cloud_id=cloud_id,
-                name=row.name,
-                row_id=row.pk,
+                name=name,
+                row_id=row_id,
                 tenant_id=tenant_id,
                 released_by=operator,
             )
-            for kind, cloud_id, row in released
+            for kind, cloud_id, name, row_id in released
         ],
         update_conflicts=True,
         unique_fields=["cloud_id"],
