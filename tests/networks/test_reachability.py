@@ -51,7 +51,7 @@ def open_to_everybody(vm, *families):
 )
 def test_a_rule_for_ipv6_alone_does_not_open_a_floating_ip_to_everybody(vm, families, summary):
     port = open_to_everybody(vm, *families)
-    create_floating_ip(vm, port_id=port.cloud_id, vm=vm)
+    create_floating_ip(vm, port_id=port.cloud_id)
 
     (reached,) = describe_reachability(vm).interfaces
 
