@@ -43,7 +43,7 @@ TEMPLATES: dict[str, RuleTemplate] = {
     ),
     "ping": RuleTemplate(
         _("Ping"),
-        _("Echo requests (ICMP) from every address, IPv4 and IPv6, so that monitoring can ping the VM."),
+        _("Echo requests (ICMP) from every address, IPv4 and IPv6."),
         {family: [{"protocol": "icmp", "icmp_type": kind}] for family, kind in ECHO_REQUESTS.items()},
     ),
     "database": RuleTemplate(
