@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import InformationSystem
+from api.domain_errors import InvalidFieldsError
+from tenants.models import Tenant
 
 from .models import CloudAccount, CloudResource
 
@@ -24,21 +25,33 @@ class Placement:
     region: str
 
 
+def require_placement(
+    tenant: Tenant, account_id: int | None, region: str, *, default_account_id: int | None = None
+) -> Placement:
+    """Return the account and region for a new resource of a tenant, as `choose_placement` does. Raises 400 `invalid`, by field."""
+    accounts = CloudAccount.objects.for_tenant(tenant).order_by("name")
+    place, errors = choose_placement(accounts, account_id, region, default_account_id=default_account_id)
+    if place is None:
+        raise InvalidFieldsError(errors)
+    return place
+
+
 def choose_placement(
-    system: InformationSystem,
     accounts: Iterable[CloudAccount],
     account_id: int | None,
     region: str,
     *,
+    default_account_id: int | None = None,
     for_new: bool = True,
 ) -> tuple[Placement | None, Errors]:
-    """Choose the account and region for a new resource of a system; return the placement, or the problems by field.
+    """Choose the account and region for a new resource; return the placement, or the problems by field.
 
-    The account is the one that was named, else the system's default, else the only usable one of `accounts`, which are
-    those that the caller sees. The region is chosen likewise. An account whose last verification failed takes no new
-    resources; existing ones (not `for_new`) are not affected.
+    The account is the one that was named, else the default, such as that of the information system, else the only usable
+    one of `accounts`, which are those that the caller sees. The region is chosen likewise. An account whose last
+    verification failed takes no new resources; existing ones (not `for_new`) are not affected.
     """
-    account, errors = _choose_account(system, accounts, account_id, for_new=for_new)
+    chosen_id = account_id if account_id is not None else default_account_id
+    account, errors = _choose_account(accounts, chosen_id, for_new=for_new)
     if account is None:
         return None, errors
     regions = list_known_regions(account.pk)
@@ -59,11 +72,10 @@ def choose_placement(
 
 
 def _choose_account(
-    system: InformationSystem, accounts: Iterable[CloudAccount], account_id: int | None, *, for_new: bool
+    accounts: Iterable[CloudAccount], chosen_id: int | None, *, for_new: bool
 ) -> tuple[CloudAccount | None, Errors]:
     active = {account.pk: account for account in accounts if account.active}
     usable = {pk: account for pk, account in active.items() if account.is_usable or not for_new}
-    chosen_id = account_id if account_id is not None else system.default_account_id
     if chosen_id is not None:
         account = active.get(chosen_id)
         if account is not None and for_new and (wrong := explain_unusable(account)):

@@ -1,8 +1,8 @@
-"""Check fixed addresses against what the last sync has seen of a network: its ranges, gateways and ports."""
+"""Read fixed addresses of requests, and check them against what the last sync has seen of a network: its ranges, gateways and ports."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -10,18 +10,29 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudResource, CloudResourceQuerySet
 
 
-def explain_bad_address(network: CloudResource, address: str) -> str | Promise | None:
-    """Return why a port of a network cannot have an address; None when nothing is known against it.
+def read_fixed_address(network: CloudResource, text: str, errors: list[str | Promise]) -> str:
+    """Return the address of a port of a network in its normal form: "2001:DB8:0::5" is "2001:db8::5".
 
-    Nova accepts an address outside the subnets, and the server ends in error; so this is checked before. Ports of other
-    projects are not known here: for them the cloud refuses.
+    Add the error to `errors` when no port of the network can have it. Nova accepts an address outside the subnets, and the
+    server ends in error; so this is checked before. Ports of other projects are not known here: for them the cloud refuses.
     """
     try:
-        wanted = ip_address(address)
+        wanted = ip_address(text)
     except ValueError:
-        return _("'%(address)s' is no IP address.") % {"address": address}
+        errors.append(_("'%(address)s' is no IP address.") % {"address": text})
+        return text
+    if isinstance(wanted, IPv6Address) and wanted.scope_id is not None:
+        message = _("'%(address)s' has the zone '%(zone)s'. Enter the address without a zone.")
+        errors.append(message % {"address": text, "zone": wanted.scope_id})
+    elif wrong := _explain_unusable(network, wanted):
+        errors.append(wrong)
+    return str(wanted)
+
+
+def _explain_unusable(network: CloudResource, wanted: IPv4Address | IPv6Address) -> str | Promise | None:
+    """Return why a port of a network cannot have an address; None when nothing is known against it."""
     if wanted.is_multicast or wanted.is_unspecified or wanted.is_loopback or wanted.is_link_local:
-        return _("'%(address)s' is not an address that a VM can have.") % {"address": address}
+        return _("'%(address)s' is not an address that a VM can have.") % {"address": wanted}
     subnets = list(_list_of_network("subnet", network))
     ranges = [str(subnet.attributes.get("cidr") or "") for subnet in subnets]
     ranges = [text for text in ranges or network.attributes.get("cidrs") or [] if text]

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks.admin import ReadOnlyAdmin
 
-from .models import FloatingIp, SecurityGroup, ServerGroup, VmPort
+from .models import FloatingIp, SecurityGroup, ServerGroup
 
 
 @admin.register(SecurityGroup)
@@ -54,15 +54,4 @@ class ServerGroupAdmin(ReadOnlyAdmin):
     list_filter = ["status", "policy", "account"]
     search_fields = ["name", "=cloud_id", "information_system__name"]
     list_select_related = ["information_system", "account"]
-    show_full_result_count = False
-
-
-@admin.register(VmPort)
-class VmPortAdmin(ReadOnlyAdmin):
-    """Ports that the portal has made for VMs, and deletes with them."""
-
-    list_display = ["cloud_id", "vm", "network_id", "account", "region", "status", "created_at"]
-    list_filter = ["status", "account"]
-    search_fields = ["=cloud_id", "vm__name"]
-    list_select_related = ["vm", "account"]
     show_full_result_count = False

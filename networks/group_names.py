@@ -41,5 +41,5 @@ class GroupNames:
         return {cloud_id: name for cloud_id, (_pk, name) in self._known(group).items()}
 
     def find_id(self, group: SecurityGroup, cloud_id: str | None) -> UUID | None:
-        """Return the key of a group that a rule names; None for none, and for a group of others."""
+        """Return the key of a group that a rule names; None for none, and for a group of another owner."""
         return self._known(group).get(cloud_id or "", (None, ""))[0]

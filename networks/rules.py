@@ -24,6 +24,9 @@ MAX_PORT = 65535
 PORT_PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
 PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
 _ALIASES = {"any": None, "": None, "icmpv6": "icmp", "ipv6-icmp": "icmp", "1": "icmp", "58": "icmp", "6": "tcp", "17": "udp", "132": "sctp"}  # fmt: skip
+MAX_ICMP = 255
+# The type of an echo request, which is a ping: by IANA's registries of ICMP and of ICMPv6 types.
+ECHO_REQUESTS = {"IPv4": 8, "IPv6": 128}
 # The ports of remote logins, about which a rule for everybody is warned.
 LOGIN_PORTS = {22: "SSH", 3389: "RDP"}
 # What makes two rules the same for Neutron.
@@ -53,14 +56,15 @@ def build_rule(fields: Mapping[str, Any]) -> tuple[Rule, Errors]:
         errors["remote_group"] = [gettext_lazy("Enter either an address range or a security group.")]
     protocol = _read_protocol(fields.get("protocol"), errors)
     first, last = _read_ports(fields, protocol, errors)
+    icmp_type, icmp_code = _read_icmp(fields, protocol, errors)
     rule = {
         "direction": fields.get("direction") or "ingress",
         "ethertype": ethertype,
         "protocol": protocol,
         "port_min": first,
         "port_max": last,
-        "icmp_type": None,
-        "icmp_code": None,
+        "icmp_type": icmp_type,
+        "icmp_code": icmp_code,
         "remote_cidr": str(cidr) if cidr is not None else None,
         "remote_group": fields.get("remote_group") or None,
         "description": fields.get("description", ""),
@@ -72,6 +76,8 @@ def _read_range(text: str, errors: Errors) -> IPv4Network | IPv6Network | None:
     if not text:
         return None
     try:
+        if "%" in text:
+            raise ValueError  # A zone, such as "fe80::1%eth0": it means something on one host alone.
         return ip_network(text, strict=False)
     except ValueError:
         message = gettext_lazy(
@@ -114,6 +120,19 @@ def _read_ports(
     return first, last
 
 
+def _read_icmp(
+    fields: Mapping[str, Any], protocol: str | None, errors: Errors
+) -> tuple[int | None, int | None]:
+    """Return type and code of a rule for ICMP. Neutron takes a type for all of its codes, and no code without a type."""
+    kind, code = fields.get("icmp_type"), fields.get("icmp_code")
+    for name, value in (("icmp_type", kind), ("icmp_code", code)):
+        if value is not None and protocol != "icmp" and "protocol" not in errors:
+            errors[name] = [gettext_lazy("Only rules for icmp have a type and a code. Select icmp.")]
+    if kind is None and code is not None:
+        errors.setdefault("icmp_type", [gettext_lazy("Enter the ICMP type, too.")])
+    return kind, code
+
+
 def identify(rule: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what makes a rule the same as another one for Neutron: 0.0.0.0/0 equals no range."""
     values = {name: rule.get(name) for name in _IDENTITY}
@@ -145,8 +164,9 @@ def covers(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> bool:
         or not wide["port_min"] <= narrow["port_min"] <= narrow["port_max"] <= wide["port_max"]
     ):
         return False
-    if wide.get("icmp_type") is not None and wide.get("icmp_type") != narrow.get("icmp_type"):
-        return False
+    for name in ("icmp_type", "icmp_code"):
+        if wide.get(name) is not None and wide.get(name) != narrow.get(name):
+            return False
     if wide.get("remote_group"):
         return bool(wide["remote_group"] == narrow.get("remote_group"))
     if is_everywhere(wide.get("remote_cidr")):
@@ -196,7 +216,8 @@ def sort_rules(rules: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         key=lambda rule: (
             rule.get("direction") != "ingress",
             rule.get("protocol") or "",
-            rule.get("port_min") or 0,
+            rule.get("port_min") or rule.get("icmp_type") or 0,
+            rule.get("icmp_code") or 0,
             rule.get("ethertype") or "",
             rule.get("remote_cidr") or "",
             rule.get("id") or "",
@@ -205,15 +226,26 @@ def sort_rules(rules: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def describe_ports(rule: Mapping[str, Any]) -> str:
-    """Return protocol and ports of a rule in words: "TCP 80", "TCP 8000–8100", "all traffic"."""
+    """Return protocol and ports of a rule in words: "TCP 80", "TCP 8000–8100", "ping (echo request)", "all traffic"."""
     protocol = identify(rule)[2]
     if protocol is None:
         return _("all traffic")
+    if rule.get("icmp_type") is not None:
+        return _describe_icmp(rule)
     name = str(protocol).upper() if protocol in PROTOCOLS else _("protocol %(number)s") % {"number": protocol}
     first, last = rule.get("port_min"), rule.get("port_max")
     if first is None or (first, last) == (1, MAX_PORT):
         return _("%(protocol)s, all ports") % {"protocol": name} if protocol in PORT_PROTOCOLS else name
     return f"{name} {first}" if first == last else f"{name} {first}–{last}"
+
+
+def _describe_icmp(rule: Mapping[str, Any]) -> str:
+    kind, code = rule["icmp_type"], rule.get("icmp_code")
+    if kind == ECHO_REQUESTS.get(str(rule.get("ethertype"))) and code in {None, 0}:
+        return _("ping (echo request)")
+    if code is None:
+        return _("ICMP type %(type)s") % {"type": kind}
+    return _("ICMP type %(type)s code %(code)s") % {"type": kind, "code": code}
 
 
 def describe_remote(rule: Mapping[str, Any], group_names: Mapping[str, str] | None = None) -> str:

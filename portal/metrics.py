@@ -83,7 +83,7 @@ class PortalCollector(Collector):
         yield _clock_offsets()
         yield GaugeMetricFamily(
             "portal_orphans",
-            "Servers and volumes that the portal created and has no record of, found twice and reported.",
+            "Objects in clouds that the portal created and has no record of, found twice and reported.",
             Orphan.objects.filter(reported_at__isnull=False).count(),
         )
         yield from _pools()

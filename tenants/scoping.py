@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from api.domain_errors import DomainError, ForbiddenError, NotFoundError
+from api.domain_errors import DomainError, ForbiddenError, InvalidError, NotFoundError
 from api.requirements import record_requirement
 
 if TYPE_CHECKING:
@@ -156,6 +156,13 @@ class TenantScopedQuerySet(models.QuerySet[Any]):
         if scope.user.is_staff and scope.granted_role is None and not self.is_open_to(scope.user):
             return self.none()
         return self.for_tenant(scope.tenant)
+
+
+def require_tenant(scope: Scope) -> Tenant:
+    """Return the tenant of the scope. Raises 400 `tenant_required` for staff who named none."""
+    if scope.tenant is None:
+        raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
+    return scope.tenant
 
 
 def lock_row(rows: TenantScopedQuerySet, scope: Scope, pk: UUID, needed: Role) -> Any:

@@ -12,12 +12,12 @@ from django.db.models.deletion import Collector
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated_constraint
-from api.domain_errors import ConflictError, DomainError, InvalidError, InvalidFieldsError, NotFoundError
+from api.domain_errors import ConflictError, DomainError, InvalidFieldsError, NotFoundError
 from api.preconditions import check_if_match
 
 from .models import InformationSystem, Membership, Tenant, User
 from .row_limits import require_row_limit
-from .scoping import Role, Scope
+from .scoping import Role, Scope, require_tenant
 
 
 def get_tenant(
@@ -108,13 +108,12 @@ def require_other_administrator(tenant: Tenant, leaving: Membership) -> None:
 def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
     """Create an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
     scope.require(Role.ADMIN, InformationSystem)
-    if scope.tenant is None:
-        raise InvalidError("tenant_required", _("Name the tenant in the X-Tenant header."))
+    tenant = require_tenant(scope)
     try:
         with transaction.atomic():
-            systems = InformationSystem.objects.filter(tenant=scope.tenant)
-            require_row_limit(scope.tenant, "information_systems", systems)
-            return InformationSystem.objects.create(tenant=scope.tenant, **fields)
+            systems = InformationSystem.objects.filter(tenant=tenant)
+            require_row_limit(tenant, "information_systems", systems)
+            return InformationSystem.objects.create(tenant=tenant, **fields)
     except IntegrityError as error:
         if violated_constraint(error) != "information_system_name_once_per_tenant":
             raise

@@ -20,6 +20,7 @@ from .models import (
     UserDataTemplate,
     VirtualMachine,
     VMOperationLog,
+    VmPort,
     VMSnapshot,
 )
 from .services import remove_orphan
@@ -223,3 +224,14 @@ class OrphanAdmin(ReadOnlyAdmin):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         """Allow deletion in the cloud to users who may delete orphans in the admin."""
         return request.user.has_perm("vms.delete_orphan")
+
+
+@admin.register(VmPort)
+class VmPortAdmin(ReadOnlyAdmin):
+    """Ports that the portal has made for VMs, and deletes with them."""
+
+    list_display = ["cloud_id", "vm", "network_id", "account", "region", "status", "created_at"]
+    list_filter = ["status", "account"]
+    search_fields = ["=cloud_id", "vm__name"]
+    list_select_related = ["vm", "account"]
+    show_full_result_count = False

@@ -53,7 +53,7 @@ class VmsConfig(AppConfig):
             (
                 "vms.sweep_orphans",
                 settings.ORPHAN_SWEEP_SECONDS,
-                _("Finds orphaned servers and volumes."),
+                _("Finds objects in clouds that the portal created and has no record of."),
             ),
             ("vms.clean_key_pairs", 3600, _("Removes key pairs that no VM uses any more from the clouds.")),
             ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it in advance.")),

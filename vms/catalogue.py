@@ -6,7 +6,7 @@ A choice that fails is refused here, before anything is recorded, with the reque
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -120,6 +120,14 @@ class Catalogue:
             and network.status == "ACTIVE"
             and network.attributes.get("cidrs")
         ]
+
+    def find_network(self, network_id: str, errors: list[str | Promise]) -> CloudResource | None:
+        """Return a network that a VM can be put on, by its id; for any other id, add the error to `errors` and return None."""
+        networks = {network.cloud_id: network for network in self.networks()}
+        if network_id not in networks:
+            message = _("Network '%(id)s' not found. Available: %(known)s.")
+            errors.append(message % {"id": network_id, "known": _name_networks(networks.values())})
+        return networks.get(network_id)
 
     def zones(self) -> list[CloudResource]:
         """Return the availability zones that take servers."""
@@ -262,21 +270,23 @@ class Catalogue:
         return found
 
     def _choose_network(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
-        networks = {network.cloud_id: network for network in self.networks()}
-        known = ", ".join(f"{network.name} ({network.cloud_id})" for network in networks.values()) or "-"
         requested = params.get("network") or self.system.default_network or self.system.tenant.default_network
+        problems: list[str | Promise] = []
         if requested:
-            if requested not in networks:
-                message = _("Network '%(id)s' not found. Available: %(known)s.")
-                errors["network"] = [message % {"id": requested, "known": known}]
-            return networks.get(requested)
-        if len(networks) == 1:
-            return next(iter(networks.values()))
-        if networks:
-            errors["network"] = [_("Select a network. Available: %(known)s.") % {"known": known}]
+            network = self.find_network(requested, problems)
+        elif len(networks := self.networks()) == 1:
+            (network,) = networks
         else:
-            errors["network"] = [_("The cloud account has no network for VMs.")]
-        return None
+            network = None
+            known = _name_networks(networks)
+            problems.append(
+                _("Select a network. Available: %(known)s.") % {"known": known}
+                if networks
+                else _("The cloud account has no network for VMs.")
+            )
+        if problems:
+            errors["network"] = problems
+        return network
 
     def _choose_zone(self, params: Mapping[str, Any], errors: Errors) -> str | None:
         requested, known = params.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
@@ -284,6 +294,10 @@ class Catalogue:
             message = _("Availability zone '%(zone)s' not found. Available: %(known)s.")
             errors["availability_zone"] = [message % {"zone": requested, "known": ", ".join(known) or "-"}]
         return requested or None
+
+
+def _name_networks(networks: Iterable[CloudResource]) -> str:
+    return ", ".join(f"{network.name} ({network.cloud_id})" for network in networks) or "-"
 
 
 def os_names(image: CloudResource) -> set[str]:

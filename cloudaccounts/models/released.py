@@ -1,4 +1,4 @@
-"""Servers and volumes that the portal has released: they exist in the cloud, and no row manages them any more."""
+"""Servers, with their volumes and ports, that the portal has released: they exist in the cloud, and no row manages them any more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ReleasedObjectQuerySet(TenantScopedQuerySet):
 
 
 class ReleasedObject(models.Model):
-    """A server or volume that a tenant has released from the portal, and that the cloud keeps.
+    """A server, volume or port that a tenant has released from the portal, and that the cloud keeps.
 
     What the portal has created carries its tag and metadata for ever, because releasing sends no request to the cloud. This
     row tells such an object from an orphan, which the sweep deletes: it is written in the transaction that deletes the row
@@ -26,6 +26,7 @@ class ReleasedObject(models.Model):
     class Kind(models.TextChoices):
         SERVER = "server", _("server")
         VOLUME = "volume", _("volume")
+        PORT = "port", _("port")
 
     id = models.BigAutoField(primary_key=True)
     # The row outlives its account: where that is added again, the object still carries the portal's tag.

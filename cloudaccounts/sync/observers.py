@@ -1,4 +1,4 @@
-"""What the rooms above do after a sync has read all resources of a type in a region: their own rows follow it."""
+"""Let the rows of the rooms above follow the resources of a type, after a sync has read all of them in a region."""
 
 from __future__ import annotations
 

@@ -35,6 +35,11 @@ class OrphanTable(ABC, Generic[TaggedObject]):
     model: ClassVar[Any]
     id_column: ClassVar[str]
 
+    def list_records(self) -> QuerySet[Any]:
+        """Return the rows that a sweep with this table may change: all rows of the model, unless several sweeps share it."""
+        records: QuerySet[Any] = self.model.objects.all()
+        return records
+
     @abstractmethod
     def get_id(self, found: TaggedObject) -> str:
         """Return the object's id in the cloud."""
@@ -72,7 +77,7 @@ def sweep_orphans(
     is returned to the sweep that counted it.
     """
     place = {"account": account, "region": region}
-    records = table.model.objects.filter(**place)
+    records = table.list_records().filter(**place)
     counted: list[int] = []
     for page in pages:
         unowned = {table.get_id(found): found for found in table.select_unowned(page)}
@@ -101,7 +106,7 @@ def _record_sightings(
 ) -> list[int]:
     """Count a sighting of each orphan; return the keys of those that were known before and counted now."""
     with transaction.atomic():
-        known = table.model.objects.filter(**place, **{f"{table.id_column}__in": list(unowned)})
+        known = table.list_records().filter(**place, **{f"{table.id_column}__in": list(unowned)})
         table.refresh(known, unowned)
         # Locked first: a sweep at the same moment waits here, and then finds that these have been counted.
         counted = list(

@@ -16,12 +16,11 @@ from api.form_errors import show_error, validate_form
 from api.page_addresses import require_POST
 from pages.lists import read_list_query
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Role, Scope
+from tenants.scoping import Role, Scope, require_tenant
 
 from ..models import DeployKey
 from ..serializers import NewKeySerializer
 from ..services import keys
-from ..services.hosts import require_tenant
 from .forms import FormField, FormPage, FormSection, run_form
 
 GENERATED, OWN = "generated", "own"

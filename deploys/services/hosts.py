@@ -13,11 +13,11 @@ from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated_constraint
-from api.domain_errors import ConflictError, InvalidError, InvalidFieldsError
+from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tenants.models import Tenant
 from tenants.row_limits import require_row_limit
-from tenants.scoping import Role, Scope, get_visible_row, lock_row
+from tenants.scoping import Role, Scope, get_visible_row, lock_row, require_tenant
 from vms.models import VirtualMachine
 
 from ..executors.addresses import check_host_address
@@ -36,13 +36,6 @@ def validate_address(ip: str) -> list[str]:
     except ExecutorError as error:
         return [error.message]
     return []
-
-
-def require_tenant(scope: Scope) -> Tenant:
-    """Return the tenant of the scope. Raises 400 `tenant_required` for staff who named none."""
-    if scope.tenant is None:
-        raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
-    return scope.tenant
 
 
 def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Host:

@@ -20,11 +20,10 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import InvalidFieldsError
 from security.encryption import UnreadableSecretError
 from tenants.models import Tenant
-from tenants.scoping import Role, Scope
+from tenants.scoping import Role, Scope, require_tenant
 
 from ..executors.ssh import check_private_key
 from ..models import DeployKey
-from .hosts import require_tenant
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class TakeFloatingIpCommand(FloatingIpCommand):
         return Done()
 
     @request_address.undo
-    def give_back(self) -> Result:
+    def delete_created(self) -> Result:
         """Give back every address that was taken."""
         for taken in self.network.find_floating_ips_by_marker(self.row.marker):
             self.network.delete_floating_ip(taken.id)

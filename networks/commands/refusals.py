@@ -1,4 +1,4 @@
-"""What the cloud's refusals in matters of networks mean, and what to do about them."""
+"""Explain refusals of Neutron's: why it refuses a request, and what to do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from openstack_client import (
     CloudPortSecurityError,
     CloudQuotaExceededError,
 )
+from tasks.command import Failed
 
 
-def explain_refusal(error: Exception) -> str | None:
-    """Return a sentence for a refusal of Neutron's that this room knows; None for any other error."""
+def explain_refusal(error: Exception) -> Failed | None:
+    """Return the failure, in a sentence, of a request that Neutron refuses for a reason that is listed here; None for any other error."""
     if not isinstance(error, CloudError):
         return None
     texts: dict[type[CloudError], str] = {
@@ -43,5 +44,5 @@ def explain_refusal(error: Exception) -> str | None:
     }
     for kind, text in texts.items():
         if isinstance(error, kind):
-            return join_messages([text, f"({error})"])
+            return Failed(error.code, join_messages([text, f"({error})"]))
     return None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from cloudaccounts.commands import CloudCommand
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, CloudError
+from openstack_client import Cloud
 from tasks.command import Entity, Failed, Wait
 
 from .refusals import explain_refusal
@@ -56,7 +56,4 @@ class RowCommand(CloudCommand):
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; say in words what this room knows about it."""
-        if (text := explain_refusal(error)) is not None:
-            assert isinstance(error, CloudError)
-            return Failed(error.code, text)
-        return super().translate(error)
+        return explain_refusal(error) or super().translate(error)

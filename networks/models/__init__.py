@@ -4,7 +4,6 @@ from .cloud_rows import CloudRow, CloudRowQuerySet, RowStatus
 from .floating_ips import FloatingIp
 from .security_groups import SecurityGroup
 from .server_groups import ServerGroup, ServerGroupQuerySet
-from .vm_ports import VmPort
 
 __all__ = [
     "CloudRow",
@@ -14,5 +13,4 @@ __all__ = [
     "SecurityGroup",
     "ServerGroup",
     "ServerGroupQuerySet",
-    "VmPort",
 ]

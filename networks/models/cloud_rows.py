@@ -1,4 +1,4 @@
-"""The columns that the rows of this room share: a tenant's object in one account and region."""
+"""The columns that a tenant's objects in one account and region have in common."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
 from tenants.scoping import TenantScopedQuerySet
+
+from ..markers import build_marker
 
 
 class RowStatus(models.TextChoices):
@@ -70,4 +72,4 @@ class CloudRow(models.Model):
     @property
     def marker(self) -> str:
         """Return the marker by which the object is found in the cloud, even when the answer to its creation was lost."""
-        return f"portal-{self.lock_name}:{self.pk}"
+        return build_marker(self.lock_name, self.pk)

@@ -11,6 +11,9 @@ from tenants.models import InformationSystem
 
 from .cloud_rows import CloudRow, CloudRowQuerySet
 
+# What is left of Nova's 255 characters beside a marker.
+MAX_NAME_IN_CLOUD = 170
+
 
 class ServerGroupQuerySet(CloudRowQuerySet):
     """Server groups; their tenant is that of their information system."""
@@ -54,5 +57,5 @@ class ServerGroup(CloudRow):
 
     @property
     def cloud_name(self) -> str:
-        """Return the name in the cloud: Nova takes no marker, so the row's id is part of the name."""
-        return f"{self.name} {self.pk}"
+        """Return the name in the cloud: Nova keeps nothing else, so the marker is part of it. It has at most 255 characters."""
+        return f"{self.name[:MAX_NAME_IN_CLOUD]} [{self.marker}]"

@@ -16,9 +16,9 @@ from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
 from tenants.page_forms import Outcome, run_form
+from tenants.row_forms import RowForm, row_form_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
-from volumepool.pages.row_forms import RowForm, row_form_page
 
 from ..models import FloatingIp
 from ..serializers import NewFloatingIpSerializer

@@ -18,9 +18,9 @@ from api.domain_errors import DomainError, NotFoundError
 from api.form_errors import filled_fields, validate_form
 from api.page_addresses import require_POST
 from tenants.page_forms import Outcome, require_typed_name, run_form
+from tenants.row_forms import RowForm, row_form_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope, get_visible_row
-from volumepool.pages.row_forms import RowForm, row_form_page
 
 from ..models import SecurityGroup
 from ..rule_templates import TEMPLATES

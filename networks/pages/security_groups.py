@@ -44,6 +44,8 @@ RULE_FIELDS = {
     "protocol": "tcp",
     "port_min": "",
     "port_max": "",
+    "icmp_type": "",
+    "icmp_code": "",
     "ethertype": "",
     "remote_cidr": "",
     "remote_group": "",

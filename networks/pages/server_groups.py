@@ -14,9 +14,9 @@ from pages.panels import render_page
 from tenants.application_choices import build_application_filter
 from tenants.models import InformationSystem
 from tenants.page_forms import Outcome, run_form
+from tenants.row_forms import RowForm, row_form_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
-from volumepool.pages.row_forms import RowForm, row_form_page
 
 from ..models import ServerGroup
 from ..serializers import NewServerGroupSerializer

@@ -15,7 +15,19 @@ from tasks.serializers import JobSerializer
 from ..group_names import GroupNames
 from ..models import SecurityGroup
 from ..rule_templates import TEMPLATES
-from ..rules import DIRECTIONS, ETHERTYPES, MAX_PORT, describe_rule, list_warnings
+from ..rules import DIRECTIONS, ETHERTYPES, MAX_ICMP, MAX_PORT, describe_rule, list_warnings
+
+# The fields of a stored rule that the API shows as they are.
+SHOWN_FIELDS = (
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_min",
+    "port_max",
+    "icmp_type",
+    "icmp_code",
+    "remote_cidr",
+)
 
 
 class RuleSerializer(serializers.Serializer[Any]):
@@ -27,9 +39,11 @@ class RuleSerializer(serializers.Serializer[Any]):
     protocol = serializers.CharField(allow_null=True)
     port_min = serializers.IntegerField(allow_null=True)
     port_max = serializers.IntegerField(allow_null=True)
+    icmp_type = serializers.IntegerField(allow_null=True)
+    icmp_code = serializers.IntegerField(allow_null=True)
     remote_cidr = serializers.CharField(allow_null=True)
     remote_group = serializers.UUIDField(
-        allow_null=True, help_text="A security group of the tenant; null also for a group of others."
+        allow_null=True, help_text="A security group of the tenant; null also for a group of another owner."
     )
     description = serializers.CharField(allow_blank=True)
     text = serializers.CharField()
@@ -71,8 +85,7 @@ class SecurityGroupSerializer(ReadOnlyModelSerializer[SecurityGroup]):
 
 def describe_group_rule(group: SecurityGroup, rule: dict[str, Any], names: GroupNames) -> dict[str, Any]:
     """Return a rule of a group as `RuleSerializer` shows it."""
-    fields = ("id", "direction", "ethertype", "protocol", "port_min", "port_max", "remote_cidr")
-    shown = {name: rule.get(name) for name in fields}
+    shown = {name: rule.get(name) for name in ("id", *SHOWN_FIELDS)}
     shown["remote_group"] = names.find_id(group, rule.get("remote_group"))
     shown["description"] = rule.get("description") or ""
     shown["text"] = describe_rule(rule, names.of(group))
@@ -143,16 +156,7 @@ class CopySecurityGroupSerializer(StrictSerializer):
 class NewRuleSerializer(_TemplateFields):
     """A rule to add, or the rules of a template. Without `remote_cidr` and `remote_group` a rule is for every address."""
 
-    RULE_FIELDS = (
-        "direction",
-        "ethertype",
-        "protocol",
-        "port_min",
-        "port_max",
-        "remote_cidr",
-        "remote_group",
-        "description",
-    )
+    RULE_FIELDS = (*SHOWN_FIELDS, "remote_group", "description")
 
     direction = serializers.ChoiceField(choices=DIRECTIONS, required=False)
     ethertype = serializers.ChoiceField(
@@ -167,6 +171,20 @@ class NewRuleSerializer(_TemplateFields):
     )
     port_min = serializers.IntegerField(min_value=1, max_value=MAX_PORT, required=False, allow_null=True)
     port_max = serializers.IntegerField(min_value=1, max_value=MAX_PORT, required=False, allow_null=True)
+    icmp_type = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_ICMP,
+        required=False,
+        allow_null=True,
+        help_text="For icmp alone; without it, every type. An echo request (ping) is 8 in IPv4, 128 in IPv6.",
+    )
+    icmp_code = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_ICMP,
+        required=False,
+        allow_null=True,
+        help_text="Needs `icmp_type`; without it, every code of the type.",
+    )
     remote_cidr = PlainCharField(max_length=50, required=False, allow_null=True, allow_blank=True)
     remote_group = serializers.UUIDField(required=False, allow_null=True)
     description = CloudNameField(max_length=150, required=False, allow_blank=True)

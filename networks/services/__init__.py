@@ -10,13 +10,13 @@ from .floating_ips import (
     require_floating_ip_limit,
     take_floating_ip,
 )
+from .group_choices import find_groups_by_cloud_id, find_usable_groups
 from .locked_groups import GroupChange
 from .rules import add_rules, remove_rule
 from .security_groups import (
     change_security_group,
     copy_security_group,
     create_security_group,
-    find_usable_groups,
     remove_security_group,
 )
 from .server_groups import ServerGroupChange, create_server_group, remove_server_group
@@ -32,6 +32,7 @@ __all__ = [
     "copy_security_group",
     "create_security_group",
     "create_server_group",
+    "find_groups_by_cloud_id",
     "find_usable_groups",
     "list_external_networks",
     "lock_floating_ip",

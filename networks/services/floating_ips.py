@@ -13,17 +13,16 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudResource
-from cloudaccounts.placements import Placement
+from cloudaccounts.placements import Placement, require_placement
 from cloudaccounts.services.catalogue import list_granted
 from tasks import engine
 from tasks.models import Job
 from tenants.models import Tenant
 from tenants.row_limits import require_row_limit
-from tenants.scoping import Role, Scope, lock_row
+from tenants.scoping import Role, Scope, lock_row, require_tenant
 
 from ..commands import ReleaseFloatingIpCommand, TakeFloatingIpCommand
 from ..models import FloatingIp
-from .places import choose_place, require_tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def take_floating_ip(*, scope: Scope, params: Mapping[str, Any]) -> FloatingIpCh
     """
     scope.require(Role.ADMIN, FloatingIp)
     tenant = require_tenant(scope)
-    place = choose_place(tenant, params.get("account"), params.get("region", ""))
+    place = require_placement(tenant, params.get("account"), params.get("region", ""))
     network = choose_external_network(tenant, place, params.get("network", ""), "network")
     floating_ip = build_floating_ip(tenant, place, network)
     floating_ip.description = params.get("description", "")

@@ -18,6 +18,7 @@ from ..commands import AddRulesCommand, RemoveRuleCommand
 from ..models import SecurityGroup
 from ..rule_templates import build_template_rules
 from ..rules import Errors, Rule, build_rule, describe_rule, find_equal, list_warnings
+from .group_choices import find_usable_groups
 from .locked_groups import GroupChange, lock_group, submit_for_group
 
 TEMPLATE_FIELDS = ("template", "cidr", "group")
@@ -87,18 +88,22 @@ def _build(tenant: Tenant, place: Placement, request: dict[str, Any]) -> tuple[R
     errors: Errors = {}
     remote = request.get("remote_group")
     if remote:
-        group = (
-            SecurityGroup.objects.for_tenant(tenant)
-            .usable()
-            .filter(pk=remote, account=place.account, region=place.region)
-            .first()
-        )
+        group = _find_group(tenant, place, str(remote))
         if group is None:
             message = _("Security group not found in this cloud account and region: %(id)s.")
             errors["remote_group"] = [message % {"id": remote}]
         request = {**request, "remote_group": group.cloud_id if group else None}
     rule, found = build_rule(request)
     return rule, {**errors, **found}
+
+
+def _find_group(tenant: Tenant, place: Placement, key: str) -> SecurityGroup | None:
+    """Return a group by its key; the templates take that as text."""
+    try:
+        pk = UUID(key)
+    except ValueError:
+        return None
+    return find_usable_groups(tenant, place, [pk]).get(pk)
 
 
 def _rename(errors: Errors) -> Errors:

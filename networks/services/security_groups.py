@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +10,11 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
-from cloudaccounts.placements import Placement
+from cloudaccounts.placements import Placement, require_placement
 from tasks import engine
 from tenants.models import Tenant
 from tenants.row_limits import require_row_limit
-from tenants.scoping import Role, Scope
+from tenants.scoping import Role, Scope, require_tenant
 
 from ..commands import ChangeSecurityGroupCommand, CreateSecurityGroupCommand, RemoveSecurityGroupCommand
 from ..commands.security_groups import OWN_GROUP
@@ -22,7 +22,6 @@ from ..models import SecurityGroup
 from ..models.security_groups import DEFAULT_NAME
 from ..rules import Rule
 from .locked_groups import GroupChange, lock_group, submit_for_group
-from .places import choose_place, require_tenant
 from .rules import TEMPLATE_FIELDS, check_rules, warn_about
 
 IS_DEFAULT = _(
@@ -37,7 +36,7 @@ def create_security_group(*, scope: Scope, params: Mapping[str, Any]) -> GroupCh
     """
     scope.require(Role.ADMIN, SecurityGroup)
     tenant = require_tenant(scope)
-    place = choose_place(tenant, params.get("account"), params.get("region", ""))
+    place = require_placement(tenant, params.get("account"), params.get("region", ""))
     rules: list[Rule] = []
     if params.get("template"):
         rules = check_rules(tenant, place, {name: params.get(name) for name in TEMPLATE_FIELDS})
@@ -129,13 +128,3 @@ def list_groups_naming(group: SecurityGroup) -> list[str]:
         .order_by("name")
     )
     return list(naming.values_list("name", flat=True)[:10])
-
-
-def find_usable_groups(tenant: Tenant, place: Placement, ids: Iterable[UUID]) -> dict[UUID, SecurityGroup]:
-    """Return those of some groups that a tenant's VMs in an account and region may have, by their keys."""
-    found = (
-        SecurityGroup.objects.for_tenant(tenant)
-        .usable()
-        .filter(pk__in=list(ids), account=place.account, region=place.region)
-    )
-    return {group.pk: group for group in found}

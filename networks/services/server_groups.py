@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
+from cloudaccounts.placements import require_placement
 from cloudaccounts.services.catalogue import list_granted_policies
 from tasks import engine
 from tasks.models import Job
@@ -20,7 +21,6 @@ from tenants.scoping import Role, Scope, lock_row
 
 from ..commands import CreateServerGroupCommand, RemoveServerGroupCommand
 from ..models import ServerGroup
-from .places import choose_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,12 @@ def create_server_group(*, scope: Scope, params: Mapping[str, Any]) -> ServerGro
     if system is None:
         message = _("Information system not found: %(id)s.")
         raise InvalidFieldsError({"information_system": [message % {"id": params["information_system"]}]})
-    account_id = params.get("account") or system.default_account_id
-    place = choose_place(system.tenant, account_id, params.get("region", ""))
+    place = require_placement(
+        system.tenant,
+        params.get("account"),
+        params.get("region", ""),
+        default_account_id=system.default_account_id,
+    )
     policies = list_granted_policies(system.tenant, place.account)
     if params["policy"] not in policies:
         message = _("The policy '%(policy)s' is not offered in this cloud account. Available: %(known)s.")

@@ -20,6 +20,7 @@ from cloudaccounts.models import CloudAccount, CloudResource, ResourceLink
 from tasks.models import EntityLock
 
 from ..cloud_columns import floating_ip_columns, security_group_columns
+from ..markers import build_marker
 from ..models import CloudRow, FloatingIp, RowStatus, SecurityGroup, ServerGroup
 
 Columns = Callable[[CloudResource], dict[str, Any]]
@@ -174,9 +175,8 @@ def _adopt(model: type[Any], listing: _Listing, owner: Mapping[str, Any]) -> Non
             account=listing.account_id, region=listing.region, cloud_id__isnull=False
         ).values_list("cloud_id", flat=True)
     )
-    prefix = f"portal-{model.lock_name}:"
     creating = {
-        f"{prefix}{pk}"
+        build_marker(model.lock_name, pk)
         for pk in model.objects.filter(
             account=listing.account_id, region=listing.region, cloud_id=None
         ).values_list("pk", flat=True)

@@ -64,7 +64,8 @@ if not 0 <= BIN_DAYS <= 365:
 # Seconds that a console URL is shown to the user who opened the console; Nova's own limit is ten minutes.
 CONSOLE_URL_SECONDS = env.int("CONSOLE_URL_SECONDS", default=600)
 ORPHAN_SWEEP_SECONDS = env.int("ORPHAN_SWEEP_SECONDS", default=600)
-# Whether orphans (servers and volumes that the portal created and has no record of) are deleted, not only reported.
+# Whether orphans (servers, volumes, ports, security groups, floating IPs and server groups that the portal created and has no
+# record of) are deleted, not only reported.
 ORPHANS_REMOVE = env.bool("ORPHANS_REMOVE", default=False)
 
 # --- Addresses that clouds and hosts may have (security/policies.py) ---------------------------------------
@@ -97,7 +98,7 @@ RESOURCE_MASS_LOSS_SHARE = env.float("RESOURCE_MASS_LOSS_SHARE", default=0.5)
 SYNC_LOG_RETENTION_DAYS = env.int("SYNC_LOG_RETENTION_DAYS", default=30)
 # Days that changes of resources, and expired resources, are kept.
 RESOURCE_RETENTION_DAYS = env.int("RESOURCE_RETENTION_DAYS", default=90)
-# The tag of every server and volume that the portal creates. Two portals on one project need two tags.
+# The tag of everything that the portal creates. Two portals on one project need two tags.
 CLOUD_TAG = env.str("CLOUD_TAG", default="portal")
 POOL_BACKFILL_SECONDS = env.int("POOL_BACKFILL_SECONDS", default=30)
 POOL_RECONCILE_SECONDS = env.int("POOL_RECONCILE_SECONDS", default=300)

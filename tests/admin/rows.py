@@ -36,7 +36,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
-from networks.models import FloatingIp, SecurityGroup, ServerGroup, VmPort
+from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (
@@ -69,6 +69,7 @@ from vms.models import (
     UserDataTemplate,
     VirtualMachine,
     VMOperationLog,
+    VmPort,
     VMSnapshot,
 )
 from volumepool.models import (

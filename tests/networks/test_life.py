@@ -13,11 +13,11 @@ import pytest
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
-from networks.models import FloatingIp, SecurityGroup, VmPort
+from networks.models import FloatingIp, SecurityGroup
 from openstack_client import CloudNotFoundError
 from tests.vms.test_life import PATIENCE, REAL, account
 from tests.vms.test_logins import ED25519
-from vms.models import VirtualMachine
+from vms.models import VirtualMachine, VmPort
 
 __all__ = ["account"]
 CIDR = "192.168.97.0/28"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from cloudaccounts.models import CatalogueGrant
-from networks.models import FloatingIp, SecurityGroup, ServerGroup, VmPort
+from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tasks import engine
 from tasks.models import Job
 from tests.working import work
+from vms.models import VmPort
 
 pytestmark = pytest.mark.usefixtures("external")
 KINDS = ("security_groups", "floatingips", "server_groups", "ports")

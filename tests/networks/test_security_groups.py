@@ -73,6 +73,18 @@ def test_a_copy_has_the_rules_of_its_original_alone(admin, cloud, create):
     assert {rule["remote_group"] for rule in copy["rules"]} == {None, copy["id"]}, "itself, not the original"
 
 
+def test_a_group_that_a_job_is_changing_is_not_copied(admin, create):
+    group_id = create()
+    rule = {"direction": "ingress", "protocol": "tcp", "port_min": 80}
+    adding = admin.post(f"{URL}{group_id}/rules/", rule, format="json")
+
+    refused = admin.post(f"{URL}{group_id}/copy/", {"name": "web-2"}, format="json")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "busy")
+    assert SecurityGroup.objects.count() == 1
+    admin.done(adding)
+
+
 @pytest.mark.parametrize(
     ("rule", "field"),
     [
@@ -84,10 +96,17 @@ def test_a_copy_has_the_rules_of_its_original_alone(admin, cloud, create):
         ({"port_min": 65536, "protocol": "tcp"}, "port_min"),
         ({"port_min": 80}, "protocol"),
         ({"port_min": 80, "protocol": "icmp"}, "protocol"),
+        ({"protocol": "icmp", "icmp_code": 4}, "icmp_type"),
+        ({"protocol": "icmp", "icmp_type": 256}, "icmp_type"),
+        ({"protocol": "icmp", "icmp_type": 3, "icmp_code": -1}, "icmp_code"),
+        ({"protocol": "tcp", "icmp_type": 8}, "icmp_type"),
+        ({"icmp_type": 8}, "icmp_type"),
+        ({"template": "ping", "icmp_type": 8}, "icmp_type"),
         ({"protocol": "carrier-pigeon"}, "protocol"),
         ({"protocol": "256"}, "protocol"),
         ({"remote_cidr": "10.0.0.0/33"}, "remote_cidr"),
         ({"remote_cidr": "office"}, "remote_cidr"),
+        ({"remote_cidr": "fe80::1%eth0"}, "remote_cidr"),
         ({"remote_cidr": "2001:db8::/32", "ethertype": "IPv4"}, "remote_cidr"),
         ({"remote_cidr": "10.0.0.0/8", "ethertype": "IPv6"}, "remote_cidr"),
         ({"remote_group": str(uuid.uuid4())}, "remote_group"),
@@ -112,6 +131,40 @@ def test_a_bad_rule_is_refused_at_its_field(admin, account, rule, field):
 
     assert field in errors_of(answer)
     assert not admin.get("/api/v1/jobs/").json()["count"]
+
+
+def test_rules_for_icmp_have_type_and_code_and_are_told_in_words(admin, account, create, sync):
+    group_id = create(template="ping")
+    rule = {"direction": "ingress", "protocol": "icmp", "icmp_type": 3, "icmp_code": 4}
+    admin.done(admin.post(f"{URL}{group_id}/rules/", {**rule, "remote_cidr": "192.0.2.0/24"}, format="json"))
+    SecurityGroup.objects.update(rules=[], written_at="2020-01-01T00:00Z")
+    sync("security_group")
+
+    group = admin.get(f"{URL}{group_id}/").json()
+    double = admin.post(f"{URL}{group_id}/rules/", {**rule, "remote_cidr": "192.0.2.0/24"}, format="json")
+    inside = admin.post(f"{URL}{group_id}/rules/", {**rule, "icmp_type": 8, "icmp_code": 0}, format="json")
+
+    assert {rule["text"] for rule in group["rules"] if rule["direction"] == "ingress"} == {
+        "Allows ping (echo request) from every IPv4 address.",
+        "Allows ping (echo request) from every IPv6 address.",
+        "Allows ICMP type 3 code 4 from 192.0.2.0/24.",
+    }
+    shown = {(rule["icmp_type"], rule["icmp_code"]) for rule in group["rules"]}
+    assert shown == {(None, None), (8, None), (128, None), (3, 4)}
+    in_cloud = open_cloud(account, "RegionOne").network.get_security_group(group["cloud_id"])
+    assert (3, 4) in {(rule.icmp_type, rule.icmp_code) for rule in in_cloud.rules}
+    assert list(errors_of(double)) == ["direction"]
+    assert "ping" in inside.json()["warnings"][0], "a type covers its codes"
+
+
+def test_a_copy_of_a_rule_for_icmp_keeps_its_type(admin, create):
+    group_id = create(template="ping")
+    answer = admin.post(f"{URL}{group_id}/copy/", {"name": "web-2"}, format="json")
+    admin.done(answer)
+
+    copy = admin.get(f"{URL}{answer.json()['security_group']['id']}/").json()
+
+    assert {rule["icmp_type"] for rule in copy["rules"]} == {None, 8, 128}
 
 
 def test_a_rule_that_exists_is_refused_and_one_that_another_covers_is_warned_about(admin, create):

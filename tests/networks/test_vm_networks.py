@@ -8,11 +8,11 @@ import pytest
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CatalogueGrant
-from networks.models import FloatingIp, SecurityGroup, VmPort
+from networks.models import FloatingIp, SecurityGroup
 from openstack_client import FixedIp
 from tenants.scoping import Role
-from tests.factories import InformationSystemFactory, MembershipFactory
-from vms.models import VirtualMachine
+from tests.factories import CloudResourceFactory, InformationSystemFactory, MembershipFactory
+from vms.models import VirtualMachine, VmPort
 
 from .conftest import errors_of
 
@@ -124,6 +124,7 @@ def test_a_floating_ip_of_a_failed_creation_is_given_back(admin, system, cloud, 
         ("10.77.0.0", "first or last"),
         ("10.77.255.255", "first or last"),
         ("ten", "no IP address"),
+        ("fe80::1%eth0", "the zone 'eth0'"),
     ],
 )
 def test_a_bad_fixed_address_is_refused_with_its_reason(admin, system, vm, networks, address, word):
@@ -134,6 +135,22 @@ def test_a_bad_fixed_address_is_refused_with_its_reason(admin, system, vm, netwo
 
     assert word in str(errors_of(at_creation)["networks"])
     assert word in errors_of(later)["fixed_ip"][0]
+
+
+def test_one_ipv6_address_in_two_spellings_is_one_address(admin, system, account):
+    network = CloudResourceFactory(
+        account=account,
+        type="network",
+        status="ACTIVE",
+        attributes={"is_external": False, "cidrs": ["2001:db8:77::/64"]},
+    ).cloud_id
+    spellings = ["2001:DB8:77:0::5", "2001:db8:77::5"]
+
+    answer = admin.new_vm(
+        system, networks=[{"network": network, "fixed_ip": address} for address in spellings]
+    )
+
+    assert errors_of(answer)["networks"] == ["The address 2001:db8:77::5 is entered twice."]
 
 
 def test_a_taken_fixed_address_is_refused_and_by_the_cloud_when_nobody_has_seen_it(

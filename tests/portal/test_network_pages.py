@@ -165,6 +165,7 @@ def test_a_rule_is_added_and_its_warning_is_said(admin, account):
     [
         ("rules", {"direction": "ingress", "protocol": "tcp", "port_min": "90", "port_max": "80"}, "below"),
         ("rules", {"direction": "ingress", "protocol": "tcp", "port_min": "99999"}, "65535"),
+        ("rules", {"direction": "ingress", "protocol": "icmp", "icmp_code": "4"}, "Enter the ICMP type"),
         ("rules", {"direction": "ingress", "remote_cidr": "office"}, "no address range"),
         ("rules", {"direction": "ingress", "remote_group": "x"}, "UUID"),
         ("template", {"template": "ssh"}, "required"),

@@ -17,7 +17,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
-from networks.models import FloatingIp, SecurityGroup, ServerGroup, VmPort
+from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
@@ -47,6 +47,7 @@ from vms.models import (
     UserDataTemplate,
     VirtualMachine,
     VMOperationLog,
+    VmPort,
     VMSnapshot,
     VMUsage,
 )

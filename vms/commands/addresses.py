@@ -24,6 +24,7 @@ from tasks.command import Done, Failed, Failure, Refusal, Result, register, step
 
 from ..models import VirtualMachine, VMOperationLog, lock_key
 from .interfaces import NetworkCommand
+from .operation_log import log_operation
 
 
 def attach_to_server(network: Any, server_id: str, wanted: str, floating_ip_id: str) -> Any:
@@ -166,7 +167,7 @@ class DetachFloatingIpCommand(FloatingIpCommand):
         """Write that the address leads nowhere."""
         columns = build_floating_ip_columns(self.place, self.data["found"])
         FloatingIp.objects.filter(pk=self.row_id).update(**columns, vm=None)
-        self.log_operation(success=True, detail=str(self.row))
+        self.log_end(success=True, detail=str(self.row))
 
     def on_failure(self, failure: Failure) -> None:
         """Write where the address leads in truth, if that was the reason."""
@@ -174,14 +175,11 @@ class DetachFloatingIpCommand(FloatingIpCommand):
             FloatingIp.objects.filter(pk=self.row_id).update(
                 **build_floating_ip_columns(self.place, found), vm=None
             )
-        self.log_operation(success=False, detail=f"{failure.code}: {failure.message}")
+        self.log_end(success=False, detail=failure.detail)
 
-    def log_operation(self, *, success: bool, detail: str) -> None:
+    def log_end(self, *, success: bool, detail: str) -> None:
         """Append to the operation log of the VM, if the address led to one."""
         vm = VirtualMachine.objects.select_related("information_system").filter(pk=self.vm_id or None).first()
-        if vm is None:
-            return
-        job, operation = self.job, VMOperationLog.Operation.DETACH_ADDRESS
-        VMOperationLog.of(
-            vm, operation, user=job.created_by, detail=detail, success=success, job_id=job.pk
-        ).save()
+        if vm is not None:
+            operation = VMOperationLog.Operation.DETACH_ADDRESS
+            log_operation(self.job, vm, operation, success=success, detail=detail)

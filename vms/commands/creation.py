@@ -195,9 +195,8 @@ class CreateVmCommand(ServerCommand):
 
         Import the key again when the cleanup has removed its key pair since the step before.
         """
-        if (text := explain_refusal(error)) is not None and not isinstance(error, CloudQuotaExceededError):
-            assert isinstance(error, CloudError)
-            return Failed(error.code, text)
+        if not isinstance(error, CloudQuotaExceededError) and (refused := explain_refusal(error)):
+            return refused
         if isinstance(error, InvalidCloudRequestError) and self.data.get("has_key_pair"):
             compute, login = self.cloud().compute, find_login(self.vm_id)
             try:

@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy
 
 from api.messages import message as _
 from networks.commands import build_floating_ip_columns, convert_record, explain_refusal, record_ports
-from networks.models import FloatingIp, RowStatus, VmPort
-from openstack_client import CloudChangedError, CloudError, CloudNotFoundError, FixedIp
+from networks.models import FloatingIp, RowStatus
+from openstack_client import CloudChangedError, CloudNotFoundError, FixedIp
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
-from ..models import VirtualMachine, VMOperationLog, VMStatus
+from ..models import VirtualMachine, VMOperationLog, VmPort, VMStatus
 from .server import ServerCommand
 
 # Nova refuses to change the interfaces of any other server.
@@ -44,10 +44,7 @@ class NetworkCommand(ServerCommand):
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; say in words what is known about refusals of Neutron's."""
-        if (text := explain_refusal(error)) is not None:
-            assert isinstance(error, CloudError)
-            return Failed(error.code, text)
-        return super().translate(error)
+        return explain_refusal(error) or super().translate(error)
 
     def read_ports(self) -> None:
         """Read the ports of the server as they are now, for the synced resources."""
@@ -63,7 +60,7 @@ class NetworkCommand(ServerCommand):
         """Append the end of the job to the operation log."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         if failure is not None:
-            detail = f"{failure.code}: {failure.message}"
+            detail = failure.detail
         self.log(vm, self.operation, success=failure is None, detail=detail)
 
     def on_failure(self, failure: Failure) -> None:

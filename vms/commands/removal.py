@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from api.messages import join_messages
 from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
-from networks.models import FloatingIp, VmPort
+from networks.models import FloatingIp
 from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
@@ -25,7 +25,7 @@ from volumepool.commands import RemoveVolumeCommand, release_attachments, write_
 from volumepool.models import Volume
 
 from ..actions import allowed_actions
-from ..models import VirtualMachine, VMOperationLog, VMStatus
+from ..models import VirtualMachine, VMOperationLog, VmPort, VMStatus
 from ..removal_checks import RemovalCheck, check_removals
 from .server import ServerCommand, delete_servers, force_delete_server, is_deletion_running, vm_tag
 

@@ -26,7 +26,8 @@ from openstack_client.compute import Compute
 from tasks.command import Done, Entity, Failed, Refusal, Result, Wait, Watch
 from tasks.polling import MISSING
 
-from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
+from ..models import SERVER_WATCHER, VirtualMachine, lock_key
+from .operation_log import log_operation
 from .server_history import describe_last_action, fetch_request_events, has_failed, is_worked_on
 
 # Nova waits one minute for a guest to shut down, two for a reboot, and retries a detachment for almost three.
@@ -210,7 +211,4 @@ class ServerCommand(CloudCommand):
 
     def log(self, vm: VirtualMachine, operation: str, *, success: bool, detail: str = "") -> None:
         """Append to the operation log, in the transaction that ends the job."""
-        job = self.job
-        VMOperationLog.of(
-            vm, operation, user=job.created_by, detail=detail, success=success, job_id=job.pk
-        ).save()
+        log_operation(self.job, vm, operation, success=success, detail=detail)

@@ -2,7 +2,8 @@
 
 from .logins import PasswordReading, PasswordReset, SSHKey, UserDataTemplate, VMLogin
 from .operation_log import VMOperationLog
-from .orphans import Orphan
+from .orphans import OWNERS, Orphan
+from .ports import VmPort
 from .snapshots import ConsoleReading, VMSnapshot
 from .status_sync import SyncRun, SyncState
 from .usage import UsageSample, VMUsage
@@ -21,6 +22,7 @@ from .virtual_machine import (
 
 __all__ = [
     "IMAGE_WATCHER",
+    "OWNERS",
     "SERVER_WATCHER",
     "VM_STATUS_BY_SERVER_STATUS",
     "ConsoleReading",
@@ -40,6 +42,7 @@ __all__ = [
     "VMUsage",
     "VirtualMachine",
     "VirtualMachineQuerySet",
+    "VmPort",
     "lock_key",
     "size_columns",
     "stale_after",

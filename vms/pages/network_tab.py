@@ -1,4 +1,4 @@
-"""What the network tab of a VM's page shows: interfaces, security groups, who can reach it, and the choices of the forms."""
+"""Build the network tab of a VM's page: interfaces, security groups, who can reach it, and the choices of the forms."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from api.domain_errors import InvalidFieldsError
 from api.form_errors import filled_fields, validate_form
 from networks.models import FloatingIp
 from tenants.page_forms import Outcome, run_form
+from tenants.row_forms import RowForm, row_form_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope, get_visible_row
-from volumepool.pages.row_forms import RowForm, row_form_page
 
 from ..models import VirtualMachine
 from ..serializers.networks import (

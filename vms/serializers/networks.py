@@ -103,7 +103,7 @@ class ReachabilityRequestSerializer(StrictSerializer):
 
 
 class AccessSerializer(serializers.Serializer[Any]):
-    """What one rule lets in, in words."""
+    """The traffic that one rule lets in, in words."""
 
     text = serializers.CharField()
     ports = serializers.CharField()
@@ -112,7 +112,7 @@ class AccessSerializer(serializers.Serializer[Any]):
 
 
 class InterfaceReachabilitySerializer(serializers.Serializer[Any]):
-    """Who can reach one interface."""
+    """The reachability of one interface."""
 
     interface = InterfaceSerializer()
     summary = serializers.CharField()
@@ -120,7 +120,7 @@ class InterfaceReachabilitySerializer(serializers.Serializer[Any]):
 
 
 class ReachabilitySerializer(serializers.Serializer[Any]):
-    """Who can reach a VM, or one port of it, in the caller's language. `is_known` is false until a sync has seen its interfaces."""
+    """The reachability of a VM, or of one port of it, in the caller's language. `is_known` is false until a sync has seen its interfaces."""
 
     interfaces = InterfaceReachabilitySerializer(many=True)
     warnings = serializers.ListField(child=serializers.CharField())

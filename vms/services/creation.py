@@ -29,7 +29,7 @@ from ..catalogue import Catalogue, Choice, flavor_size_columns
 from ..commands.creation import CreateVmCommand
 from ..models import VirtualMachine, VMStatus
 from ..vm_names import MAX_NAME_LENGTH, choose_names
-from .creation_networks import choose_reach, name_first_network, save_floating_ips
+from .creation_networks import choose_networks, name_first_network, save_floating_ips
 from .logins import Login, choose_login, save_logins
 
 
@@ -83,7 +83,7 @@ def create_vm(
     place, choice = _choose_from_catalogue(system, params, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
-    reach = choose_reach(system, place, params, problems, count=count or 1)
+    network_choices = choose_networks(system, place, params, problems, count=count or 1)
     if problems:
         raise InvalidFieldsError(problems)
     assert system is not None  # A failed choice is in `problems`.
@@ -107,14 +107,14 @@ def create_vm(
             return CreationResult(vms, [], choice.network)
         VirtualMachine.objects.bulk_create(vms)
         save_logins(vms, login)
-        reaches = save_floating_ips(reach, system.tenant, vms)
+        network_params = save_floating_ips(network_choices, system.tenant, vms)
         boots = _save_boot_volumes(vms, choice.pool) if choice.boots_from_volume else [(None, None)] * number
         specs = [
             Spec(
-                _build_command(each, choice, login=login, volume=volume, spare=spare, reach=fields),
+                _build_command(each, choice, login=login, volume=volume, spare=spare, network_params=fields),
                 system.tenant,
             )
-            for each, (volume, spare), fields in zip(vms, boots, reaches, strict=True)
+            for each, (volume, spare), fields in zip(vms, boots, network_params, strict=True)
         ]
         jobs = []
         for submission in engine.submit_many(specs, user=scope.user):
@@ -148,7 +148,7 @@ def _build_command(
     login: Login,
     volume: Volume | None,
     spare: ClaimedSpare | None,
-    reach: Mapping[str, Any],
+    network_params: Mapping[str, Any],
 ) -> CreateVmCommand:
     assert choice.flavor is not None
     assert choice.network is not None
@@ -164,7 +164,7 @@ def _build_command(
         spare_name=spare.name if spare else "",
         has_login=not login.is_empty,
         registers_host=login.registers_host,
-        **reach,
+        **network_params,
     )
     command.vm = vm
     return command
@@ -203,7 +203,10 @@ def _choose_from_catalogue(
     system: InformationSystem, params: Mapping[str, Any], problems: Errors
 ) -> tuple[Placement | None, Choice]:
     place, missing = choose_placement(
-        system, _usable_accounts(system), params.get("account"), params.get("region", "")
+        _usable_accounts(system),
+        params.get("account"),
+        params.get("region", ""),
+        default_account_id=system.default_account_id,
     )
     problems.update({name: found for name, found in missing.items() if name not in problems})
     if place is None or missing.keys() & problems.keys():
@@ -296,7 +299,9 @@ def list_creation_options(
     accounts = [account for account in known if account.is_usable or (account.active and not for_new)]
     place: Placement | None = None
     if system is not None:
-        place, problems = choose_placement(system, known, account_id, region, for_new=for_new)
+        place, problems = choose_placement(
+            known, account_id, region, default_account_id=system.default_account_id, for_new=for_new
+        )
     if system is not None and problems and (account_id is not None or region):
         raise InvalidFieldsError(problems)
     catalogue = Catalogue(place, system) if place and system else None

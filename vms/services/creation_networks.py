@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Errors, Placement
-from networks.addresses import explain_bad_address
+from networks.addresses import read_fixed_address
 from networks.models import FloatingIp, ServerGroup
 from networks.services import build_floating_ip, choose_external_network, require_floating_ip_limit
 from tenants.models import InformationSystem, Tenant
@@ -23,8 +24,8 @@ from .interfaces import require_groups
 
 
 @dataclass(slots=True)
-class Reach:
-    """How new VMs are reached. `networks` is None for the one network that the catalogue has chosen."""
+class NetworkChoices:
+    """The choices for the networks of new VMs. `networks` is None for the one network that the catalogue has chosen."""
 
     networks: list[dict[str, str]] | None = None
     security_group_ids: list[str] = field(default_factory=list)
@@ -43,38 +44,38 @@ def name_first_network(params: Mapping[str, Any], problems: Errors) -> Mapping[s
     return {**params, "network": params["networks"][0]["network"]}
 
 
-def choose_reach(
+def choose_networks(
     system: InformationSystem | None,
     place: Placement | None,
     params: Mapping[str, Any],
     problems: Errors,
     *,
     count: int,
-) -> Reach:
+) -> NetworkChoices:
     """Choose for the parameters of a request; add the errors to `problems`, by field."""
-    reach = Reach(place=place)
+    choices = NetworkChoices(place=place)
     if system is None or place is None:
-        return reach
+        return choices
     if params.get("networks"):
-        reach.networks = _choose_networks(system, place, params["networks"], problems, count=count)
+        choices.networks = _choose_each_network(system, place, params["networks"], problems, count=count)
     if params.get("security_groups"):
         try:
-            reach.security_group_ids = require_groups(system.tenant, place, params["security_groups"])
+            choices.security_group_ids = require_groups(system.tenant, place, params["security_groups"])
         except InvalidFieldsError as refused:
             problems.update(refused.errors or {})
     if params.get("server_group"):
-        reach.server_group_id = _find_server_group(system, place, params["server_group"], problems)
+        choices.server_group_id = _find_server_group(system, place, params["server_group"], problems)
     if params.get("floating_network"):
         try:
-            reach.external_network = choose_external_network(
+            choices.external_network = choose_external_network(
                 system.tenant, place, params["floating_network"], "floating_network"
             )
         except InvalidFieldsError as refused:
             problems.update(refused.errors or {})
-    return reach
+    return choices
 
 
-def _choose_networks(
+def _choose_each_network(
     system: InformationSystem,
     place: Placement,
     wanted: Sequence[Mapping[str, str]],
@@ -83,23 +84,20 @@ def _choose_networks(
     count: int,
 ) -> list[dict[str, str]]:
     """Return the networks with their addresses of choice; an error names the network that it is about."""
-    known = {network.cloud_id: network for network in Catalogue(place, system).networks()}
-    names = ", ".join(f"{network.name} ({network.cloud_id})" for network in known.values()) or "-"
-    errors: list[Any] = []
+    catalogue = Catalogue(place, system)
+    errors: list[str | Promise] = []
     chosen: list[dict[str, str]] = []
     taken: set[tuple[str, str]] = set()
     for one in wanted:
         network_id, address = one["network"], one.get("fixed_ip", "")
-        network = known.get(network_id)
+        network = catalogue.find_network(network_id, errors)
         if network is None:
-            message = _("Network '%(id)s' not found. Available: %(known)s.")
-            errors.append(message % {"id": network_id, "known": names})
             continue
         if address and count > 1:
             errors.append(_("Several VMs can't have the same address. Leave fixed_ip out."))
-        elif address and (wrong := explain_bad_address(network, address)):
-            errors.append(wrong)
-        elif address and (network_id, address) in taken:
+        elif address:
+            address = read_fixed_address(network, address, errors)
+        if address and (network_id, address) in taken:
             errors.append(_("The address %(address)s is entered twice.") % {"address": address})
         taken.add((network_id, address))
         chosen.append({"network_id": network_id, "fixed_ip": address})
@@ -125,21 +123,23 @@ def _find_server_group(
     return str(group.cloud_id)
 
 
-def save_floating_ips(reach: Reach, tenant: Tenant, vms: Sequence[VirtualMachine]) -> list[dict[str, Any]]:
+def save_floating_ips(
+    choices: NetworkChoices, tenant: Tenant, vms: Sequence[VirtualMachine]
+) -> list[dict[str, Any]]:
     """Save the rows of the floating IPs to be taken, one for each VM; return the fields of each VM's command.
 
     Raises 409 `limit_reached`. Call it in the transaction that writes the VMs.
     """
     common: dict[str, Any] = {}
-    if reach.networks is not None:
-        common["networks"] = reach.networks
-    if reach.security_group_ids:
-        common["security_group_ids"] = reach.security_group_ids
-    if reach.server_group_id is not None:
-        common["server_group_id"] = reach.server_group_id
-    if reach.external_network is None or reach.place is None:
+    if choices.networks is not None:
+        common["networks"] = choices.networks
+    if choices.security_group_ids:
+        common["security_group_ids"] = choices.security_group_ids
+    if choices.server_group_id is not None:
+        common["server_group_id"] = choices.server_group_id
+    if choices.external_network is None or choices.place is None:
         return [common for _vm in vms]
     require_floating_ip_limit(tenant, len(vms))
-    rows = [build_floating_ip(tenant, reach.place, reach.external_network) for _vm in vms]
+    rows = [build_floating_ip(tenant, choices.place, choices.external_network) for _vm in vms]
     FloatingIp.objects.bulk_create(rows)
     return [{**common, "floating_ip_id": str(row.pk)} for row in rows]

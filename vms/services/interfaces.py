@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from cloudaccounts.models import CloudResource, ResourceLink
 from cloudaccounts.placements import Placement
-from networks.addresses import explain_bad_address
-from networks.models import FloatingIp, SecurityGroup, VmPort
+from networks.addresses import read_fixed_address
+from networks.models import FloatingIp, SecurityGroup
 from networks.models.security_groups import DEFAULT_NAME
-from networks.services import find_usable_groups
+from networks.services import find_groups_by_cloud_id, find_usable_groups
 from tasks import engine
 from tasks.models import Job
 from tenants.models import Tenant
@@ -30,7 +31,7 @@ from ..commands.interfaces import (
     NetworkCommand,
     SetSecurityGroupsCommand,
 )
-from ..models import VirtualMachine
+from ..models import VirtualMachine, VmPort
 from .locked_vms import lock_vm, update_locked_vm
 
 # Nova allows more in principle; nobody needs them, and each is a request to the cloud.
@@ -92,7 +93,11 @@ def list_interfaces(vm: VirtualMachine) -> list[Interface]:
             type__in=["network", "security_group"], cloud_id__in=[cloud_id for _type, cloud_id in ids]
         )
     }
-    groups = _find_groups(vm, [cloud_id for kind, cloud_id in ids if kind == "security_group"])
+    groups = find_groups_by_cloud_id(
+        vm.information_system.tenant,
+        Placement(vm.account, vm.region),
+        [cloud_id for kind, cloud_id in ids if kind == "security_group"],
+    )
     reported = [address.get("ip") for address in vm.addresses if address.get("kind") == "floating"]
     own = list(
         FloatingIp.objects.for_tenant(vm.information_system.tenant)
@@ -141,13 +146,6 @@ def _list_other_addresses(
     ]
 
 
-def _find_groups(vm: VirtualMachine, cloud_ids: Iterable[str]) -> dict[str, SecurityGroup]:
-    found = SecurityGroup.objects.for_tenant(vm.information_system.tenant).filter(
-        account=vm.account_id, region=vm.region, cloud_id__in=list(cloud_ids)
-    )
-    return {str(group.cloud_id): group for group in found}
-
-
 def find_tenant_groups(vms: Sequence[VirtualMachine]) -> dict[UUID, set[str]]:
     """Return the names of the security groups of its tenant that each VM has, as the last sync has seen it: three statements.
 
@@ -187,7 +185,7 @@ def find_tenant_groups(vms: Sequence[VirtualMachine]) -> dict[UUID, set[str]]:
 
 
 def _describe_group(cloud_id: str, row: SecurityGroup | None, resource: CloudResource | None) -> GroupOnPort:
-    """Return a group of a port. The name of a group of others is not told, except that of the project's own."""
+    """Return a group of a port. The name of another owner's group is not told, except that of the project's group "default"."""
     if row is not None:
         return GroupOnPort(cloud_id, row.name, row, row.rules)
     rules = (resource.attributes.get("rule_list") or []) if resource is not None else []
@@ -211,13 +209,14 @@ def attach_interface(
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.ADMIN)
         tenant, place = vm.information_system.tenant, Placement(vm.account, vm.region)
-        known = {one.cloud_id: one for one in Catalogue(place, vm.information_system).networks()}
-        if network not in known:
-            names = ", ".join(f"{one.name} ({one.cloud_id})" for one in known.values()) or "-"
-            message = _("Network '%(id)s' not found. Available: %(known)s.")
-            raise InvalidFieldsError({"network": [message % {"id": network, "known": names}]})
-        if fixed_ip and (wrong := explain_bad_address(known[network], fixed_ip)):
-            raise InvalidFieldsError({"fixed_ip": [wrong]})
+        problems: list[str | Promise] = []
+        found = Catalogue(place, vm.information_system).find_network(network, problems)
+        if found is None:
+            raise InvalidFieldsError({"network": problems})
+        if fixed_ip:
+            fixed_ip = read_fixed_address(found, fixed_ip, problems)
+        if problems:
+            raise InvalidFieldsError({"fixed_ip": problems})
         group_ids = None
         if security_groups is not None:
             group_ids = require_groups(tenant, place, security_groups)

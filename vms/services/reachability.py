@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
-from networks.models import SecurityGroup
+from cloudaccounts.placements import Placement
 from networks.rules import (
     allows_port,
     describe_ports,
@@ -16,6 +15,7 @@ from networks.rules import (
     list_warnings,
     sort_rules,
 )
+from networks.services import find_groups_by_cloud_id
 
 from ..models import VirtualMachine
 from .interfaces import Interface, list_interfaces
@@ -23,7 +23,7 @@ from .interfaces import Interface, list_interfaces
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one rule lets in: the sentence, and the group that the rule is of."""
+    """The traffic that one rule lets in, as a sentence and in its parts, with the group that has the rule."""
 
     text: str
     ports: str
@@ -33,7 +33,7 @@ class Access:
 
 @dataclass(slots=True)
 class InterfaceReachability:
-    """Who can reach one interface. Without port security nothing is filtered."""
+    """The reachability of one interface. Without port security nothing is filtered."""
 
     interface: Interface
     summary: str
@@ -42,7 +42,7 @@ class InterfaceReachability:
 
 @dataclass(slots=True)
 class Reachability:
-    """Who can reach a VM, or one port of it, by interface. `warnings` tell what is dangerous."""
+    """The reachability of a VM, or of one port of it, by interface. `warnings` name dangerous rules."""
 
     interfaces: list[InterfaceReachability]
     warnings: list[str]
@@ -54,32 +54,21 @@ def describe_reachability(
 ) -> Reachability:
     """Return who can reach a VM; with a port, who can reach that."""
     interfaces = list_interfaces(vm)
-    names = _find_group_names(vm, interfaces)
+    rules = [rule for one in interfaces for group in one.security_groups for rule in group.rules]
+    remote_groups = find_groups_by_cloud_id(
+        vm.information_system.tenant,
+        Placement(vm.account, vm.region),
+        {str(rule["remote_group"]) for rule in rules if rule.get("remote_group")},
+    )
+    names = {cloud_id: group.name for cloud_id, group in remote_groups.items()}
     found = [_describe(interface, names, protocol, port) for interface in interfaces]
     warnings = [
         warning
-        for interface in interfaces
-        for group in interface.security_groups
-        for rule in group.rules
+        for rule in rules
         if port is None or allows_port(rule, protocol, port)
         for warning in list_warnings(rule)
     ]
     return Reachability(found, list(dict.fromkeys(warnings)), is_known=bool(interfaces))
-
-
-def _find_group_names(vm: VirtualMachine, interfaces: Iterable[Interface]) -> dict[str, str]:
-    named = {
-        rule.get("remote_group")
-        for interface in interfaces
-        for group in interface.security_groups
-        for rule in group.rules
-    } - {None}
-    if not named:
-        return {}
-    groups = SecurityGroup.objects.for_tenant(vm.information_system.tenant).filter(
-        account=vm.account_id, region=vm.region, cloud_id__in=named
-    )
-    return {str(cloud_id): name for cloud_id, name in groups.values_list("cloud_id", "name")}
 
 
 def _describe(
@@ -91,7 +80,7 @@ def _describe(
     accesses = []
     has_public_rule = False
     for group in interface.security_groups:
-        group_name = group.name or _("a group of others")
+        group_name = group.name or _("a security group of another owner")
         for rule in sort_rules(group.rules):
             if rule.get("direction") != "ingress":
                 continue

@@ -13,7 +13,7 @@ from cloudaccounts.models import ReleasedObject
 from tenants.scoping import Role, Scope
 from volumepool.models import GONE, Volume, VolumeSnapshot
 
-from ..models import VirtualMachine, VMOperationLog
+from ..models import VirtualMachine, VMOperationLog, VmPort
 from .belongings import Belongings, find_unsettled, find_used, lock_belongings
 from .locked_vms import lock_vm
 
@@ -56,8 +56,10 @@ def _forget(scope: Scope, belongings: Belongings) -> None:
     operator, tenant_id = scope.user.get_username(), vm.information_system.tenant_id
     bound = [volume for volume in belongings.volumes if volume.volume_id]
     kinds = ReleasedObject.Kind
-    released: list[tuple[str, str, VirtualMachine | Volume]] = [(kinds.SERVER, str(vm.openstack_id), vm)]
-    released += [(kinds.VOLUME, str(volume.volume_id), volume) for volume in bound]
+    released = [(kinds.SERVER, str(vm.openstack_id), vm.name, vm.pk)]
+    released += [(kinds.VOLUME, str(volume.volume_id), volume.name, volume.pk) for volume in bound]
+    ports = VmPort.objects.filter(vm=vm, cloud_id__isnull=False)
+    released += [(kinds.PORT, str(port.cloud_id), vm.name, port.pk) for port in ports]
     ReleasedObject.objects.bulk_create(
         [
             ReleasedObject(
@@ -65,12 +67,12 @@ def _forget(scope: Scope, belongings: Belongings) -> None:
                 region=vm.region,
                 kind=kind,
                 cloud_id=cloud_id,
-                name=row.name,
-                row_id=row.pk,
+                name=name,
+                row_id=row_id,
                 tenant_id=tenant_id,
                 released_by=operator,
             )
-            for kind, cloud_id, row in released
+            for kind, cloud_id, name, row_id in released
         ],
         update_conflicts=True,
         unique_fields=["cloud_id"],

@@ -10,11 +10,11 @@ from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated_constraint
-from api.domain_errors import InvalidError, InvalidFieldsError
+from api.domain_errors import InvalidFieldsError
 from api.preconditions import check_if_match
 from security.encryption import UnreadableSecretError
 from tenants.row_limits import require_row_limit
-from tenants.scoping import Role, Scope, get_visible_row, lock_row
+from tenants.scoping import Role, Scope, get_visible_row, lock_row, require_tenant
 
 from ..models import UserDataTemplate
 from ..user_data import UserDataError, check_user_data
@@ -23,14 +23,13 @@ from ..user_data import UserDataError, check_user_data
 def add_template(*, scope: Scope, name: str, text: str) -> UserDataTemplate:
     """Add a template. Raises 403 `role_too_low`; 400 by field, `tenant_required`; 409 `limit_reached`."""
     scope.require(Role.ADMIN, UserDataTemplate)
-    if scope.tenant is None:
-        raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
+    tenant = require_tenant(scope)
     _check_text(text)
-    template = UserDataTemplate(tenant=scope.tenant, name=name, updated_by=scope.user)
+    template = UserDataTemplate(tenant=tenant, name=name, updated_by=scope.user)
     template.set_text(text)
     with transaction.atomic():
-        templates = UserDataTemplate.objects.filter(tenant=scope.tenant)
-        require_row_limit(scope.tenant, "user_data_templates", templates)
+        templates = UserDataTemplate.objects.filter(tenant=tenant)
+        require_row_limit(tenant, "user_data_templates", templates)
         _save_template(template)
     return template
 

@@ -1,14 +1,14 @@
-"""Find orphans: servers and volumes that the portal has created for a VM or volume without a row."""
+"""Find orphans: objects that the portal has created in a cloud for a row that it does not have."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import structlog
 from django.conf import settings
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -16,56 +16,53 @@ from api.uuids import is_uuid
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.orphans import OrphanTable, sweep_orphans
-from openstack_client import Cloud, CloudError
+from openstack_client import CloudError
 from security.encryption import UnreadableSecretError
 from tasks.clock import database_now
 from tasks.models import EntityLock
-from volumepool.models import Volume
 
-from ..models import Orphan, VirtualMachine
+from ..models import OWNERS, Orphan
+from .tagged_objects import LISTINGS, ListObjects, TaggedObject
 
 log = structlog.get_logger(__name__)
 
 # The longest that a creation may take (`CreateVmCommand.deadline`): a younger object may still be bound to its row.
 LONGEST_CREATION = timedelta(hours=2)
-_VM_TAG = "portal-vm-"
 _LOCK_PREFIX = "orphan:"
 
 
-@dataclass(frozen=True, slots=True)
-class TaggedObject:
-    """A server or volume that carries the portal's tag, and the id of the row that it was created for."""
-
-    kind: str
-    cloud_id: str
-    name: str
-    row_id: str
-    created_at: datetime | None
-
-
 class VMOrphanTable(OrphanTable[TaggedObject]):
-    """Servers without a VM, and volumes without a tenant's volume."""
+    """Objects of some kinds without a row. Each listing has a table of its own, so that one that fails forgets nothing."""
 
     model: ClassVar[Any] = Orphan
     id_column = "cloud_id"
 
+    def __init__(self, kinds: Collection[str]) -> None:
+        self.kinds = kinds
+
+    def list_records(self) -> QuerySet[Any]:
+        """Return the orphans of these kinds."""
+        records: QuerySet[Any] = super().list_records().filter(kind__in=self.kinds)
+        return records
+
     def get_id(self, found: TaggedObject) -> str:
-        """Return the id of the server or volume."""
+        """Return the id of the object."""
         return found.cloud_id
 
     def select_unowned(self, page: Sequence[TaggedObject]) -> list[TaggedObject]:
-        """Return the objects that no row is bound to, and whose own row is missing or bound to another object."""
+        """Return the objects that no row is bound to, and whose own row is missing or bound to another object.
+
+        A page has objects of one kind.
+        """
+        if not page:
+            return []
+        model, column = OWNERS[page[0].kind]
         ids = [found.cloud_id for found in page]
-        bound = set(
-            VirtualMachine.objects.filter(openstack_id__in=ids).values_list("openstack_id", flat=True)
-        )
-        bound |= set(Volume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
+        bound = set(model.objects.filter(**{f"{column}__in": ids}).values_list(column, flat=True))
         # A row that is not bound yet belongs to a creation in flight, which will bind or delete what it has created.
         row_ids = [found.row_id for found in page if is_uuid(found.row_id)]
-        unbound = VirtualMachine.objects.filter(pk__in=row_ids, openstack_id=None)
+        unbound = model.objects.filter(pk__in=row_ids, **{column: None})
         in_flight = {str(pk) for pk in unbound.values_list("pk", flat=True)}
-        unbound_volumes = Volume.objects.filter(pk__in=row_ids, volume_id=None)
-        in_flight |= {str(pk) for pk in unbound_volumes.values_list("pk", flat=True)}
         return [found for found in page if found.cloud_id not in bound and found.row_id not in in_flight]
 
     def describe(self, found: TaggedObject) -> dict[str, Any]:
@@ -88,15 +85,26 @@ def sweep_region(account_id: int, region: str) -> list[int]:
     """Sweep one account and region for orphans; return the keys of those that are to be deleted.
 
     An orphan is reported once, when it is confirmed and older than the longest creation. Never raises for an error of
-    the cloud.
+    the cloud: a listing that fails is left out, because some clouds lack a service, and not every account may use all of them.
     """
     account = CloudAccount.objects.get(pk=account_id)
+    keys: list[int] = []
+    for kinds, list_objects in LISTINGS:
+        keys += _sweep_kinds(account, region, kinds, list_objects)
+    return keys
+
+
+def _sweep_kinds(
+    account: CloudAccount, region: str, kinds: Collection[str], list_objects: ListObjects
+) -> list[int]:
     began = database_now()
     try:
-        pages = _list_tagged(open_cloud(account, region))
-        confirmed = sweep_orphans(VMOrphanTable(), account, region, pages, began)
+        pages = list_objects(open_cloud(account, region), account)
+        confirmed = sweep_orphans(VMOrphanTable(kinds), account, region, pages, began)
     except (CloudError, UnreadableSecretError) as error:
-        log.warning("orphan_sweep_failed", account=account_id, region=region, error=str(error))
+        log.warning(
+            "orphan_sweep_failed", account=account.pk, region=region, kinds=list(kinds), error=str(error)
+        )
         return []
     old = confirmed.filter(made_at__lt=timezone.now() - LONGEST_CREATION)
     for orphan in old.filter(reported_at=None):
@@ -110,31 +118,3 @@ def sweep_region(account_id: int, region: str) -> list[int]:
         )
     old.filter(reported_at=None).update(reported_at=Now())
     return list(old.values_list("pk", flat=True)) if settings.ORPHANS_REMOVE else []
-
-
-def _list_tagged(cloud: Cloud) -> Iterator[list[TaggedObject]]:
-    """Yield the servers and volumes that carry the portal's tag, page by page. Raises `CloudError`."""
-    for servers in cloud.compute.server_pages(tag=settings.CLOUD_TAG):
-        yield [
-            TaggedObject(
-                Orphan.Kind.SERVER,
-                server.id,
-                server.name,
-                next((tag.removeprefix(_VM_TAG) for tag in server.tags if tag.startswith(_VM_TAG)), ""),
-                server.created_at,
-            )
-            for server in servers
-        ]
-    for volumes in cloud.block_storage.volume_pages(metadata={"portal": settings.CLOUD_TAG}):
-        yield [
-            TaggedObject(
-                Orphan.Kind.VOLUME,
-                volume.id,
-                volume.name,
-                volume.metadata.get("portal_volume", ""),
-                volume.created_at,
-            )
-            # A Cinder whose policy disables the filter lists all volumes.
-            for volume in volumes
-            if volume.metadata.get("portal") == settings.CLOUD_TAG
-        ]

@@ -14,13 +14,13 @@ from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from tasks import engine
 from tenants.page_forms import Outcome, require_typed_name
+from tenants.row_forms import RowForm, row_form_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..models import VolumeSnapshot
 from ..serializers import NewVolumesSerializer
 from ..services import VolumeCreationRequest, create_volumes, remove_snapshot
-from .row_forms import RowForm, row_form_page
 from .volumes import build_place_filters, label_job
 
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account", "volume", "created_by")

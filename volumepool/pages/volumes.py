@@ -24,6 +24,7 @@ from pages.tables import declare_table
 from tasks import engine
 from tenants.application_choices import build_application_filter
 from tenants.page_forms import Outcome, require_typed_name
+from tenants.row_forms import RowForm, row_form_page
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 from tenants.tag_filters import build_tag_filters, list_tags
@@ -40,7 +41,6 @@ from ..services import (
 )
 from ..services.volume_bin import goes_to_bin
 from ..volume_states import list_allowed_actions
-from .row_forms import RowForm, row_form_page
 
 VOLUMES = Volume.objects.select_related("information_system", "account", "vm")
 ORDERINGS = frozenset({"name", "size_gb", "status", "created_at"})

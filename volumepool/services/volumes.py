@@ -10,8 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
-from cloudaccounts.models import CloudAccount
-from cloudaccounts.placements import Placement, choose_placement, explain_unusable
+from cloudaccounts.placements import Placement, explain_unusable, require_placement
 from cloudaccounts.services.catalogue import list_granted
 from tasks import engine
 from tasks.models import Job
@@ -118,9 +117,15 @@ def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResu
     owner = get_information_system(scope, request.information_system)
     with transaction.atomic():
         snapshot = _lock_snapshot(scope, owner, request) if request.snapshot else None
-        place = (
-            Placement(snapshot.account, snapshot.region) if snapshot else _choose_placement(owner, request)
-        )
+        if snapshot:
+            place = Placement(snapshot.account, snapshot.region)
+        else:
+            place = require_placement(
+                owner.tenant,
+                request.account,
+                request.region,
+                default_account_id=owner.default_account_id,
+            )
         if snapshot and (wrong := explain_unusable(snapshot.account)):
             raise InvalidFieldsError({"snapshot": [wrong]})
         if wrong := explain_unknown_volume_type(owner.tenant, place, request.volume_type):
@@ -222,14 +227,6 @@ def _lock_snapshot(scope: Scope, system: InformationSystem, request: VolumeCreat
     if request.account not in {None, found.account_id} or request.region not in {"", found.region}:
         raise InvalidFieldsError({"snapshot": [_("The snapshot is in another cloud account or region.")]})
     return found
-
-
-def _choose_placement(system: InformationSystem, request: VolumeCreationRequest) -> Placement:
-    accounts = CloudAccount.objects.for_tenant(system.tenant).order_by("name")
-    place, errors = choose_placement(system, accounts, request.account, request.region)
-    if place is None:
-        raise InvalidFieldsError(errors)
-    return place
 
 
 def explain_unknown_volume_type(tenant: Tenant, place: Placement, volume_type: str) -> str | None:

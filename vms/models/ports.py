@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from .cloud_rows import CloudRow, CloudRowQuerySet
+from networks.models import CloudRow, CloudRowQuerySet
 
 
 class VmPortQuerySet(CloudRowQuerySet):
@@ -25,13 +25,14 @@ class VmPort(CloudRow):
     lock_name: ClassVar[str] = "vm-port"
 
     vm = models.ForeignKey(
-        "vms.VirtualMachine", models.CASCADE, related_name="ports", verbose_name=_("virtual machine")
+        "VirtualMachine", models.CASCADE, related_name="ports", verbose_name=_("virtual machine")
     )
     network_id = models.CharField(_("network"), max_length=64)
 
     objects = VmPortQuerySet.as_manager()
 
     class Meta:
+        db_table = "networks_vmport"  # The room in which the table was created.
         verbose_name = _("port")
         verbose_name_plural = _("ports")
         constraints = [

@@ -1,4 +1,4 @@
-"""The forms that change one volume or snapshot: shown in a dialog over the list, or as a page."""
+"""Forms that change one row: shown in a dialog over the list, or as a page."""
 
 from __future__ import annotations
 
