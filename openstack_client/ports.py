@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .errors import CloudAddressIsGatewayError, InvalidCloudRequestError
@@ -77,12 +77,32 @@ class Ports(NeutronRequests):
         }
         if fixed_ips:
             payload["fixed_ips"] = _build_fixed_ips(fixed_ips)
-            self._refuse_gateways(network_id, fixed_ips)
+            self.refuse_gateways(network_id, [fixed.ip_address for fixed in fixed_ips if fixed.ip_address])
         if security_group_ids is not None:
             payload["security_groups"] = _validate_groups(security_group_ids)
         doing = f"create a port on network {network_id}"
         body = self._call("POST", _PATH, doing, json={"port": payload})
         return read_object(body, "port", Port.from_json)
+
+    def refuse_gateways(self, network_id: str, addresses: Iterable[str]) -> None:
+        """Raise `CloudAddressIsGatewayError` if one of the addresses is that of a gateway of the network's subnets.
+
+        Neutron gives a gateway's address to a port as long as no router has it, and the network's servers would then send to
+        that port. `create_port` calls this itself; a caller that lets Nova make the port calls it before.
+        """
+        wanted = {validate_address(address) for address in addresses}
+        if not wanted:
+            return
+        for page in self._pages("/subnets", "subnets", Subnet.from_json, params={"network_id": network_id}):
+            for subnet in page:
+                if (
+                    subnet.network_id == network_id
+                    and subnet.gateway_ip
+                    and validate_address(subnet.gateway_ip) in wanted
+                ):
+                    raise CloudAddressIsGatewayError(
+                        f"{subnet.gateway_ip} is the gateway of subnet {subnet.name or subnet.id}; choose another address."
+                    )
 
     def update_port(
         self,
@@ -129,25 +149,6 @@ class Ports(NeutronRequests):
     def _update_port(self, port_id: str, payload: dict[str, Any], doing: str, revision: int | None) -> Port:
         body = self._call("PUT", _build_path(port_id), doing, json={"port": payload}, revision=revision)
         return read_object(body, "port", Port.from_json)
-
-    def _refuse_gateways(self, network_id: str, fixed_ips: Sequence[FixedIp]) -> None:
-        """Raise `CloudAddressIsGatewayError` if an address is that of a subnet's gateway.
-
-        Neutron gives it to a port as long as no router has it, and the network's servers would then send to that port.
-        """
-        wanted = {validate_address(fixed.ip_address) for fixed in fixed_ips if fixed.ip_address}
-        if not wanted:
-            return
-        for page in self._pages("/subnets", "subnets", Subnet.from_json, params={"network_id": network_id}):
-            for subnet in page:
-                if (
-                    subnet.network_id == network_id
-                    and subnet.gateway_ip
-                    and validate_address(subnet.gateway_ip) in wanted
-                ):
-                    raise CloudAddressIsGatewayError(
-                        f"{subnet.gateway_ip} is the gateway of subnet {subnet.name or subnet.id}; choose another address."
-                    )
 
 
 def _build_path(port_id: str) -> str:

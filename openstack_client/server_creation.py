@@ -24,7 +24,8 @@ from .validation import (
 class ServerNetwork:
     """A network interface of a new server: on a network, with an address of choice if `fixed_ip` is set; or an existing port.
 
-    A port belongs to its creator and outlives the server; one that Nova makes is deleted with the server.
+    A port belongs to its creator and outlives the server; one that Nova makes is deleted with the server. Nova gives it the
+    address of a subnet's gateway, too: call `Ports.refuse_gateways` before.
     """
 
     network_id: str | None = None
