@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import CloudChangedError, CloudFloatingIpAttachedError
+from .errors import CloudFloatingIpAttachedError
 from .markers import build_description
 from .neutron_requests import PAGE_SIZE, NeutronRequests, read_object
 from .paging import RecordPage
@@ -13,8 +13,6 @@ from .records import FloatingIp
 from .validation import validate_address, validate_id
 
 _PATH = "/floatingips"
-# How often an attachment is tried again because only the status of the floating IP has changed meanwhile.
-_MAX_TRIES = 3
 
 
 class FloatingIps(NeutronRequests):
@@ -91,8 +89,8 @@ class FloatingIps(NeutronRequests):
         """Attach a floating IP to a port, by its first IPv4 address unless one is given. Safe to repeat.
 
         Its status becomes ACTIVE later. Raises `CloudNotFoundError` for either, `CloudFloatingIpAttachedError` when it is attached to
-        another port, `CloudPortHasFloatingIpError`, `CloudNoRouteError`, `CloudChangedError` when others keep changing it, and
-        `InvalidCloudRequestError` when the port has no such address.
+        another port, `CloudPortHasFloatingIpError`, `CloudNoRouteError`, `InvalidCloudRequestError` when the port has no such
+        address, and `CloudChangedError` when it changes at the same moment, also by its status: then try again.
         """
         payload = _build_target(port_id, fixed_address)
         doing = f"attach floating IP {floating_ip_id} to port {port_id}"
@@ -102,7 +100,7 @@ class FloatingIps(NeutronRequests):
         """Detach a floating IP from its port. Safe to repeat. Its status becomes DOWN later.
 
         With `port_id`, only from that port: attached to another one, it raises `CloudFloatingIpAttachedError`. Raises
-        `CloudNotFoundError`, and `CloudChangedError` when others keep changing it.
+        `CloudNotFoundError`, and `CloudChangedError` when it changes at the same moment, also by its status: then try again.
         """
         expected = None if port_id is None else {None, validate_id(port_id, "port")}
         doing = f"detach floating IP {floating_ip_id}"
@@ -115,28 +113,15 @@ class FloatingIps(NeutronRequests):
     def _change_port(
         self, floating_ip_id: str, payload: dict[str, Any], doing: str, *, expected: set[str | None] | None
     ) -> FloatingIp:
-        """Change the port of a floating IP as it was read, so that a change by others is never undone unseen.
-
-        The network's agent also changes it, when it reports the status: then it is read and tried again.
-        """
-        problem: CloudChangedError | None = None
-        for _ in range(_MAX_TRIES):
-            now = self.get_floating_ip(floating_ip_id)
-            if expected is not None and now.port_id not in expected:
-                raise CloudFloatingIpAttachedError(
-                    f"Could not {doing}: it is attached to port {now.port_id}. Detach it there first."
-                )
-            if now.port_id == payload["port_id"] and payload.get("fixed_ip_address") in {
-                None,
-                now.fixed_address,
-            }:
-                return now
-            try:
-                return self._update_floating_ip(floating_ip_id, payload, doing, revision=now.revision)
-            except CloudChangedError as changed:
-                problem = changed
-        assert problem is not None
-        raise problem
+        """Change the port of a floating IP as it was read, so that a change by others is never undone unseen."""
+        now = self.get_floating_ip(floating_ip_id)
+        if expected is not None and now.port_id not in expected:
+            raise CloudFloatingIpAttachedError(
+                f"Could not {doing}: it is attached to port {now.port_id}. Detach it there first."
+            )
+        if now.port_id == payload["port_id"] and payload.get("fixed_ip_address") in {None, now.fixed_address}:
+            return now
+        return self._update_floating_ip(floating_ip_id, payload, doing, revision=now.revision)
 
     def _update_floating_ip(
         self, floating_ip_id: str, payload: dict[str, Any], doing: str, *, revision: int | None = None
