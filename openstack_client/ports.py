@@ -56,7 +56,6 @@ class Ports(NeutronRequests):
         network_id: str,
         *,
         name: str = "",
-        description: str = "",
         marker: str | None = None,
         fixed_ips: Sequence[FixedIp] = (),
         security_group_ids: Sequence[str] | None = None,
@@ -73,7 +72,7 @@ class Ports(NeutronRequests):
         payload: dict[str, Any] = {
             "network_id": validate_id(network_id, "network"),
             "name": validate_name(name, "port") if name else "",
-            "description": build_description(description, marker),
+            "description": build_description("", marker),
         }
         if fixed_ips:
             payload["fixed_ips"] = _build_fixed_ips(fixed_ips)
@@ -104,29 +103,6 @@ class Ports(NeutronRequests):
                         f"{subnet.gateway_ip} is the gateway of subnet {subnet.name or subnet.id}; choose another address."
                     )
 
-    def update_port(
-        self,
-        port_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        marker: str | None = None,
-        revision: int | None = None,
-    ) -> Port:
-        """Rename a port, or describe it anew; None leaves the name or the description as it is.
-
-        A new description replaces the marker, too. Raises `CloudNotFoundError`, and `CloudChangedError` when `revision` is
-        given and the port has another one by now.
-        """
-        payload: dict[str, Any] = {}
-        if name is not None:
-            payload["name"] = validate_name(name, "port") if name else ""
-        if description is not None:
-            payload["description"] = build_description(description, marker)
-        if not payload:
-            raise InvalidCloudRequestError("A change of a port needs a name or a description.")
-        return self._update_port(port_id, payload, f"change port {port_id}", revision)
-
     def set_port_security_groups(
         self, port_id: str, group_ids: Sequence[str], *, revision: int | None
     ) -> Port:
@@ -137,7 +113,9 @@ class Ports(NeutronRequests):
         `CloudPortSecurityError`.
         """
         payload = {"security_groups": _validate_groups(group_ids)}
-        return self._update_port(port_id, payload, f"set the security groups of port {port_id}", revision)
+        doing = f"set the security groups of port {port_id}"
+        body = self._call("PUT", _build_path(port_id), doing, json={"port": payload}, revision=revision)
+        return read_object(body, "port", Port.from_json)
 
     def delete_port(self, port_id: str) -> None:
         """Delete a port; one that is gone already is a success. Its floating IPs are detached, and stay.
@@ -145,10 +123,6 @@ class Ports(NeutronRequests):
         A server loses its interface. Raises `CloudInUseError` for a port of a router.
         """
         self._delete(_build_path(port_id), f"delete port {port_id}")
-
-    def _update_port(self, port_id: str, payload: dict[str, Any], doing: str, revision: int | None) -> Port:
-        body = self._call("PUT", _build_path(port_id), doing, json={"port": payload}, revision=revision)
-        return read_object(body, "port", Port.from_json)
 
 
 def _build_path(port_id: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import CloudNotFoundError, InvalidCloudRequestError
+from .errors import CloudNotFoundError
 from .listing_bounds import bounded_listing
 from .nova_requests import COMPUTE_MICROVERSION, SERVICE, NovaRequests, unwrap_list, unwrap_object
 from .paging import RecordPage, join_pages, read_records
 from .records import ServerGroup
 from .records.json_values import is_id
 from .transport import Transport
-from .validation import validate_count, validate_id, validate_name, validate_policy
+from .validation import validate_id, validate_name, validate_policy
 
 _PATH = "/os-server-groups"
 # Nova pages this listing by number, not by marker, and shows at most 1000 at once.
@@ -42,34 +42,15 @@ class ServerGroups(NovaRequests):
             if _is_named(raw, name)
         ]
 
-    def get_server_group(self, group_id: str) -> ServerGroup:
-        """Get one server group with its members. Raises `CloudNotFoundError`."""
-        path = f"{_PATH}/{validate_id(group_id, 'server group')}"
-        return ServerGroup.from_json(
-            unwrap_object(self._call("GET", path, f"read server group {group_id}"), "server_group")
-        )
-
-    def create_server_group(
-        self, name: str, policy: str, *, max_servers_per_host: int | None = None
-    ) -> ServerGroup:
+    def create_server_group(self, name: str, policy: str) -> ServerGroup:
         """Create a server group. Not safe to repeat: look for its name first.
 
         `policy` is one of `validation.SERVER_GROUP_POLICIES`; "soft" ones are kept only where there are hosts enough.
-        `max_servers_per_host` is for "anti-affinity", which otherwise allows one. Raises `CloudQuotaExceededError`.
+        Raises `CloudQuotaExceededError`.
         """
-        payload: dict[str, Any] = {
-            "name": validate_name(name, "server group"),
-            "policy": validate_policy(policy),
-        }
-        if max_servers_per_host is not None:
-            if policy != "anti-affinity":
-                raise InvalidCloudRequestError(
-                    "Only the policy anti-affinity has a number of servers for each host."
-                )
-            payload["rules"] = {
-                "max_server_per_host": validate_count(max_servers_per_host, "The number of servers")
-            }
-        body = self._call("POST", _PATH, f"create server group {name}", json={"server_group": payload})
+        payload = {"name": validate_name(name, "server group"), "policy": validate_policy(policy)}
+        doing = f"create server group {name}"
+        body = self._call("POST", _PATH, doing, json={"server_group": payload})
         return ServerGroup.from_json(unwrap_object(body, "server_group"))
 
     def delete_server_group(self, group_id: str) -> None:

@@ -217,7 +217,6 @@ def list_extensions(call: Call) -> Response:
     names = (
         "router", "security-group", "external-net", "quotas", "quota_details", "net-mtu", "standard-attr-tag",
         "standard-attr-revisions", "standard-attr-description", "revision-if-match", "port-security", "fip-port-details",
-        "network-ip-availability",
     )  # fmt: skip
     return Response(
         200, {"extensions": [{"alias": n, "name": n, "description": "", "links": []} for n in names]}
@@ -230,8 +229,6 @@ ROUTES = Routes(
         ("GET", "/quotas/<project_id>", neutron_quotas.show_quota),
         ("GET", "/quotas/<project_id>/details", neutron_quotas.show_details),
         ("PUT", "/quotas/<project_id>", neutron_quotas.put_quota),
-        ("GET", "/network-ip-availabilities", neutron_networks.list_availabilities),
-        ("GET", "/network-ip-availabilities/<network_id>", neutron_networks.show_availability),
         ("PUT", "/routers/<router_id>/<verb>", neutron_routers.change_interface),
         ("GET", "/<plural>", list_resources),
         ("POST", "/<plural>", create_resource),
