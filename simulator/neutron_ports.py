@@ -49,11 +49,10 @@ def prepare_port_update(call: Call, port: Resource, requested: Resource) -> None
     """Check the new groups of a port, and give it its new addresses and port security. Raises `HttpError`."""
     groups = requested.get("security_groups")
     is_secured = bool(requested.get("port_security_enabled", port["port_security_enabled"]))
-    if not is_secured and (port["security_groups"] if groups is None else groups):
-        if port["port_security_enabled"]:
-            message = "Port has security group associated. Cannot disable port security or IP address until security group is removed."
-            raise neutron_error(409, "PortSecurityPortHasSecurityGroup", message)
-        _check_groups(call, groups, is_secured=False)
+    has_groups = bool(port["security_groups"] if groups is None else groups)
+    if has_groups and port["port_security_enabled"] and not is_secured:
+        message = "Port has security group associated. Cannot disable port security or IP address until security group is removed."
+        raise neutron_error(409, "PortSecurityPortHasSecurityGroup", message)
     _check_groups(call, groups, is_secured=is_secured)
     if "fixed_ips" in requested:
         network = call.region.networks[port["network_id"]]
