@@ -161,6 +161,6 @@ def validate_policy(value: object) -> str:
     """Return the policy of a server group."""
     if value not in SERVER_GROUP_POLICIES:
         raise InvalidCloudRequestError(
-            f"{value!r:.80} is no policy of a server group; there are {', '.join(SERVER_GROUP_POLICIES)}."
+            f"{value!r:.80} is not a valid policy of a server group; there are {', '.join(SERVER_GROUP_POLICIES)}."
         )
     return str(value)

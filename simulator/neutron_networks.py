@@ -21,11 +21,15 @@ def create_network(call: Call, requested: Resource) -> Resource:
 def create_subnet(call: Call, requested: Resource) -> Resource:
     """Return a new subnet of a network."""
     network = find_resource(call, "networks", str(requested.get("network_id")))
+    cidr = requested.get("cidr")
+    if cidr is None:
+        message = "Bad subnets request: a subnetpool must be specified in the absence of a cidr."
+        raise neutron_error(400, "BadRequest", message)
     try:
-        net = ipaddress.ip_network(str(requested.get("cidr")))
+        net = ipaddress.ip_network(str(cidr), strict=False)
     except ValueError:
-        message = f"Invalid input for cidr. Reason: '{requested.get('cidr')}'."
-        raise neutron_error(400, "HTTPBadRequest", message) from None
+        message = f"Invalid input for operation: {cidr} is not in a CIDR format."
+        raise neutron_error(400, "InvalidInput", message) from None
     return build_subnet(call.state, call.token.project_id or "", network, net, requested)
 
 

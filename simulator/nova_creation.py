@@ -191,8 +191,25 @@ def _select_networks(call: Call, requested: object) -> list[Resource]:
         found = [n for n in visible.values() if not n["router:external"]][:1]
         return [{"network": network, "fixed_ip": None} for network in found]
     if not isinstance(requested, list):
-        raise bad_request("Invalid input for field/attribute networks.")
+        raise _refuse_networks(requested)
+    for entry in requested:
+        if (fixed_ip := entry.get("fixed_ip")) is not None and not _is_address(fixed_ip):
+            raise _refuse_networks(requested)
     return [_select_interface(call, visible, entry) for entry in requested]
+
+
+def _refuse_networks(requested: object) -> Exception:
+    return bad_request(
+        f"Invalid input for field/attribute networks. Value: {requested}. {requested!r} is not valid under any of the given schemas"
+    )
+
+
+def _is_address(value: object) -> bool:
+    try:
+        ipaddress.ip_address(str(value))
+    except ValueError:
+        return False
+    return True
 
 
 def _select_interface(call: Call, visible: dict[str, Resource], entry: Resource) -> Resource:
@@ -203,10 +220,7 @@ def _select_interface(call: Call, visible: dict[str, Resource], entry: Resource)
         raise bad_request(f"Network {network['id']} requires a subnet in order to boot instances on.")
     fixed_ip = entry.get("fixed_ip")
     if fixed_ip is not None:
-        try:
-            fixed_ip = str(ipaddress.ip_address(fixed_ip))
-        except ValueError:
-            raise bad_request(f"Invalid input for field/attribute fixed_ip. Value: {fixed_ip}.") from None
+        fixed_ip = str(ipaddress.ip_address(fixed_ip))
         owner = nova_interfaces.find_address_user(call, network, fixed_ip)
         if owner is not None:
             raise bad_request(f"Fixed IP address {fixed_ip} is already in use on instance {owner}.")

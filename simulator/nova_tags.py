@@ -16,9 +16,13 @@ _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
 
 def check_name(name: Any) -> None:
-    """Check the name of a server or image. Raises `HttpError` 400 in the words of Nova's schemas."""
+    """Check the name of a server, image, key pair or group. Raises `HttpError` 400 in the words of Nova's schemas."""
     start = f"Invalid input for field/attribute name. Value: {name}. '{name}'"
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
+        raise bad_request(
+            f"Invalid input for field/attribute name. Value: {name}. {name!r} is not of type 'string'"
+        )
+    if not name:
         raise bad_request(f"{start} is too short")
     if len(name) > 255:
         raise bad_request(f"{start} is too long")
@@ -32,7 +36,9 @@ def check_name(name: Any) -> None:
 def validate_tags(tags: Any) -> list[str]:
     """Return a server's tags without duplicates. Raises `HttpError` 400 in the words of Nova's schemas."""
     if not isinstance(tags, list):
-        raise bad_request(f"Invalid input for field/attribute tags. Value: {tags}.")
+        raise bad_request(
+            f"Invalid input for field/attribute tags. Value: {tags}. {tags!r} is not of type 'array'"
+        )
     if len(tags) > _MAX_TAGS:
         raise bad_request(f"Invalid input for field/attribute tags. Value: {tags}. {tags} is too long")
     for place, tag in enumerate(tags):
@@ -41,7 +47,7 @@ def validate_tags(tags: Any) -> list[str]:
 
 
 def _check_tag(place: object, tag: Any) -> None:
-    start = f"Invalid input for field/attribute {place}. Value: {tag}. '{tag}'"
+    start = f"Invalid input for field/attribute {place}. Value: {tag}. {tag!r}"
     if not isinstance(tag, str):
         raise bad_request(f"{start} is not of type 'string'")
     if not 1 <= len(tag) <= 60:
@@ -53,7 +59,9 @@ def _check_tag(place: object, tag: Any) -> None:
 def validate_metadata(call: Call, metadata: Any) -> dict[str, str]:
     """Return the metadata of a server or image. Raises `HttpError`: 400 for the schema, 403 for the quota `metadata_items`."""
     if not isinstance(metadata, dict):
-        raise bad_request(f"Invalid input for field/attribute metadata. Value: {metadata}.")
+        raise bad_request(
+            f"Invalid input for field/attribute metadata. Value: {metadata}. {metadata!r} is not of type 'object'"
+        )
     for key, value in metadata.items():
         if not _KEY.fullmatch(key):
             raise bad_request(

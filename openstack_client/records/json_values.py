@@ -37,7 +37,7 @@ _fromisoformat = datetime.fromisoformat
 def require_id(raw: Any, what: str) -> str:
     """Return the object's id. Raises `UnreadableRecordError` when it has none, or an invalid one."""
     if not isinstance(raw, dict):
-        raise UnreadableRecordError(f"{what} that is no JSON object")
+        raise UnreadableRecordError(f"{what} that is not a JSON object")
     found = raw.get("id")
     if not isinstance(found, str) or not found:
         raise UnreadableRecordError(f"{what} without an id", name=text(raw.get("name")))

@@ -307,10 +307,16 @@ def test_quota_counts_a_volume(cloud, make_volume):
 
 
 # On a busy machine a credential may be over before its first use; then a longer one is tried.
-def test_application_credential_that_is_over(credentials, sdk, tag):
+def test_application_credential_that_is_over(cloud, credentials, sdk, tag):
+    # By the cloud's clock, which other tests have moved on in a simulated cloud.
+    ahead = dt.timedelta(seconds=cloud.clock_offset() or 0)
+
+    def now():
+        return dt.datetime.now(dt.UTC) + ahead
+
     lifetimes = (4, 16, 64)
     for number, seconds in enumerate(lifetimes):
-        ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+        ends = now() + dt.timedelta(seconds=seconds)
         made = sdk.identity.create_application_credential(
             sdk.current_user_id, f"{tag}-{number}", expires_at=ends.strftime("%Y-%m-%dT%H:%M:%S.%f")
         )
@@ -320,15 +326,15 @@ def test_application_credential_that_is_over(credentials, sdk, tag):
                 application_credential_id=made.id,
                 application_credential_secret=made.secret,
             )
-            with Cloud(login) as cloud:
-                assert cloud.project_id
-            time.sleep(max(0.0, (ends - dt.datetime.now(dt.UTC)).total_seconds() + 1))
-            with Cloud(login) as cloud, pytest.raises(CloudAuthenticationError, match="expired") as caught:
-                cloud.check()
+            with Cloud(login) as opened:
+                assert opened.project_id
+            time.sleep(max(0.0, (ends - now()).total_seconds() + 1))
+            with Cloud(login) as opened, pytest.raises(CloudAuthenticationError, match="expired") as caught:
+                opened.check()
             assert caught.value.status_code == 401
             return
         except CloudAuthenticationError:
-            if dt.datetime.now(dt.UTC) < ends or number == len(lifetimes) - 1:
+            if now() < ends or number == len(lifetimes) - 1:
                 raise
         finally:
             sdk.identity.delete_application_credential(sdk.current_user_id, made.id)
