@@ -47,7 +47,6 @@ from .records import (
     Image,
     Keypair,
     Network,
-    NetworkAvailability,
     Port,
     Quota,
     Router,
@@ -62,13 +61,11 @@ from .records import (
     ServerReading,
     Snapshot,
     Subnet,
-    SubnetAvailability,
     Volume,
     VolumeAttachment,
     VolumeReservation,
     VolumeType,
     Zone,
-    find_boot_volume_id,
 )
 from .server_creation import ServerNetwork
 from .transport import last_request_id
@@ -113,7 +110,6 @@ __all__ = [
     "InvalidCloudRequestError",
     "Keypair",
     "Network",
-    "NetworkAvailability",
     "Port",
     "Quota",
     "RecordPage",
@@ -130,7 +126,6 @@ __all__ = [
     "ServerReading",
     "Snapshot",
     "Subnet",
-    "SubnetAvailability",
     "TokenCache",
     "UnreadableRecord",
     "UnreadableRecordError",
@@ -139,6 +134,5 @@ __all__ = [
     "VolumeReservation",
     "VolumeType",
     "Zone",
-    "find_boot_volume_id",
     "last_request_id",
 ]

@@ -121,11 +121,9 @@ class BlockStorage(VolumeAttachments):
         # Cinder answers 400 for a state: in use, already being deleted, has snapshots.
         self._delete(f"/volumes/{validate_id(volume_id, 'volume')}", f"delete volume {volume_id}")
 
-    def snapshot_pages(
-        self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
-    ) -> Iterator[RecordPage[Snapshot]]:
-        """List the project's snapshots of volumes, newest first, page by page; with `metadata`, only those that have all of it."""
-        for page in self._raw_pages("snapshots", page_size, metadata):
+    def snapshot_pages(self, *, page_size: int = 1000) -> Iterator[RecordPage[Snapshot]]:
+        """List the project's snapshots of volumes, newest first, page by page."""
+        for page in self._raw_pages("snapshots", page_size, None):
             yield read_records(page, Snapshot.from_json)
 
     def find_snapshots_by_metadata(self, metadata: Mapping[str, str]) -> list[Snapshot]:

@@ -57,7 +57,7 @@ class Cloud:
         )
 
     @classmethod
-    def from_clouds_yaml(cls, name: str, *, region: str | None = None, guard: Guard | None = None) -> Cloud:
+    def from_clouds_yaml(cls, name: str) -> Cloud:
         """Open the cloud of this name in openstacksdk's `clouds.yaml`. Raises `InvalidCloudRequestError` when it is not there."""
         from openstack.config import OpenStackConfig  # noqa: PLC0415 - slow to import; see the package's docstring.
 
@@ -78,9 +78,8 @@ class Cloud:
             ca_bundle = _read_ca_bundle(cloud_config.config.get("cacert"))
             return cls(
                 CloudCredentials(**{**known, "ca_bundle": ca_bundle}),
-                region=region or cloud_config.region_name or None,
+                region=cloud_config.region_name or None,
                 interface=_normalize_interface(cloud_config),
-                guard=guard,
             )
         raise raised
 

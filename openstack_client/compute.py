@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,7 +53,6 @@ class Compute(
         changes_since: datetime | None = None,
         page_size: int = 1000,
         tag: str | None = None,
-        statuses: Sequence[str] = (),
     ) -> Iterator[RecordPage[Server]]:
         """List the project's servers, newest first, page by page.
 
@@ -62,7 +61,7 @@ class Compute(
         Nova stores whole seconds, so the time is rounded down: a change may be listed twice, but is never missed.
         Raises `CloudUnavailableError` when the listing breaks off: the pages until then are not the whole fleet.
         """
-        query = _build_server_query(self._to_cloud_time(changes_since), tag, statuses)
+        query = _build_server_query(self._to_cloud_time(changes_since), tag)
         for page in self._raw_pages(page_size, query):
             yield read_records(page, Server.from_json)
 
@@ -74,7 +73,7 @@ class Compute(
         The next page is fetched while the last one is being processed, so a caller that is no slower than the cloud
         adds no time. Raises `CloudUnavailableError` when the listing breaks off.
         """
-        pages = self._raw_pages(page_size, _build_server_query(self._to_cloud_time(changes_since), None, ()))
+        pages = self._raw_pages(page_size, _build_server_query(self._to_cloud_time(changes_since), None))
         for page in prefetch_pages(pages, self._transport.check_guard):
             yield read_records(page, ServerReading.from_json)
 
@@ -104,18 +103,9 @@ class Compute(
             microversion=COMPUTE_MICROVERSION,
         )
 
-    def list_servers(
-        self,
-        *,
-        changes_since: datetime | None = None,
-        page_size: int = 1000,
-        tag: str | None = None,
-        statuses: Sequence[str] = (),
-    ) -> Iterator[Server]:
+    def list_servers(self, *, changes_since: datetime | None = None) -> Iterator[Server]:
         """List the servers of `server_pages`, one by one."""
-        for page in self.server_pages(
-            changes_since=changes_since, page_size=page_size, tag=tag, statuses=statuses
-        ):
+        for page in self.server_pages(changes_since=changes_since):
             yield from page
 
     def get_server(self, server_id: str) -> Server:
@@ -128,7 +118,7 @@ class Compute(
 
         Raises `UnreadableRecordError` when one of them cannot be read, because it must not count as absent.
         """
-        pages = self._raw_pages(1000, _build_server_query(None, tag, ()))
+        pages = self._raw_pages(1000, _build_server_query(None, tag))
         return [Server.from_json(raw) for page in pages for raw in page]
 
     def rename_server(self, server_id: str, name: str) -> None:
@@ -168,14 +158,10 @@ class Compute(
         return read_records(unwrap_list(body, "availabilityZoneInfo"), Zone.from_json)
 
 
-def _build_server_query(
-    changes_since: datetime | None, tag: str | None, statuses: Sequence[str]
-) -> dict[str, Any]:
+def _build_server_query(changes_since: datetime | None, tag: str | None) -> dict[str, Any]:
     query: dict[str, Any] = {}
     if changes_since is not None:
         query["changes-since"] = changes_since.strftime("%Y-%m-%dT%H:%M:%SZ")
     if tag is not None:
         query["tags"] = validate_tag(tag)
-    if statuses:
-        query["status"] = [validate_name(status, "status") for status in statuses]
     return query

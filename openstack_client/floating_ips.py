@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from .errors import CloudChangedError, CloudFloatingIpAttachedError
+from .errors import CloudFloatingIpAttachedError
 from .markers import build_description
 from .neutron_requests import PAGE_SIZE, NeutronRequests, read_object
 from .paging import RecordPage
 from .records import FloatingIp
-from .validation import validate_address, validate_id
+from .validation import validate_id
 
 _PATH = "/floatingips"
-# How often an attachment is tried again because only the status of the floating IP has changed meanwhile.
-_MAX_TRIES = 3
 
 
 class FloatingIps(NeutronRequests):
@@ -36,123 +33,62 @@ class FloatingIps(NeutronRequests):
         """
         return self._find_by_marker(_PATH, "floatingips", FloatingIp.from_json, marker)
 
-    def list_port_floating_ips(self, port_id: str) -> list[FloatingIp]:
-        """List the project's floating IPs that are attached to a port.
-
-        Raises `UnreadableRecordError` when one of them cannot be read, because it must not count as absent.
-        """
-        wanted = validate_id(port_id, "port")
-        return self._find(
-            _PATH,
-            "floatingips",
-            FloatingIp.from_json,
-            {"port_id": wanted},
-            lambda found: found.port_id == wanted,
-        )
-
     def create_floating_ip(
-        self,
-        network_id: str,
-        *,
-        description: str = "",
-        marker: str | None = None,
-        subnet_id: str | None = None,
-        port_id: str | None = None,
-        fixed_address: str | None = None,
+        self, network_id: str, *, description: str = "", marker: str | None = None
     ) -> FloatingIp:
-        """Take a floating IP of an external network, and attach it when a port is given. Not safe to repeat: look for its marker first.
+        """Take a floating IP of an external network. Not safe to repeat: look for its marker first.
 
-        After `CloudUnavailableError` it may exist nevertheless. Raises `CloudNotFoundError` (network, subnet, port),
-        `CloudQuotaExceededError`, `CloudAddressesExhaustedError`, `CloudNoRouteError`, `CloudPortHasFloatingIpError`, and
-        `InvalidCloudRequestError` for a network that is not external, or a port without an IPv4 address. Nothing is left after any of these.
+        After `CloudUnavailableError` it may exist nevertheless. Raises `CloudNotFoundError`, `CloudQuotaExceededError`,
+        `CloudAddressesExhaustedError`, and `InvalidCloudRequestError` for a network that is not external.
         """
-        payload: dict[str, Any] = {
+        payload = {
             "floating_network_id": validate_id(network_id, "network"),
             "description": build_description(description, marker),
         }
-        if subnet_id is not None:
-            payload["subnet_id"] = validate_id(subnet_id, "subnet")
-        if port_id is not None:
-            payload |= _build_target(port_id, fixed_address)
         doing = f"create a floating IP of network {network_id}"
         body = self._call("POST", _PATH, doing, json={"floatingip": payload})
         return read_object(body, "floatingip", FloatingIp.from_json)
 
-    def describe_floating_ip(
-        self, floating_ip_id: str, description: str, *, marker: str | None = None
-    ) -> FloatingIp:
-        """Replace the description of a floating IP, and its marker. Raises `CloudNotFoundError`."""
-        payload = {"description": build_description(description, marker)}
-        return self._update_floating_ip(floating_ip_id, payload, f"describe floating IP {floating_ip_id}")
-
-    def attach_floating_ip(
-        self, floating_ip_id: str, port_id: str, *, fixed_address: str | None = None
-    ) -> FloatingIp:
-        """Attach a floating IP to a port, by its first IPv4 address unless one is given. Safe to repeat.
+    def attach_floating_ip(self, floating_ip_id: str, port_id: str) -> FloatingIp:
+        """Attach a floating IP to a port, by its first IPv4 address. Safe to repeat.
 
         Its status becomes ACTIVE later. Raises `CloudNotFoundError` for either, `CloudFloatingIpAttachedError` when it is attached to
-        another port, `CloudPortHasFloatingIpError`, `CloudNoRouteError`, `CloudChangedError` when others keep changing it, and
-        `InvalidCloudRequestError` when the port has no such address.
+        another port, `CloudPortHasFloatingIpError`, `CloudNoRouteError`, `InvalidCloudRequestError` when the port has no IPv4
+        address, and `CloudChangedError` when it changes at the same moment, also by its status: then try again.
         """
-        payload = _build_target(port_id, fixed_address)
+        wanted = validate_id(port_id, "port")
         doing = f"attach floating IP {floating_ip_id} to port {port_id}"
-        return self._change_port(floating_ip_id, payload, doing, expected={None, port_id})
+        return self._change_port(floating_ip_id, wanted, doing, expected={None, wanted})
 
     def detach_floating_ip(self, floating_ip_id: str, *, port_id: str | None = None) -> FloatingIp:
         """Detach a floating IP from its port. Safe to repeat. Its status becomes DOWN later.
 
         With `port_id`, only from that port: attached to another one, it raises `CloudFloatingIpAttachedError`. Raises
-        `CloudNotFoundError`, and `CloudChangedError` when others keep changing it.
+        `CloudNotFoundError`, and `CloudChangedError` when it changes at the same moment, also by its status: then try again.
         """
         expected = None if port_id is None else {None, validate_id(port_id, "port")}
         doing = f"detach floating IP {floating_ip_id}"
-        return self._change_port(floating_ip_id, {"port_id": None}, doing, expected=expected)
+        return self._change_port(floating_ip_id, None, doing, expected=expected)
 
     def delete_floating_ip(self, floating_ip_id: str) -> None:
         """Give a floating IP back, attached or not; one that is gone already is a success."""
         self._delete(_build_path(floating_ip_id), f"delete floating IP {floating_ip_id}")
 
     def _change_port(
-        self, floating_ip_id: str, payload: dict[str, Any], doing: str, *, expected: set[str | None] | None
+        self, floating_ip_id: str, port_id: str | None, doing: str, *, expected: set[str | None] | None
     ) -> FloatingIp:
-        """Change the port of a floating IP as it was read, so that a change by others is never undone unseen.
-
-        The network's agent also changes it, when it reports the status: then it is read and tried again.
-        """
-        problem: CloudChangedError | None = None
-        for _ in range(_MAX_TRIES):
-            now = self.get_floating_ip(floating_ip_id)
-            if expected is not None and now.port_id not in expected:
-                raise CloudFloatingIpAttachedError(
-                    f"Could not {doing}: it is attached to port {now.port_id}. Detach it there first."
-                )
-            if now.port_id == payload["port_id"] and payload.get("fixed_ip_address") in {
-                None,
-                now.fixed_address,
-            }:
-                return now
-            try:
-                return self._update_floating_ip(floating_ip_id, payload, doing, revision=now.revision)
-            except CloudChangedError as changed:
-                problem = changed
-        assert problem is not None
-        raise problem
-
-    def _update_floating_ip(
-        self, floating_ip_id: str, payload: dict[str, Any], doing: str, *, revision: int | None = None
-    ) -> FloatingIp:
-        body = self._call(
-            "PUT", _build_path(floating_ip_id), doing, json={"floatingip": payload}, revision=revision
-        )
+        """Change the port of a floating IP as it was read, so that a change by others is never undone unseen."""
+        now = self.get_floating_ip(floating_ip_id)
+        if expected is not None and now.port_id not in expected:
+            raise CloudFloatingIpAttachedError(
+                f"Could not {doing}: it is attached to port {now.port_id}. Detach it there first."
+            )
+        if now.port_id == port_id:
+            return now
+        payload = {"floatingip": {"port_id": port_id}}
+        body = self._call("PUT", _build_path(floating_ip_id), doing, json=payload, revision=now.revision)
         return read_object(body, "floatingip", FloatingIp.from_json)
 
 
 def _build_path(floating_ip_id: str) -> str:
     return f"{_PATH}/{validate_id(floating_ip_id, 'floating IP')}"
-
-
-def _build_target(port_id: str, fixed_address: str | None) -> dict[str, Any]:
-    payload = {"port_id": validate_id(port_id, "port")}
-    if fixed_address is not None:
-        payload["fixed_ip_address"] = validate_address(fixed_address)
-    return payload

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .errors import CloudAddressIsGatewayError, InvalidCloudRequestError
@@ -56,7 +56,6 @@ class Ports(NeutronRequests):
         network_id: str,
         *,
         name: str = "",
-        description: str = "",
         marker: str | None = None,
         fixed_ips: Sequence[FixedIp] = (),
         security_group_ids: Sequence[str] | None = None,
@@ -73,69 +72,24 @@ class Ports(NeutronRequests):
         payload: dict[str, Any] = {
             "network_id": validate_id(network_id, "network"),
             "name": validate_name(name, "port") if name else "",
-            "description": build_description(description, marker),
+            "description": build_description("", marker),
         }
         if fixed_ips:
             payload["fixed_ips"] = _build_fixed_ips(fixed_ips)
-            self._refuse_gateways(network_id, fixed_ips)
+            self.refuse_gateways(network_id, [fixed.ip_address for fixed in fixed_ips if fixed.ip_address])
         if security_group_ids is not None:
             payload["security_groups"] = _validate_groups(security_group_ids)
         doing = f"create a port on network {network_id}"
         body = self._call("POST", _PATH, doing, json={"port": payload})
         return read_object(body, "port", Port.from_json)
 
-    def update_port(
-        self,
-        port_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        marker: str | None = None,
-        revision: int | None = None,
-    ) -> Port:
-        """Rename a port, or describe it anew; None leaves the name or the description as it is.
+    def refuse_gateways(self, network_id: str, addresses: Iterable[str]) -> None:
+        """Raise `CloudAddressIsGatewayError` if one of the addresses is that of a gateway of the network's subnets.
 
-        A new description replaces the marker, too. Raises `CloudNotFoundError`, and `CloudChangedError` when `revision` is
-        given and the port has another one by now.
+        Neutron gives a gateway's address to a port as long as no router has it, and the network's servers would then send to
+        that port. `create_port` calls this itself; a caller that lets Nova make the port calls it before.
         """
-        payload: dict[str, Any] = {}
-        if name is not None:
-            payload["name"] = validate_name(name, "port") if name else ""
-        if description is not None:
-            payload["description"] = build_description(description, marker)
-        if not payload:
-            raise InvalidCloudRequestError("A change of a port needs a name or a description.")
-        return self._update_port(port_id, payload, f"change port {port_id}", revision)
-
-    def set_port_security_groups(
-        self, port_id: str, group_ids: Sequence[str], *, revision: int | None
-    ) -> Port:
-        """Replace all security groups of a port; [] leaves it in none, which lets nothing in or out.
-
-        `revision` is that of the port when its groups were read: if others have changed it since, nothing is changed, and
-        `CloudChangedError` is raised. None overwrites whatever they did. Raises `CloudNotFoundError` for the port or a group, and
-        `CloudPortSecurityError`.
-        """
-        payload = {"security_groups": _validate_groups(group_ids)}
-        return self._update_port(port_id, payload, f"set the security groups of port {port_id}", revision)
-
-    def delete_port(self, port_id: str) -> None:
-        """Delete a port; one that is gone already is a success. Its floating IPs are detached, and stay.
-
-        A server loses its interface. Raises `CloudInUseError` for a port of a router.
-        """
-        self._delete(_build_path(port_id), f"delete port {port_id}")
-
-    def _update_port(self, port_id: str, payload: dict[str, Any], doing: str, revision: int | None) -> Port:
-        body = self._call("PUT", _build_path(port_id), doing, json={"port": payload}, revision=revision)
-        return read_object(body, "port", Port.from_json)
-
-    def _refuse_gateways(self, network_id: str, fixed_ips: Sequence[FixedIp]) -> None:
-        """Raise `CloudAddressIsGatewayError` if an address is that of a subnet's gateway.
-
-        Neutron gives it to a port as long as no router has it, and the network's servers would then send to that port.
-        """
-        wanted = {validate_address(fixed.ip_address) for fixed in fixed_ips if fixed.ip_address}
+        wanted = {validate_address(address) for address in addresses}
         if not wanted:
             return
         for page in self._pages("/subnets", "subnets", Subnet.from_json, params={"network_id": network_id}):
@@ -148,6 +102,27 @@ class Ports(NeutronRequests):
                     raise CloudAddressIsGatewayError(
                         f"{subnet.gateway_ip} is the gateway of subnet {subnet.name or subnet.id}; choose another address."
                     )
+
+    def set_port_security_groups(
+        self, port_id: str, group_ids: Sequence[str], *, revision: int | None
+    ) -> Port:
+        """Replace all security groups of a port; [] leaves it in none, which lets nothing in or out.
+
+        `revision` is that of the port when its groups were read: if others have changed it since, nothing is changed, and
+        `CloudChangedError` is raised. None overwrites whatever they did. Raises `CloudNotFoundError` for the port or a group, and
+        `CloudPortSecurityError`.
+        """
+        payload = {"security_groups": _validate_groups(group_ids)}
+        doing = f"set the security groups of port {port_id}"
+        body = self._call("PUT", _build_path(port_id), doing, json={"port": payload}, revision=revision)
+        return read_object(body, "port", Port.from_json)
+
+    def delete_port(self, port_id: str) -> None:
+        """Delete a port; one that is gone already is a success. Its floating IPs are detached, and stay.
+
+        A server loses its interface. Raises `CloudInUseError` for a port of a router.
+        """
+        self._delete(_build_path(port_id), f"delete port {port_id}")
 
 
 def _build_path(port_id: str) -> str:

@@ -40,11 +40,11 @@ def build_rule(
     """
     if direction not in _DIRECTIONS:
         raise InvalidCloudRequestError(
-            f"{direction!r:.40} is no direction of a rule; it is 'ingress' or 'egress'."
+            f"{direction!r:.40} is not a valid direction of a rule; it is 'ingress' or 'egress'."
         )
     if ethertype not in _IP_VERSIONS:
         raise InvalidCloudRequestError(
-            f"{ethertype!r:.40} is no address family of a rule; it is 'IPv4' or 'IPv6'."
+            f"{ethertype!r:.40} is not a valid address family of a rule; it is 'IPv4' or 'IPv6'."
         )
     name = _normalize_protocol(protocol, ethertype)
     if name in ICMP_PROTOCOLS:
@@ -97,7 +97,7 @@ def _normalize_protocol(value: object, ethertype: str) -> str | None:
         name = PROTOCOL_NAMES.get(int(name), str(int(name)))
     elif name not in _NAMES:
         raise InvalidCloudRequestError(
-            f"{value!r:.40} is not a protocol: it is a name such as 'tcp', or a number from 0 to 255."
+            f"{value!r:.40} is not a valid protocol: it is a name such as 'tcp', or a number from 0 to 255."
         )
     if name in ICMP_PROTOCOLS:
         # Neutron itself takes "icmp" for ICMPv6 in a rule for IPv6.
@@ -111,7 +111,9 @@ def _normalize_protocol(value: object, ethertype: str) -> str | None:
 def _validate_icmp(kind: int | None, code: int | None) -> tuple[int | None, int | None]:
     for value, what in ((kind, "type"), (code, "code")):
         if value is not None and not _is_between(value, 0, 255):
-            raise InvalidCloudRequestError(f"{value!r:.40} is no ICMP {what}; it is a number from 0 to 255.")
+            raise InvalidCloudRequestError(
+                f"{value!r:.40} is not a valid ICMP {what}; it is a number from 0 to 255."
+            )
     if kind is None and code is not None:
         raise InvalidCloudRequestError("An ICMP code needs a type.")
     return kind, code
@@ -131,7 +133,9 @@ def _validate_ports(
     last = first if last is None else last
     for value in (first, last):
         if not _is_between(value, 1, MAX_PORT):
-            raise InvalidCloudRequestError(f"{value!r:.40} is no port; it is a number from 1 to {MAX_PORT}.")
+            raise InvalidCloudRequestError(
+                f"{value!r:.40} is not a valid port; it is a number from 1 to {MAX_PORT}."
+            )
     if first > last:
         raise InvalidCloudRequestError(f"The range of ports is turned round: {first} is above {last}.")
     return first, last

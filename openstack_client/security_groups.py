@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from .errors import InvalidCloudRequestError
 from .markers import build_description
 from .neutron_requests import PAGE_SIZE, NeutronRequests, read_object
 from .paging import RecordPage
@@ -41,19 +39,6 @@ class SecurityGroups(NeutronRequests):
         """
         return self._find_by_marker(_GROUPS, "security_groups", SecurityGroup.from_json, marker)
 
-    def find_security_groups_by_name(self, name: str) -> list[SecurityGroup]:
-        """List the project's groups with this name; Neutron lets several have the same.
-
-        Raises `UnreadableRecordError` when one of them cannot be read, because it must not count as absent.
-        """
-        return self._find(
-            _GROUPS,
-            "security_groups",
-            SecurityGroup.from_json,
-            {"name": validate_name(name, "security group")},
-            lambda group: group.name == name,
-        )
-
     def create_security_group(
         self, *, name: str, description: str = "", marker: str | None = None
     ) -> SecurityGroup:
@@ -70,29 +55,16 @@ class SecurityGroups(NeutronRequests):
         return read_object(body, "security_group", SecurityGroup.from_json)
 
     def update_security_group(
-        self,
-        group_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        marker: str | None = None,
-        revision: int | None = None,
+        self, group_id: str, *, name: str, description: str, marker: str | None
     ) -> SecurityGroup:
-        """Rename a group, or describe it anew; None leaves the name or the description as it is.
-
-        A new description replaces the marker, too: pass the marker that the group is to have. Raises `CloudNotFoundError`,
-        `CloudDefaultGroupError`, and `CloudChangedError` when `revision` is given and the group has another one by now.
-        """
-        payload: dict[str, Any] = {}
-        if name is not None:
-            payload["name"] = validate_name(name, "security group")
-        if description is not None:
-            payload["description"] = build_description(description, marker)
-        if not payload:
-            raise InvalidCloudRequestError("A change of a security group needs a name or a description.")
+        """Change the name, the description and the marker of a group. Raises `CloudNotFoundError`, and `CloudDefaultGroupError`."""
+        payload = {
+            "name": validate_name(name, "security group"),
+            "description": build_description(description, marker),
+        }
         path = f"{_GROUPS}/{validate_id(group_id, 'security group')}"
         doing = f"change security group {group_id}"
-        body = self._call("PUT", path, doing, json={"security_group": payload}, revision=revision)
+        body = self._call("PUT", path, doing, json={"security_group": payload})
         return read_object(body, "security_group", SecurityGroup.from_json)
 
     def delete_security_group(self, group_id: str) -> None:

@@ -15,14 +15,6 @@ from .validation import validate_id, validate_lines, validate_name, validate_pro
 # A longer log is cut at its beginning: people look for its end.
 MAX_CONSOLE_CHARACTERS = 1_000_000
 _MAX_URL = 2000
-# Nova needs type and protocol, and only these pairs are valid.
-_CONSOLE_PROTOCOLS = {
-    "novnc": "vnc",
-    "spice-html5": "spice",
-    "rdp-html5": "rdp",
-    "serial": "serial",
-    "webmks": "mks",
-}
 
 
 class ServerActions(NovaRequests):
@@ -110,19 +102,14 @@ class ServerActions(NovaRequests):
             raise malformed_answer("it holds no image_id")
         return image_id
 
-    def create_console_url(self, server_id: str, kind: str = "novnc") -> str:
-        """Create a console of the server and return its URL, which gives anyone access for some minutes.
+    def create_console_url(self, server_id: str) -> str:
+        """Create a noVNC console of the server and return its URL, which gives anyone access for some minutes.
 
-        `kind` is "novnc", "spice-html5", "rdp-html5", "serial" or "webmks". Raises `InvalidCloudRequestError` when the cloud does
-        not have that kind, and `CloudConflictError` while the server is on no host.
+        Raises `InvalidCloudRequestError` when the cloud does not have that kind of console, and `CloudConflictError` while the server
+        is on no host.
         """
-        protocol = _CONSOLE_PROTOCOLS.get(kind)
-        if protocol is None:
-            raise InvalidCloudRequestError(
-                f"{kind!r:.40} is no type of console; available are {', '.join(_CONSOLE_PROTOCOLS)}."
-            )
         path = f"/servers/{validate_id(server_id, 'server')}/remote-consoles"
-        payload = {"remote_console": {"protocol": protocol, "type": kind}}
+        payload = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
         body = self._call("POST", path, f"open a console of server {server_id}", json=payload)
         url = unwrap_object(body, "remote_console").get("url")
         if not isinstance(url, str) or not url or len(url) > _MAX_URL:

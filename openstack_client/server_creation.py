@@ -15,32 +15,23 @@ from .validation import (
     validate_id,
     validate_metadata,
     validate_name,
-    validate_password,
     validate_tags,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ServerNetwork:
-    """A network interface of a new server: on a network, with an address of choice if `fixed_ip` is set; or an existing port.
+    """A network interface of a new server, with an address of choice if `fixed_ip` is set.
 
-    A port belongs to its creator and outlives the server; one that Nova makes is deleted with the server.
+    Nova makes its port, and deletes it with the server. It gives the port the address of a subnet's gateway, too: call
+    `Ports.refuse_gateways` before.
     """
 
-    network_id: str | None = None
+    network_id: str
     fixed_ip: str | None = None
-    port_id: str | None = None
 
     def to_json(self) -> dict[str, str]:
         """Return one element of Nova's `networks`. Raises `InvalidCloudRequestError`."""
-        if (self.network_id is None) == (self.port_id is None):
-            raise InvalidCloudRequestError(
-                "An interface of a server has a network or a port: exactly one of them is needed."
-            )
-        if self.port_id is not None:
-            if self.fixed_ip is not None:
-                raise InvalidCloudRequestError("A port has its addresses already; none can be chosen.")
-            return {"port": validate_id(self.port_id, "port")}
         payload = {"uuid": validate_id(self.network_id, "network")}
         if self.fixed_ip is not None:
             payload["fixed_ip"] = validate_address(self.fixed_ip)
@@ -56,8 +47,7 @@ class ServerCreation(NovaRequests):
         name: str,
         flavor_id: str,
         tags: Sequence[str],
-        network_ids: Sequence[str] = (),
-        networks: Sequence[ServerNetwork] = (),
+        networks: Sequence[ServerNetwork],
         image_id: str | None = None,
         boot_volume_id: str | None = None,
         availability_zone: str | None = None,
@@ -67,22 +57,19 @@ class ServerCreation(NovaRequests):
         config_drive: bool | None = None,
         security_groups: Sequence[str] = (),
         server_group_id: str | None = None,
-        admin_password: str | None = None,
-        description: str | None = None,
     ) -> Server:
         """Request a server, from an image or from a volume. Not safe to repeat: look for its tag first.
 
-        Interfaces come in the order of `networks`, or of `network_ids` for those without a choice of address or port.
+        Interfaces come in the order of `networks`.
         `key_name` is a key pair of the user of the credentials. `user_data` is what cloud-init reads, at most
         `MAX_USER_DATA_BYTES`. `config_drive` None leaves the choice to the image and the cloud.
-        `security_groups` are ids, for the ports that Nova makes; ports that exist keep theirs. `server_group_id` decides on the
-        host. `admin_password` is set where the image supports it; without it, Nova makes one that nobody learns.
+        `security_groups` are ids, for all interfaces. `server_group_id` decides on the host. Nova makes an administrator's password
+        that nobody learns.
 
         Nova answers with the id alone, so the record holds the id and the requested values; `get_server` returns the
         rest. After `CloudUnavailableError` the server may exist nevertheless.
-        Raises `CloudQuotaExceededError`, `CloudConflictError` (a port that is in use), `CloudForbiddenError`, and
-        `InvalidCloudRequestError`, also for an address that is taken or in none of the network's subnets. Errors never hold
-        `user_data` or `admin_password`.
+        Raises `CloudQuotaExceededError`, `CloudConflictError`, `CloudForbiddenError`, and `InvalidCloudRequestError`, also for an
+        address that is taken or in none of the network's subnets. Errors never hold `user_data`.
         """
         if (image_id is None) == (boot_volume_id is None):
             raise InvalidCloudRequestError(
@@ -91,7 +78,7 @@ class ServerCreation(NovaRequests):
         payload: dict[str, Any] = {
             "name": validate_name(name, "server"),
             "flavorRef": validate_id(flavor_id, "flavor"),
-            "networks": _build_networks(network_ids, networks),
+            "networks": _build_networks(networks),
             "tags": validate_tags(tags),
             "metadata": validate_metadata(metadata),
         }
@@ -113,11 +100,12 @@ class ServerCreation(NovaRequests):
             payload["key_name"] = validate_name(key_name, "key pair")
         if config_drive is not None:
             payload["config_drive"] = bool(config_drive)
-        if description is not None:
-            payload["description"] = description[:255]
         if security_groups:
             payload["security_groups"] = _build_security_groups(security_groups)
-        secrets = _add_secrets(payload, user_data, admin_password)
+        secrets: tuple[str, ...] = ()
+        if user_data is not None:
+            payload["user_data"] = encode_user_data(user_data)
+            secrets = (payload["user_data"],)
         request: dict[str, Any] = {"server": payload}
         if server_group_id is not None:
             request["os:scheduler_hints"] = {"group": validate_id(server_group_id, "server group")}
@@ -136,16 +124,13 @@ class ServerCreation(NovaRequests):
         )
 
 
-def _build_networks(network_ids: Sequence[str], networks: Sequence[ServerNetwork]) -> list[dict[str, str]]:
-    if isinstance(network_ids, str) or bool(network_ids) == bool(networks):
-        raise InvalidCloudRequestError(
-            "A server needs at least one network, in network_ids or in networks, not in both."
-        )
-    found = [entry.to_json() for entry in networks or [ServerNetwork(network_id=one) for one in network_ids]]
-    ports = [entry["port"] for entry in found if "port" in entry]
+def _build_networks(networks: Sequence[ServerNetwork]) -> list[dict[str, str]]:
+    if not networks:
+        raise InvalidCloudRequestError("A server needs at least one network.")
+    found = [entry.to_json() for entry in networks]
     addresses = [(entry["uuid"], entry["fixed_ip"]) for entry in found if "fixed_ip" in entry]
-    if len(set(ports)) < len(ports) or len(set(addresses)) < len(addresses):
-        raise InvalidCloudRequestError("A server cannot have the same port or address twice.")
+    if len(set(addresses)) < len(addresses):
+        raise InvalidCloudRequestError("A server cannot have the same address twice.")
     return found
 
 
@@ -154,17 +139,3 @@ def _build_security_groups(security_groups: Sequence[str]) -> list[dict[str, str
         raise InvalidCloudRequestError("Security groups are a list of ids.")
     # Nova takes names and ids here; names are not unique.
     return [{"name": validate_id(group, "security group")} for group in dict.fromkeys(security_groups)]
-
-
-def _add_secrets(
-    payload: dict[str, Any], user_data: str | bytes | None, admin_password: str | None
-) -> tuple[str, ...]:
-    """Add the secrets to a payload, and return them: the texts that no error may show."""
-    secrets: list[str] = []
-    if user_data is not None:
-        payload["user_data"] = encode_user_data(user_data)
-        secrets.append(payload["user_data"])
-    if admin_password is not None:
-        payload["adminPass"] = validate_password(admin_password)
-        secrets.append(admin_password)
-    return tuple(secrets)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import CloudNotFoundError, InvalidCloudRequestError
-from .listing_bounds import MAX_OBJECTS
-from .nova_requests import NovaRequests, unwrap_list, unwrap_object
+from .errors import CloudNotFoundError
+from .listing_bounds import bounded_listing
+from .nova_requests import COMPUTE_MICROVERSION, SERVICE, NovaRequests, unwrap_list, unwrap_object
 from .paging import RecordPage, join_pages, read_records
 from .records import ServerGroup
 from .records.json_values import is_id
-from .translation import malformed_answer
-from .validation import validate_count, validate_id, validate_name, validate_policy
+from .transport import Transport
+from .validation import validate_id, validate_name, validate_policy
 
+_PATH = "/os-server-groups"
 # Nova pages this listing by number, not by marker, and shows at most 1000 at once.
 _PAGE_SIZE = 1000
 
@@ -23,7 +24,10 @@ class ServerGroups(NovaRequests):
 
     def list_server_groups(self) -> RecordPage[ServerGroup]:
         """List the project's server groups. One that is created or deleted meanwhile may be missing or listed twice."""
-        return join_pages(read_records(page, ServerGroup.from_json) for page in self._group_pages())
+        return join_pages(
+            read_records(page, ServerGroup.from_json)
+            for page in _group_pages(self._transport, SERVICE, _PATH)
+        )
 
     def find_server_groups(self, name: str) -> list[ServerGroup]:
         """List the server groups of this name, which is not unique: an earlier attempt to create one may have left them.
@@ -32,68 +36,51 @@ class ServerGroups(NovaRequests):
         """
         validate_name(name, "server group")
         return [
-            ServerGroup.from_json(raw) for page in self._group_pages() for raw in page if _is_named(raw, name)
+            ServerGroup.from_json(raw)
+            for page in _group_pages(self._transport, SERVICE, _PATH)
+            for raw in page
+            if _is_named(raw, name)
         ]
 
-    def get_server_group(self, group_id: str) -> ServerGroup:
-        """Get one server group with its members. Raises `CloudNotFoundError`."""
-        path = f"/os-server-groups/{validate_id(group_id, 'server group')}"
-        return ServerGroup.from_json(
-            unwrap_object(self._call("GET", path, f"read server group {group_id}"), "server_group")
-        )
-
-    def create_server_group(
-        self, name: str, policy: str, *, max_servers_per_host: int | None = None
-    ) -> ServerGroup:
+    def create_server_group(self, name: str, policy: str) -> ServerGroup:
         """Create a server group. Not safe to repeat: look for its name first.
 
         `policy` is one of `validation.SERVER_GROUP_POLICIES`; "soft" ones are kept only where there are hosts enough.
-        `max_servers_per_host` is for "anti-affinity", which otherwise allows one. Raises `CloudQuotaExceededError`.
+        Raises `CloudQuotaExceededError`.
         """
-        payload: dict[str, Any] = {
-            "name": validate_name(name, "server group"),
-            "policy": validate_policy(policy),
-        }
-        if max_servers_per_host is not None:
-            if policy != "anti-affinity":
-                raise InvalidCloudRequestError(
-                    "Only the policy anti-affinity has a number of servers for each host."
-                )
-            payload["rules"] = {
-                "max_server_per_host": validate_count(max_servers_per_host, "The number of servers")
-            }
-        body = self._call(
-            "POST", "/os-server-groups", f"create server group {name}", json={"server_group": payload}
-        )
+        payload = {"name": validate_name(name, "server group"), "policy": validate_policy(policy)}
+        doing = f"create server group {name}"
+        body = self._call("POST", _PATH, doing, json={"server_group": payload})
         return ServerGroup.from_json(unwrap_object(body, "server_group"))
 
     def delete_server_group(self, group_id: str) -> None:
         """Delete a server group, with members or without; one that does not exist is no error. Its servers stay where they are."""
-        path = f"/os-server-groups/{validate_id(group_id, 'server group')}"
+        path = f"{_PATH}/{validate_id(group_id, 'server group')}"
         try:
             self._call("DELETE", path, f"delete server group {group_id}")
         except CloudNotFoundError:
             return
 
-    def _group_pages(self) -> Iterator[list[Any]]:
-        """Yield the pages until one is empty: a cloud may return fewer than are requested. Each group is yielded once."""
-        offset = 0
-        seen: set[Any] = set()
-        while offset < MAX_OBJECTS:
-            params = {"limit": _PAGE_SIZE, "offset": offset}
-            body = self._call("GET", "/os-server-groups", "list server groups", params=params)
-            page = unwrap_list(body, "server_groups")
-            ids = [raw.get("id") if isinstance(raw, dict) else None for raw in page]
-            fresh = [
-                raw for raw, found in zip(page, ids, strict=True) if not is_id(found) or found not in seen
-            ]
-            if not fresh:
-                # Also where the service ignores the offset and returns the same page again.
-                return
-            yield fresh
-            seen.update(found for found in ids if is_id(found))
-            offset += len(page)
-        raise malformed_answer("its list of server groups does not end")
+
+@bounded_listing
+def _group_pages(transport: Transport, service: str, path: str) -> Iterator[list[Any]]:
+    """Yield the pages until one has nothing new: a cloud may return fewer than are requested. Each group is yielded once."""
+    offset = 0
+    seen: set[Any] = set()
+    while True:
+        params = {"limit": _PAGE_SIZE, "offset": offset}
+        body = transport.request(
+            service, "GET", path, doing="list server groups", params=params, microversion=COMPUTE_MICROVERSION
+        )
+        page = unwrap_list(body, "server_groups")
+        ids = [raw.get("id") if isinstance(raw, dict) else None for raw in page]
+        fresh = [raw for raw, found in zip(page, ids, strict=True) if not is_id(found) or found not in seen]
+        if not fresh:
+            # Also where the service ignores the offset and returns the same page again.
+            return
+        yield fresh
+        seen.update(found for found in ids if is_id(found))
+        offset += len(page)
 
 
 def _is_named(raw: Any, name: str) -> bool:

@@ -1,8 +1,8 @@
-"""Rescue, rebuild, passwords and locks of servers: Nova."""
+"""Rescue, rebuild and passwords of servers: Nova."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any
 
 from .errors import (
     CloudConflictError,
@@ -10,27 +10,16 @@ from .errors import (
     CloudServerLockedError,
     InvalidCloudRequestError,
 )
-from .nova_requests import NovaRequests, unwrap_object
+from .nova_requests import COMPUTE_MICROVERSION, NovaRequests
 from .records.json_values import text
-from .validation import (
-    encode_user_data,
-    validate_id,
-    validate_name,
-    validate_password,
-    validate_reason,
-)
+from .validation import validate_id, validate_password
 
 # Rescue of a server that boots from a volume (Ussuri, 2020).
 _VOLUME_RESCUE_MICROVERSION = "2.87"
 # Rebuild that replaces the content of a boot volume (Zed, 2022).
 _VOLUME_REBUILD_MICROVERSION = "2.93"
-# Reasons of locks (Train, 2019).
-_LOCK_REASON_MICROVERSION = "2.73"
 # RSA with 16,384 bits encrypts to 2,732 characters.
 _MAX_ENCRYPTED_PASSWORD = 10_000
-
-KEEP: Final = "keep"
-Keep = Literal["keep"]
 
 
 class ServerRecovery(NovaRequests):
@@ -41,12 +30,7 @@ class ServerRecovery(NovaRequests):
     """
 
     def rescue_server(
-        self,
-        server_id: str,
-        *,
-        image_id: str | None = None,
-        admin_password: str | None = None,
-        is_volume_booted: bool = False,
+        self, server_id: str, *, image_id: str | None = None, is_volume_booted: bool = False
     ) -> None:
         """Boot a server from a rescue image (RESCUE), with its own disk as a second one. For one that is active, stopped or in ERROR.
 
@@ -56,14 +40,12 @@ class ServerRecovery(NovaRequests):
         argument: dict[str, Any] = {}
         if image_id is not None:
             argument["rescue_image_ref"] = validate_id(image_id, "image")
-        secrets = _add_password(argument, admin_password)
         # The answer holds the rescue system's password (adminPass), which must not be kept.
         self._request_action(
             server_id,
             {"rescue": argument or None},
             f"rescue server {server_id}",
-            secrets=secrets,
-            **({"microversion": _VOLUME_RESCUE_MICROVERSION} if is_volume_booted else {}),
+            microversion=_VOLUME_RESCUE_MICROVERSION if is_volume_booted else COMPUTE_MICROVERSION,
         )
 
     def unrescue_server(self, server_id: str) -> None:
@@ -75,34 +57,29 @@ class ServerRecovery(NovaRequests):
         server_id: str,
         image_id: str,
         *,
-        key_name: str | Keep | None = KEEP,
-        user_data: str | bytes | Keep | None = KEEP,
-        admin_password: str | None = None,
+        keep_key: bool = True,
+        keep_user_data: bool = True,
         replace_boot_volume: bool = False,
     ) -> None:
         """Build a server anew from an image (REBUILD): its disk is overwritten; addresses, volumes, tags and metadata stay.
 
-        For one that is active, stopped or in ERROR; it ends as it was, active or stopped. `key_name` and `user_data` stay
-        unless another value is given; None removes them. `key_name` is a key pair of the user of the credentials.
+        For one that is active, stopped or in ERROR; it ends as it was, active or stopped. Without `keep_key` it loses its key
+        pair, without `keep_user_data` what cloud-init reads.
         A server that boots from a volume keeps its disk when `image_id` is the volume's own image. Another image, or the same
         one anew, needs `replace_boot_volume` and a cloud of Zed (2022) or later.
         Raises `InvalidCloudRequestError` for an image that does not exist, is not active, or does not fit the flavor.
         """
         argument: dict[str, Any] = {"imageRef": validate_id(image_id, "image")}
-        if key_name != KEEP:
-            argument["key_name"] = None if key_name is None else validate_name(key_name, "key pair")
-        secrets = _add_password(argument, admin_password)
-        if user_data != KEEP:
-            argument["user_data"] = None if user_data is None else encode_user_data(user_data)
-            if argument["user_data"]:
-                secrets += (argument["user_data"],)
+        if not keep_key:
+            argument["key_name"] = None
+        if not keep_user_data:
+            argument["user_data"] = None
         # The answer holds the new password (adminPass), which must not be kept.
         self._request_action(
             server_id,
             {"rebuild": argument},
             f"rebuild server {server_id}",
-            secrets=secrets,
-            **({"microversion": _VOLUME_REBUILD_MICROVERSION} if replace_boot_volume else {}),
+            microversion=_VOLUME_REBUILD_MICROVERSION if replace_boot_volume else COMPUTE_MICROVERSION,
         )
 
     def change_password(self, server_id: str, password: str) -> None:
@@ -154,34 +131,3 @@ class ServerRecovery(NovaRequests):
         """Delete the reported password from Nova. The server's own password stays. Safe to repeat."""
         path = f"/servers/{validate_id(server_id, 'server')}/os-server-password"
         self._call("DELETE", path, f"clear the encrypted password of server {server_id}")
-
-    def lock_server(self, server_id: str, *, reason: str | None = None) -> None:
-        """Lock a server: Nova then refuses its changes by everyone but administrators, its deletion too. Safe to repeat.
-
-        An administrator's lock can be removed by administrators alone. `reason` needs a cloud of Train (2019) or later; a
-        server that is locked already keeps its reason.
-        """
-        if reason is None:
-            self._request_action(server_id, {"lock": None}, f"lock server {server_id}")
-            return
-        action = {"lock": {"locked_reason": validate_reason(reason)}}
-        self._request_action(
-            server_id, action, f"lock server {server_id}", microversion=_LOCK_REASON_MICROVERSION
-        )
-
-    def unlock_server(self, server_id: str) -> None:
-        """Unlock a server. Safe to repeat. Raises `CloudForbiddenError` for an administrator's lock."""
-        self._request_action(server_id, {"unlock": None}, f"unlock server {server_id}")
-
-    def get_lock_reason(self, server_id: str) -> str | None:
-        """Return the reason with which the server was locked, or None. Needs a cloud of Train (2019) or later."""
-        path = f"/servers/{validate_id(server_id, 'server')}"
-        body = self._call("GET", path, f"read server {server_id}", microversion=_LOCK_REASON_MICROVERSION)
-        return text(unwrap_object(body, "server").get("locked_reason"))
-
-
-def _add_password(argument: dict[str, Any], password: str | None) -> tuple[str, ...]:
-    if password is None:
-        return ()
-    argument["adminPass"] = validate_password(password)
-    return (password,)

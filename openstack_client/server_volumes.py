@@ -9,9 +9,6 @@ from .records.json_values import text
 from .translation import state_conflict
 from .validation import validate_id
 
-# Before 2.79 (Train, 2019) the list has no delete_on_termination.
-_ATTACHMENTS_MICROVERSION = "2.79"
-
 
 class ServerVolumes(NovaRequests):
     """Attaching and detaching. The volume's status shows when it is done: "in-use", or "available" again.
@@ -49,6 +46,5 @@ class ServerVolumes(NovaRequests):
     def list_volume_attachments(self, server_id: str) -> list[VolumeAttachment]:
         """List the volumes on a server, its boot volume included. Raises `CloudNotFoundError`."""
         path = f"/servers/{validate_id(server_id, 'server')}/os-volume_attachments"
-        doing = f"list the volumes of server {server_id}"
-        body = self._call("GET", path, doing, microversion=_ATTACHMENTS_MICROVERSION)
+        body = self._call("GET", path, f"list the volumes of server {server_id}")
         return [VolumeAttachment.from_json(raw) for raw in unwrap_list(body, "volumeAttachments")]

@@ -27,7 +27,6 @@ _CLOUD_SET_PROPERTIES = IMAGE_BASE_FIELDS | {
 MAX_USER_DATA_BYTES = 65_535 // 4 * 3
 SERVER_GROUP_POLICIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
 _MAX_PASSWORD = 255
-_MAX_REASON = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -158,24 +157,10 @@ def validate_password(value: object) -> str:
     return value
 
 
-def validate_reason(value: object) -> str:
-    """Return a reason of 1 to 255 characters, as Nova stores it with a lock."""
-    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_REASON:
-        raise InvalidCloudRequestError(f"The reason of a lock has 1 to {_MAX_REASON} characters.")
-    return value
-
-
 def validate_policy(value: object) -> str:
     """Return the policy of a server group."""
     if value not in SERVER_GROUP_POLICIES:
         raise InvalidCloudRequestError(
-            f"{value!r:.80} is no policy of a server group; there are {', '.join(SERVER_GROUP_POLICIES)}."
+            f"{value!r:.80} is not a valid policy of a server group; there are {', '.join(SERVER_GROUP_POLICIES)}."
         )
     return str(value)
-
-
-def validate_count(value: object, what: str) -> int:
-    """Return a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidCloudRequestError(f"{what} is a whole number of at least 1.")
-    return value

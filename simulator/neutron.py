@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from . import (
+    neutron_attributes,
     neutron_floating_ips,
     neutron_groups,
     neutron_networks,
@@ -114,7 +115,9 @@ def create_resource(call: Call, plural: str) -> Response:
     _apply_due_changes(call)
     requested = call.request.json().get(singular)
     if not isinstance(requested, dict):
-        raise neutron_error(400, "HTTPBadRequest", f"Resource body required: {singular}")
+        raise neutron_error(400, "HTTPBadRequest", f"Unable to find '{singular}' in request body")
+    neutron_attributes.check_required(plural, requested)
+    neutron_attributes.check_attributes(plural, requested)
     neutron_quotas.check_quota(call, singular, resources)
     new = _BUILDERS[plural](call, requested)
     resources[new["id"]] = new
@@ -141,6 +144,7 @@ def update_resource(call: Call, plural: str, resource_id: str) -> Response:
     found = _find_own_resource(call, plural, resource_id)
     _check_revision(call, found)
     requested = call.request.json().get(singular) or {}
+    neutron_attributes.check_attributes(plural, requested)
     prepare = _UPDATE_PREPARATIONS.get(plural)
     if prepare is not None:
         prepare(call, found, requested)
@@ -217,7 +221,6 @@ def list_extensions(call: Call) -> Response:
     names = (
         "router", "security-group", "external-net", "quotas", "quota_details", "net-mtu", "standard-attr-tag",
         "standard-attr-revisions", "standard-attr-description", "revision-if-match", "port-security", "fip-port-details",
-        "network-ip-availability",
     )  # fmt: skip
     return Response(
         200, {"extensions": [{"alias": n, "name": n, "description": "", "links": []} for n in names]}
@@ -230,8 +233,6 @@ ROUTES = Routes(
         ("GET", "/quotas/<project_id>", neutron_quotas.show_quota),
         ("GET", "/quotas/<project_id>/details", neutron_quotas.show_details),
         ("PUT", "/quotas/<project_id>", neutron_quotas.put_quota),
-        ("GET", "/network-ip-availabilities", neutron_networks.list_availabilities),
-        ("GET", "/network-ip-availabilities/<network_id>", neutron_networks.show_availability),
         ("PUT", "/routers/<router_id>/<verb>", neutron_routers.change_interface),
         ("GET", "/<plural>", list_resources),
         ("POST", "/<plural>", create_resource),

@@ -6,7 +6,7 @@ import ipaddress
 
 from .calls import Call
 from .neutron_lookup import find_resource, neutron_error
-from .neutron_resources import build_floating_ip
+from .neutron_resources import build_association, build_floating_ip
 from .neutron_routers import find_gateway_router
 from .ports import NoFreeAddressError, allocate_address, disassociate, release_address
 from .state import Resource
@@ -101,13 +101,7 @@ def _find_target(call: Call, network_id: str, requested: Resource) -> Resource:
             f"External network {network_id} is not reachable from subnet {fixed[0]['subnet_id']}.  "
             f"Therefore, cannot associate Port {port['id']} with a Floating IP.",
         )
-    names = ("name", "network_id", "mac_address", "admin_state_up", "status", "device_id", "device_owner")
-    return {
-        "port_id": port["id"],
-        "fixed_ip_address": fixed[0]["ip_address"],
-        "router_id": router["id"],
-        "port_details": {name: port[name] for name in names},
-    }
+    return build_association(port, fixed[0], router)
 
 
 def _check_unused(call: Call, floating: Resource, target: Resource) -> None:

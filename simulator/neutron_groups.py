@@ -11,19 +11,11 @@ from .neutron_resources import add_rule, build_security_group
 from .ports import ensure_default_group
 from .state import Resource
 
+# In the order in which Neutron names them in its messages.
 _PROTOCOL_NUMBERS = {
-    "icmp": 1,
-    "tcp": 6,
-    "udp": 17,
-    "dccp": 33,
-    "ipv6-icmp": 58,
-    "icmpv6": 58,
-    "sctp": 132,
-    "udplite": 136,
-}
-_OTHER_PROTOCOLS = {
-    "ah", "egp", "esp", "gre", "hopopt", "igmp", "ip", "ipip", "ipv6-encap", "ipv6-frag", "ipv6-nonxt", "ipv6-opts",
-    "ipv6-route", "ospf", "pgm", "rsvp", "vrrp",
+    "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "hopopt": 0, "icmp": 1, "igmp": 2, "ip": 0, "ipip": 4,
+    "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "icmpv6": 58, "ipv6-nonxt": 59, "ipv6-opts": 60, "ipv6-route": 43,
+    "ospf": 89, "pgm": 113, "rsvp": 46, "sctp": 132, "tcp": 6, "udp": 17, "udplite": 136, "vrrp": 112,
 }  # fmt: skip
 _PORT_PROTOCOLS = {6, 17, 33, 132, 136}
 _ANYWHERE = {None, "0.0.0.0/0", "::/0"}
@@ -124,20 +116,20 @@ def _identity(rule: Resource) -> tuple[object, ...]:
 
 
 def _check_protocol(requested: Resource, ethertype: str) -> int | None:
-    """Return the number of the requested protocol; None for any, and for names without ports."""
+    """Return the number of the requested protocol; None for any."""
     protocol = requested.get("protocol")
     if protocol is None:
         return None
     name = str(protocol).lower()
     number = int(name) if name.isdecimal() else _PROTOCOL_NUMBERS.get(name)
-    if (number is None and name not in _OTHER_PROTOCOLS) or (number is not None and number > 255):
-        message = f"Security group rule protocol {protocol} not supported. Only protocol values [None, 'ah', ...] and integer"
-        message += " representations [0 to 255] are supported."
+    if number is None or number > 255:
+        message = f"Security group rule protocol {protocol} not supported. Only protocol values {[None, *_PROTOCOL_NUMBERS]} and"
+        message += " integer representations [0 to 255] are supported."
         raise neutron_error(400, "SecurityGroupRuleInvalidProtocol", message)
     if name in {"icmpv6", "ipv6-icmp"} and ethertype == "IPv4":
         message = f"Invalid ethertype IPv4 for protocol {protocol}."
         raise neutron_error(400, "SecurityGroupEthertypeConflictWithProtocol", message)
-    return number if number is not None else -1
+    return number
 
 
 def _check_range(requested: Resource, number: int | None) -> None:
@@ -154,7 +146,7 @@ def _check_range(requested: Resource, number: int | None) -> None:
 
 
 def _check_icmp(kind: int | None, code: int | None) -> None:
-    for value, what in ((kind, "type"), (code, "code")):
+    for value, what in ((kind, "type (port_range_min)"), (code, "code (port_range_max)")):
         if value is not None and not 0 <= value <= 255:
             message = f"Invalid value for ICMP {what} {value}. It must be 0 to 255."
             raise neutron_error(400, "SecurityGroupInvalidIcmpValue", message)
@@ -165,7 +157,7 @@ def _check_icmp(kind: int | None, code: int | None) -> None:
 
 def _check_ports(first: int | None, last: int | None, number: int) -> None:
     if number not in _PORT_PROTOCOLS:
-        message = "Ports are only supported for DCCP, SCTP, TCP, UDP, UDPLITE."
+        message = f"Ports cannot be specified for protocol {number}. Ports are only supported for DCCP, SCTP, TCP, UDP, UDPLITE."
         raise neutron_error(400, "SecurityGroupInvalidProtocolForPort", message)
     for value in (first, last):
         if value is not None and not 1 <= value <= 65535:

@@ -109,3 +109,14 @@ def build_floating_ip(
     }  # fmt: skip
     del new["name"]
     return new
+
+
+def build_association(port: Resource, fixed: Resource, router: Resource) -> Resource:
+    """Return the fields of a floating IP that is associated with a fixed address of a port."""
+    names = ("name", "network_id", "mac_address", "admin_state_up", "status", "device_id", "device_owner")
+    return {
+        "port_id": port["id"],
+        "fixed_ip_address": fixed["ip_address"],
+        "router_id": router["id"],
+        "port_details": {name: port[name] for name in names},
+    }

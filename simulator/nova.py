@@ -27,6 +27,7 @@ from . import (
 from .calls import Call
 from .http_messages import Response, bad_request, unwrap
 from .nova_lookup import check_lock, find_server
+from .pagination import parse_count
 from .routes import Routes
 from .server import SimulatedServer
 from .state import Resource
@@ -132,11 +133,7 @@ def _parse_filters(call: Call) -> dict[str, Any]:  # noqa: C901 - one branch a p
     requested: dict[str, Any] = {}
     for name, value in call.query():
         if name == "limit":
-            if not re.fullmatch(r"[0-9]*", value):
-                raise bad_request(
-                    f"Invalid input for query parameters limit. Value: {value}. '{value}' does not match '^[0-9]*$'"
-                )
-            requested["limit"] = int(value or 0)
+            requested["limit"] = parse_count(name, value)
         elif name == "marker":
             requested["marker"] = value
         elif name == "changes-since":

@@ -99,7 +99,7 @@ def _run_transition(call: Call, server: SimulatedServer, action: str, argument: 
         if chance >= races.duplicate_rate:
             raise _race_error()
     _check_details(call, server, action, argument)
-    begin_transition(call, server, transition, *_plan_details(call, server, transition, action, argument))
+    begin_transition(call, server, transition, _build_plan(call, server, transition, action, argument))
     call.record_accepted(action, server.id)
     if is_concurrent and call.state.chance.random() < races.done_but_error_rate:
         raise _race_error()
@@ -116,25 +116,19 @@ def _check_details(call: Call, server: SimulatedServer, action: str, argument: A
         nova_migrations.check_host(call, server, action, argument)
 
 
-def _plan_details(
+def _build_plan(
     call: Call, server: SimulatedServer, transition: Transition, action: str, argument: Any
-) -> tuple[Plan] | tuple[()]:
+) -> Plan | None:
     """Return the steps of an action that has its own, after changing at once what the action changes at once."""
-    changes: Resource = {
-        "vm_state": transition.vm_state,
-        "task_state": None,
-        "power_state": transition.power_state,
-        "fault": None,
-    }
     if action == "rescue":
         nova_rebuild.begin_rescue(server, argument)
     elif action == "rebuild":
-        steps, changes = nova_rebuild.build_rebuild_steps(server, changes)
+        steps, changes = nova_rebuild.build_rebuild_steps(server, transition.build_last_changes())
         nova_rebuild.begin_rebuild(call, server, argument)
-        return ((steps, changes, ["launch"]),)
+        return steps, changes, ["launch"]
     elif action in nova_migrations.ACTIONS:
-        return (nova_migrations.build_steps(call, server, action, argument, changes),)
-    return ()
+        return nova_migrations.build_steps(call, server, action, argument, transition.build_last_changes())
+    return None
 
 
 def _build_answer(call: Call, server: SimulatedServer, action: str) -> Response:
@@ -246,7 +240,6 @@ def _create_image(call: Call, server: SimulatedServer, argument: Any) -> Respons
 
 
 def _force_delete(call: Call, server: SimulatedServer, argument: Any) -> Response:
-    check_lock(call, server)
     if not (call.state.force_delete or call.token.is_admin):
         rule = "os_compute_api:os-deferred-delete:force"
         raise service_error(403, "forbidden", f"Policy doesn't allow {rule} to be performed.")

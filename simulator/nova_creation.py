@@ -18,7 +18,7 @@ from . import (
     nova_volumes,
 )
 from .calls import Call
-from .http_messages import Response, bad_request, conflict, unwrap
+from .http_messages import Response, bad_request, unwrap
 from .server import SimulatedServer
 from .state import Resource
 from .transitions import advance_volume, schedule_build
@@ -176,7 +176,7 @@ def _select_boot_volumes(call: Call, requested: Resource) -> list[Resource]:
 
 
 def _select_networks(call: Call, requested: object) -> list[Resource]:
-    """Return the network of each interface, and its requested address or existing port."""
+    """Return the network of each interface, and its requested address. Existing ports are not simulated."""
     visible = {
         n["id"]: n
         for n in call.region.networks.values()
@@ -189,22 +189,30 @@ def _select_networks(call: Call, requested: object) -> list[Resource]:
         return []
     if requested in (None, "auto"):
         found = [n for n in visible.values() if not n["router:external"]][:1]
-        return [{"network": network, "fixed_ip": None, "port": None} for network in found]
+        return [{"network": network, "fixed_ip": None} for network in found]
     if not isinstance(requested, list):
-        raise bad_request("Invalid input for field/attribute networks.")
+        raise _refuse_networks(requested)
+    for entry in requested:
+        if (fixed_ip := entry.get("fixed_ip")) is not None and not _is_address(fixed_ip):
+            raise _refuse_networks(requested)
     return [_select_interface(call, visible, entry) for entry in requested]
 
 
+def _refuse_networks(requested: object) -> Exception:
+    return bad_request(
+        f"Invalid input for field/attribute networks. Value: {requested}. {requested!r} is not valid under any of the given schemas"
+    )
+
+
+def _is_address(value: object) -> bool:
+    try:
+        ipaddress.ip_address(str(value))
+    except ValueError:
+        return False
+    return True
+
+
 def _select_interface(call: Call, visible: dict[str, Resource], entry: Resource) -> Resource:
-    if entry.get("port"):
-        port = nova_interfaces.find_port(call, str(entry["port"]))
-        if port is None:
-            raise bad_request(f"Port id {entry['port']} could not be found.")
-        if port["device_id"]:
-            raise conflict(f"Port {port['id']} is still in use.")
-        if not port["fixed_ips"]:
-            raise bad_request(f"Port {port['id']} requires a FixedIP in order to be used.")
-        return {"network": call.region.networks[port["network_id"]], "fixed_ip": None, "port": port}
     network = visible.get(str(entry.get("uuid")))
     if network is None:
         raise bad_request(f"Network {entry.get('uuid')} could not be found.")
@@ -212,11 +220,8 @@ def _select_interface(call: Call, visible: dict[str, Resource], entry: Resource)
         raise bad_request(f"Network {network['id']} requires a subnet in order to boot instances on.")
     fixed_ip = entry.get("fixed_ip")
     if fixed_ip is not None:
-        try:
-            fixed_ip = str(ipaddress.ip_address(fixed_ip))
-        except ValueError:
-            raise bad_request(f"Invalid input for field/attribute fixed_ip. Value: {fixed_ip}.") from None
+        fixed_ip = str(ipaddress.ip_address(fixed_ip))
         owner = nova_interfaces.find_address_user(call, network, fixed_ip)
         if owner is not None:
             raise bad_request(f"Fixed IP address {fixed_ip} is already in use on instance {owner}.")
-    return {"network": network, "fixed_ip": fixed_ip, "port": None}
+    return {"network": network, "fixed_ip": fixed_ip}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 from .calls import Call
-from .http_messages import Response, bad_request, conflict, forbidden, not_found, service_error, unwrap
+from .http_messages import Response, bad_request, conflict, not_found, unwrap
 from .nova_history import record_action
 from .nova_lookup import check_lock, find_server
-from .ports import NoFreeAddressError, bind_port, ensure_default_group, find_subnet
+from .ports import bind_port, ensure_default_group
 from .server import SimulatedServer
 from .state import Resource
-from .transitions import advance_server, allocate_port, refresh_addresses, schedule_port_detachment
+from .transitions import advance_server, refresh_addresses, schedule_port_detachment
 
 _STATES = {"active", "paused", "stopped"}
 
@@ -34,25 +33,14 @@ def _serialize_interface(call: Call, port: Resource) -> Resource:
 
 
 def attach_interface(call: Call, server_id: str) -> Response:
-    """Attach an existing port, or a new one on a network, and answer once it is attached."""
+    """Attach an existing port, and answer once it is attached. A network in its place is not simulated."""
     call.action, call.object_id = "attach_interface", server_id
     server = find_server(call, server_id)
     requested = unwrap(call.request.json(), "interfaceAttachment")
-    network_id, port_id = requested.get("net_id"), requested.get("port_id")
-    fixed = requested.get("fixed_ips") or []
-    fixed_ip = fixed[0].get("ip_address") if fixed else None
-    if network_id and port_id:
-        raise bad_request("Must not input both network_id and port_id")
-    if fixed_ip and not network_id:
-        raise bad_request("Must input network_id when request IP address")
     check_lock(call, server)
     _check_state(server, "attach_interface")
     record_action(call, server, "attach_interface")
-    port = (
-        _take_port(call, server, str(port_id))
-        if port_id
-        else _create_port(call, server, str(network_id), fixed_ip)
-    )
+    port = _take_port(call, server, str(requested.get("port_id")))
     server.port_ids.append(port["id"])
     refresh_addresses(call.region, server)
     _mark_changed(call, server)
@@ -68,44 +56,6 @@ def _take_port(call: Call, server: SimulatedServer, port_id: str) -> Resource:
         raise conflict(f"Port {port_id} is still in use.")
     bind_port(port, server)
     return port
-
-
-def _create_port(call: Call, server: SimulatedServer, network_id: str, fixed_ip: Any) -> Resource:
-    region = call.region
-    network = region.networks.get(network_id)
-    if network is None or not (
-        network["shared"]
-        or network["router:external"]
-        or network["project_id"] == call.token.project_id
-        or call.token.is_admin
-    ):
-        # Not 404: Zed's compute service finds no network, and its API does not expect that.
-        raise _unexpected_error("oslo_messaging.rpc.client.RemoteError")
-    if network["router:external"] and not (network["shared"] or call.token.is_admin):
-        raise forbidden(f"It is not allowed to create an interface on external network {network_id}")
-    if not network["subnets"]:
-        raise bad_request("Failed to attach network adapter device: the network has no subnet.")
-    addresses = None
-    if fixed_ip is not None:
-        address = str(ipaddress.ip_address(fixed_ip))
-        subnet_id = find_subnet(region, network, address)
-        if subnet_id is None:
-            raise _unexpected_error("nova.exception_Remote.InvalidInput_Remote")
-        if find_address_user(call, network, address) is not None:
-            raise conflict(f"Fixed IP {address} is already in use.")
-        addresses = [{"subnet_id": subnet_id, "ip_address": address}]
-    try:
-        return allocate_port(
-            call.state,
-            region,
-            network,
-            server.project_id,
-            device_id=server.id,
-            owner=f"compute:{server.zone}",
-            fixed=addresses,
-        )
-    except NoFreeAddressError:
-        raise bad_request(f"No fixed IP addresses available for network: {network_id}") from None
 
 
 def detach_interface(call: Call, server_id: str, port_id: str) -> Response:
@@ -132,15 +82,6 @@ def _check_state(server: SimulatedServer, action: str) -> None:
         raise conflict(
             f"Cannot '{action}' instance {server.id} while it is in task_state {server.task_state}"
         )
-
-
-def _unexpected_error(error: str) -> Exception:
-    return service_error(
-        500,
-        "computeFault",
-        "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if "
-        f"possible.\n<class '{error}'>",
-    )
 
 
 def find_port(call: Call, port_id: str) -> Resource | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import re
+import string
 from base64 import b64decode
 from collections.abc import Callable
+from typing import Any
 
 from .calls import Call
 from .clock import format_naive
 from .http_messages import Response, bad_request, conflict, forbidden, not_found, unwrap
+from .nova_tags import check_name
+from .pagination import parse_count
 from .state import Resource
 
 _MAX_KEYPAIRS = 1000
@@ -18,8 +21,7 @@ _PAGED_SINCE = (2, 35)
 _DELETED_WITH_204_SINCE = (2, 2)
 _NEVER_GENERATED_SINCE = (2, 92)
 # Since 2.92, "@" and "." are allowed, too.
-_NAME = re.compile(r"[A-Za-z0-9 _\-]{1,255}")
-_NEW_NAME = re.compile(r"[A-Za-z0-9 _\-@.]{1,255}")
+_NAME_CHARACTERS = "_- " + string.digits + string.ascii_letters
 # A useless key, returned once to a user who did not import one, as Nova does.
 _PRIVATE_KEY = "-----BEGIN SIMULATED KEY-----\nopens nothing\n-----END SIMULATED KEY-----\n"
 
@@ -62,10 +64,7 @@ def list_keypairs(call: Call) -> Response:
     if call.microversion < _PAGED_SINCE:
         return Response(200, {"keypairs": [_summarize(pair) for pair in mine]})
     query = dict(call.query())
-    given = query.get("limit") or str(_MAX_KEYPAIRS)
-    if not given.isdecimal():
-        raise bad_request(f"Invalid input for query parameters limit. Value: {given}.")
-    limit = min(int(given), _MAX_KEYPAIRS)
+    limit = min(parse_count("limit", query.get("limit", "")) or _MAX_KEYPAIRS, _MAX_KEYPAIRS)
     if (marker := query.get("marker")) is not None:
         if not any(pair["name"] == marker for pair in mine):
             raise bad_request(f"Marker {marker} could not be found.")
@@ -93,13 +92,19 @@ def show_keypair(call: Call, name: str) -> Response:
 def create_keypair(call: Call) -> Response:
     """Import a public key, or generate a key pair."""
     requested = unwrap(call.request.json(), "keypair")
-    name = requested.get("name")
+    name: Any = requested.get("name")
     is_new = call.microversion >= _NEVER_GENERATED_SINCE
-    if not isinstance(name, str) or not (_NEW_NAME if is_new else _NAME).fullmatch(name):
-        raise bad_request(f"Invalid input for field/attribute name. Value: {name}.")
+    check_name(name)
+    allowed = ("@." if is_new else "") + _NAME_CHARACTERS
+    if not set(name) <= set(allowed):
+        raise bad_request(
+            f"An invalid 'name' value was provided. The name must be: Only expected characters: [{allowed}]"
+        )
     given = requested.get("public_key")
     if is_new and given is None:
-        raise bad_request("Invalid input for field/attribute keypair. 'public_key' is a required property")
+        raise bad_request(
+            f"Invalid input for field/attribute keypair. Value: {requested}. 'public_key' is a required property"
+        )
     # Nova computes the fingerprint first, and looks at the quota before it looks for the name.
     if given is not None and decode_public_key(str(given)) is None:
         raise bad_request("Keypair data is invalid: failed to generate fingerprint")

@@ -7,6 +7,8 @@ from typing import Any
 
 from .calls import Call
 from .http_messages import Response, bad_request, forbidden, not_found, unwrap
+from .nova_tags import check_name
+from .pagination import parse_count
 from .state import Resource
 
 _POLICIES = ["anti-affinity", "affinity", "soft-anti-affinity", "soft-affinity"]
@@ -17,10 +19,7 @@ _MAX_PAGE = 1000
 def list_groups(call: Call) -> Response:
     """List the project's groups, paged by number."""
     query = dict(call.query())
-    try:
-        offset, limit = int(query.get("offset") or 0), int(query.get("limit") or _MAX_PAGE)
-    except ValueError:
-        raise bad_request("limit param must be an integer") from None
+    offset, limit = (parse_count(name, query.get(name, "")) for name in ("offset", "limit"))
     every = "all_projects" in query and call.token.is_admin
     groups = call.region.server_groups.values()
     mine = [group for group in groups if every or group["project_id"] == call.token.project_id]
@@ -38,14 +37,13 @@ def create_group(call: Call) -> Response:
     call.action = "create_server_group"
     requested = unwrap(call.request.json(), "server_group")
     name = requested.get("name")
-    if not isinstance(name, str) or not 1 <= len(name) <= 255:
-        raise bad_request(f"Invalid input for field/attribute name. Value: {name}.")
+    check_name(name)
     is_new = call.microversion >= _POLICY_SINCE
     policies = [requested.get("policy")] if is_new else requested.get("policies")
     if not isinstance(policies, list) or len(policies) != 1 or policies[0] not in _POLICIES:
-        field = "policy" if is_new else "policies"
+        field, value = ("policy", requested.get("policy")) if is_new else ("policies", policies)
         raise bad_request(
-            f"Invalid input for field/attribute {field}. Value: {policies}. {policies!r} is not one of {_POLICIES}"
+            f"Invalid input for field/attribute {field}. Value: {value}. {value!r} is not one of {_POLICIES}"
         )
     rules = (requested.get("rules") or {}) if is_new else {}
     if rules and policies[0] != "anti-affinity":

@@ -31,18 +31,20 @@ class Transition:
     # Task states that allow it; no task always does.
     allowed_tasks: tuple[str, ...] = ()
 
+    def build_last_changes(self) -> Resource:
+        """Return the fields that a server has when the action has ended."""
+        return {
+            "vm_state": self.vm_state,
+            "task_state": None,
+            "power_state": self.power_state,
+            "fault": None,
+        }
 
-def begin_transition(
-    call: Call, server: SimulatedServer, transition: Transition, plan: Plan | None = None
-) -> None:
+
+def begin_transition(call: Call, server: SimulatedServer, transition: Transition, plan: Plan | None) -> None:
     """Schedule the steps of an accepted action: those of `plan`, if it is one that has its own."""
     now, seconds = call.now, call.state.clock.action_seconds
-    changes: Resource = {
-        "vm_state": transition.vm_state,
-        "task_state": None,
-        "power_state": transition.power_state,
-        "fault": None,
-    }
+    changes = transition.build_last_changes()
     record_action(call, server, transition.name)
     server.odd_status = None
     server.task_state = transition.task_state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .calls import Call
 from .http_messages import Response, bad_request
 from .state import Resource
@@ -16,6 +18,15 @@ def serialize(resource: Resource) -> Resource:
     if "_raw" in resource:
         found.update(resource["_raw"])
     return found
+
+
+def parse_count(name: str, value: str) -> int:
+    """Return a number of a query, 0 for an empty one. Raises `HttpError` 400 in the words of Nova's schemas."""
+    if not re.fullmatch("[0-9]*", value):
+        raise bad_request(
+            f"Invalid input for query parameters {name}. Value: {value}. '{value}' does not match '^[0-9]*$'"
+        )
+    return int(value or 0)
 
 
 def paginate(

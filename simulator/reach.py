@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from .http_messages import bad_request
-from .neutron_resources import add_rule, build_floating_ip, build_router, build_security_group
+from .neutron_resources import (
+    add_rule,
+    build_association,
+    build_floating_ip,
+    build_router,
+    build_security_group,
+)
 from .neutron_routers import GATEWAY, INTERFACE, find_gateway_router
 from .ports import NoFreeAddressError, allocate_address, create_port, ensure_default_group
 from .state import Region, Resource, State
@@ -84,31 +90,19 @@ def _connect(state: State, region: Region, project_id: str, external: Resource, 
 
 
 def _attach_one(region: Region, project_id: str, external: Resource) -> None:
+    """Associate a floating IP with the project's oldest server, if it has one that the router reaches."""
     servers = [one for one in region.servers.values() if one.project_id == project_id and one.port_ids]
-    floating = next(
-        (
-            one
-            for one in region.floatingips.values()
-            if one["project_id"] == project_id and not one["port_id"]
-        ),
-        None,
-    )
+    mine = (one for one in region.floatingips.values() if one["project_id"] == project_id)
+    floating = next((one for one in mine if not one["port_id"]), None)
     if not servers or floating is None:
         return
     server = min(servers, key=lambda one: one.created)
     port = region.ports[server.port_ids[0]]
     fixed = port["fixed_ips"][0]
     router = find_gateway_router(region, fixed["subnet_id"], external["id"])
-    if router is None:
-        return
-    names = ("name", "network_id", "mac_address", "admin_state_up", "status", "device_id", "device_owner")
-    floating.update(
-        {
-            "port_id": port["id"], "fixed_ip_address": fixed["ip_address"], "router_id": router["id"], "status": "ACTIVE",
-            "port_details": {name: port[name] for name in names}, "description": "of the demo",
-        }
-    )  # fmt: skip
-    refresh_addresses(region, server)
+    if router is not None:
+        floating.update(**build_association(port, fixed, router), status="ACTIVE", description="of the demo")
+        refresh_addresses(region, server)
 
 
 def _find_network(region: Region, *, is_external: bool) -> Resource:

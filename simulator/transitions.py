@@ -8,7 +8,6 @@ from .clock import format_naive, format_zulu
 from .host_selection import select_host
 from .ports import (
     NoFreeAddressError,
-    bind_port,
     create_port,
     find_subnet,
     format_addresses,
@@ -132,17 +131,13 @@ def allocate_port(state: State, region: Region, network: Resource, project_id: s
 
 
 def allocate_ports(state: State, region: Region, server: SimulatedServer, networks: list[Resource]) -> None:
-    """Take the existing port, or create one, for each requested interface. The server shows the addresses once it is launched.
+    """Create a port for each requested interface. The server shows the addresses once it is launched.
 
     Raises `NoFreeAddressError`, and `InvalidInterfaceError` for an address or network that only the host finds invalid.
     """
     owner = f"compute:{server.zone}"
     for requested in networks:
-        network, port, address = requested["network"], requested["port"], requested["fixed_ip"]
-        if port is not None:
-            bind_port(port, server)
-            server.port_ids.append(port["id"])
-            continue
+        network, address = requested["network"], requested["fixed_ip"]
         if network["router:external"] and not network["shared"]:
             raise InvalidInterfaceError("Failed to allocate the network(s), not rescheduling.")
         fixed = None

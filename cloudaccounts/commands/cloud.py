@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from api.messages import message as _
-from openstack_client import CloudError, CloudUnavailableError, last_request_id
+from openstack_client import CloudChangedError, CloudError, CloudUnavailableError, last_request_id
 from security.encryption import UnreadableSecretError
 from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
@@ -23,8 +23,8 @@ MAX_RESENDS = 3
 class CloudCommand(Command):
     """A command whose steps call a cloud account.
 
-    A refusal by the cloud fails the job with the cloud's own message; a request to an unavailable cloud is repeated with
-    back-off until the step's deadline.
+    A refusal by the cloud fails the job with the cloud's own message. A request to an unavailable cloud is repeated with
+    back-off until the step's deadline, and so is one about an object that others change at the same moment.
     """
 
     def translate(self, error: Exception) -> Wait | Failed | None:
@@ -33,6 +33,12 @@ class CloudCommand(Command):
             return Wait(
                 error.retry_after or back_off(self.tries),
                 _("The cloud is unavailable: %(reason)s") % {"reason": error},
+            )
+        if isinstance(error, CloudChangedError):
+            # Others have changed the object between the step's reading and its request: the step reads it anew.
+            return Wait(
+                back_off(self.tries, first=0.2),
+                _("It was changed in the cloud at the same moment. Trying again."),
             )
         if isinstance(error, CloudError):
             return Failed(error.code, describe_refusal(error))

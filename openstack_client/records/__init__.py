@@ -13,7 +13,6 @@ from .compute import (
     ServerReading,
     VolumeAttachment,
     Zone,
-    find_boot_volume_id,
 )
 from .compute_hosts import ComputeService, HostAggregate, Hypervisor
 from .history import ServerEvent, VolumeReservation
@@ -23,11 +22,9 @@ from .network import (
     FixedIp,
     FloatingIp,
     Network,
-    NetworkAvailability,
     Port,
     Router,
     Subnet,
-    SubnetAvailability,
 )
 from .quota import Quota
 from .security import SecurityGroup, SecurityGroupRule
@@ -46,7 +43,6 @@ __all__ = [
     "Image",
     "Keypair",
     "Network",
-    "NetworkAvailability",
     "Port",
     "Quota",
     "Router",
@@ -61,11 +57,9 @@ __all__ = [
     "ServerReading",
     "Snapshot",
     "Subnet",
-    "SubnetAvailability",
     "Volume",
     "VolumeAttachment",
     "VolumeReservation",
     "VolumeType",
     "Zone",
-    "find_boot_volume_id",
 ]

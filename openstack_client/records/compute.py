@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -14,8 +14,6 @@ from .json_values import (
     MAX_TEXT,
     address,
     count,
-    get_project_id,
-    integer,
     is_id,
     long_text,
     mac_address,
@@ -26,9 +24,6 @@ from .json_values import (
     texts,
     timestamp,
 )
-
-_YES = ("True", "true", True)
-_ROOT_DEVICES = frozenset({"/dev/vda", "/dev/sda", "/dev/xvda", "/dev/hda"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +43,13 @@ class Server:
 
     `image_id` is None for a server that boots from a volume. A server in a cell that is down has the status UNKNOWN and few
     other fields. `fault` is Nova's reason for ERROR. `security_groups` are sorted, unique names; Nova reports none during a
-    build. `delete_on_termination_ids` are those of `volume_ids` that Nova deletes with the server.
-    `host`, `hypervisor` and `root_device` ("/dev/vda") are shown to administrators only.
+    build. `host` and `hypervisor` are shown to administrators only.
     """
 
     id: str
     name: str
     status: str
     task_state: str | None = None
-    vm_state: str | None = None
-    power_state: int | None = None
     addresses: tuple[Address, ...] = ()
     flavor_name: str | None = None
     vcpus: int | None = None
@@ -69,21 +61,14 @@ class Server:
     fault: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
-    project_id: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     launched_at: datetime | None = None
-    terminated_at: datetime | None = None
     key_name: str | None = None
     security_groups: tuple[str, ...] = ()
-    user_id: str | None = None
     is_locked: bool = False
-    has_config_drive: bool = False
-    delete_on_termination_ids: tuple[str, ...] = ()
-    description: str | None = None
     host: str | None = None
     hypervisor: str | None = None
-    root_device: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Server:
@@ -96,42 +81,31 @@ class Server:
         image = get("image")
         fault = get("fault")
         addresses = get("addresses")
-        volumes = _read_volumes(get("os-extended-volumes:volumes_attached"))
         groups = get("security_groups")
         return cls(
             server_id,
             text(get("name")) or "",
             (text(get("status")) or "UNKNOWN").upper(),
             text(get("OS-EXT-STS:task_state")),
-            text(get("OS-EXT-STS:vm_state")),
-            integer(get("OS-EXT-STS:power_state")),
             _read_addresses(addresses) if addresses else (),
             text(flavor.get("original_name")) or text(flavor.get("id")),
             count(flavor.get("vcpus")),
             count(flavor.get("ram")),
             count(flavor.get("disk")),
             reference(image.get("id")) if isinstance(image, dict) else None,
-            tuple([v["id"] for v in volumes]),
+            _read_volume_ids(get("os-extended-volumes:volumes_attached")),
             text(get("OS-EXT-AZ:availability_zone")),
             long_text(fault.get("message")) if isinstance(fault, dict) else None,
             texts(get("tags")),
             mapping(get("metadata")),
-            get_project_id(raw),
             timestamp(get("created")),
             timestamp(get("updated")),
             timestamp(get("OS-SRV-USG:launched_at")),
-            timestamp(get("OS-SRV-USG:terminated_at")),
             text(get("key_name")),
             _read_names(groups) if groups else (),
-            text(get("user_id")),
             get("locked") is True,
-            # Nova writes "True" or "".
-            get("config_drive") in _YES,
-            tuple([v["id"] for v in volumes if v.get("delete_on_termination") is True]),
-            long_text(get("description")),
             text(get("OS-EXT-SRV-ATTR:host")),
             text(get("OS-EXT-SRV-ATTR:hypervisor_hostname")),
-            text(get("OS-EXT-SRV-ATTR:root_device_name")),
         )
 
 
@@ -175,10 +149,7 @@ class ServerAction:
 
     action: str
     request_id: str
-    started_at: datetime | None
-    updated_at: datetime | None
     message: str | None
-    user_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> ServerAction:
@@ -188,10 +159,7 @@ class ServerAction:
         return cls(
             action=raw["action"][:MAX_TEXT],
             request_id=text(raw.get("request_id")) or "",
-            started_at=timestamp(raw.get("start_time")),
-            updated_at=timestamp(raw.get("updated_at")),
             message=long_text(raw.get("message")),
-            user_id=text(raw.get("user_id")),
         )
 
 
@@ -223,45 +191,21 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class VolumeAttachment:
-    """A volume on a server. `device` is its name there ("/dev/vdb"), or None while Nova has not assigned one.
-
-    A volume with `delete_on_termination` is deleted with the server.
-    """
+    """A volume on a server. `device` is its name there ("/dev/vdb"), or None while Nova has not assigned one."""
 
     volume_id: str
     device: str | None = None
-    delete_on_termination: bool = False
 
     @classmethod
     def from_json(cls, raw: Any) -> VolumeAttachment:
-        """Return the record of one element of Nova's `volumeAttachments`, microversion 2.79 or later."""
+        """Return the record of one element of Nova's `volumeAttachments`."""
         volume_id = reference(raw.get("volumeId")) if isinstance(raw, dict) else None
         if volume_id is None:
             raise UnreadableRecordError("an attachment without a volume")
         return cls(
             volume_id=volume_id,
             device=text(raw.get("device")),
-            delete_on_termination=raw.get("delete_on_termination") is True,
         )
-
-
-def find_boot_volume_id(server: Server, attachments: Iterable[VolumeAttachment]) -> str | None:
-    """Return the id of the volume that a server boots from; None for one with an image, or where that is uncertain.
-
-    Nova tells the order of booting to nobody, and the name of the root device to administrators alone. Every hypervisor names
-    its first disk with an "a" ("/dev/vda", "/dev/sda"), and that is the root.
-    """
-    if server.image_id is not None:
-        return None
-    found = list(attachments)
-    roots = [
-        one.volume_id
-        for one in found
-        if one.device is not None and (one.device == server.root_device or one.device in _ROOT_DEVICES)
-    ]
-    if len(roots) == 1:
-        return roots[0]
-    return found[0].volume_id if len(found) == 1 and not roots else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +225,11 @@ class Zone:
         return cls(name=name, is_available=isinstance(state, dict) and state.get("available") is True)
 
 
-def _read_volumes(raw: Any) -> list[dict[str, Any]]:
-    """Return the attached volumes with a valid id."""
+def _read_volume_ids(raw: Any) -> tuple[str, ...]:
+    """Return the valid ids of the attached volumes."""
     if not isinstance(raw, list):
-        return []
-    return [v for v in raw[:MAX_MEMBERS] if isinstance(v, dict) and is_id(v.get("id"))]
+        return ()
+    return tuple([v["id"] for v in raw[:MAX_MEMBERS] if isinstance(v, dict) and is_id(v.get("id"))])
 
 
 def _read_names(raw: Any) -> tuple[str, ...]:

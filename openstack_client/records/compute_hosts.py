@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnreadableRecordError
-from .json_values import count, long_text, mapping, reference, require_id, text, texts, timestamp
+from .json_values import count, long_text, reference, require_id, text, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +57,15 @@ class Hypervisor:
 class ComputeService:
     """A service of Nova on a host: `binary` is "nova-compute", "nova-conductor", "nova-scheduler" ...
 
-    The id is "" for a service in a cell that is down, whose state is unknown: `is_up` is then False.
+    The state of a service in a cell that is down is unknown: `is_up` is then False.
     """
 
-    id: str
     binary: str
     host: str
     zone: str
     is_up: bool
     is_enabled: bool
-    is_forced_down: bool = False
     disabled_reason: str | None = None
-    updated_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> ComputeService:
@@ -79,15 +74,12 @@ class ComputeService:
         if host is None:
             raise UnreadableRecordError("a service of Nova without a host")
         return cls(
-            id=reference(raw.get("id")) or "",
             binary=text(raw.get("binary")) or "",
             host=host,
             zone=text(raw.get("zone")) or "",
             is_up=raw.get("state") == "up",
             is_enabled=raw.get("status") == "enabled",
-            is_forced_down=raw.get("forced_down") is True,
             disabled_reason=long_text(raw.get("disabled_reason")),
-            updated_at=timestamp(raw.get("updated_at")),
         )
 
 
@@ -98,8 +90,6 @@ class HostAggregate:
     id: str
     name: str
     hosts: tuple[str, ...] = ()
-    availability_zone: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, raw: Any) -> HostAggregate:
@@ -111,6 +101,4 @@ class HostAggregate:
             id=aggregate_id,
             name=text(raw.get("name")) or "",
             hosts=texts(raw.get("hosts")),
-            availability_zone=text(raw.get("availability_zone")),
-            metadata=mapping(raw.get("metadata")),
         )

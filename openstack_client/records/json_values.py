@@ -37,7 +37,7 @@ _fromisoformat = datetime.fromisoformat
 def require_id(raw: Any, what: str) -> str:
     """Return the object's id. Raises `UnreadableRecordError` when it has none, or an invalid one."""
     if not isinstance(raw, dict):
-        raise UnreadableRecordError(f"{what} that is no JSON object")
+        raise UnreadableRecordError(f"{what} that is not a JSON object")
     found = raw.get("id")
     if not isinstance(found, str) or not found:
         raise UnreadableRecordError(f"{what} without an id", name=text(raw.get("name")))
@@ -108,11 +108,6 @@ def mapping(value: Any) -> Mapping[str, str]:
         (key, member) for key, member in value.items() if isinstance(member, str) and len(key) <= MAX_TEXT
     ]
     return {key: member[:MAX_LONG_TEXT] for key, member in kept[:MAX_MEMBERS]}
-
-
-def get_project_id(raw: Mapping[str, Any]) -> str | None:
-    """Return the id of an object's project, which older services call a tenant."""
-    return reference(raw.get("project_id")) or reference(raw.get("tenant_id"))
 
 
 def timestamp(value: Any) -> datetime | None:

@@ -12,7 +12,6 @@ from .json_values import (
     address,
     address_range,
     count,
-    get_project_id,
     long_text,
     mac_address,
     reference,
@@ -22,9 +21,6 @@ from .json_values import (
     texts,
     timestamp,
 )
-
-# All addresses of an IPv6 subnet of 64 bits, many times over.
-_MAX_ADDRESSES = 2**128
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +36,8 @@ class Network:
     is_external: bool = False
     is_shared: bool = False
     is_admin_state_up: bool = True
-    subnet_ids: tuple[str, ...] = ()
-    project_id: str | None = None
     is_port_security_enabled: bool = True
     mtu: int | None = None
-    tags: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, raw: Any) -> Network:
@@ -56,11 +49,8 @@ class Network:
             is_external=raw.get("router:external") is True,
             is_shared=raw.get("shared") is True,
             is_admin_state_up=raw.get("admin_state_up") is not False,
-            subnet_ids=references(raw.get("subnets")),
-            project_id=get_project_id(raw),
             is_port_security_enabled=raw.get("port_security_enabled") is not False,
             mtu=count(raw.get("mtu")),
-            tags=texts(raw.get("tags")),
         )
 
 
@@ -86,7 +76,6 @@ class Subnet:
     cidr: str
     gateway_ip: str | None = None
     is_dhcp_enabled: bool = True
-    project_id: str | None = None
     allocation_pools: tuple[AllocationPool, ...] = ()
     dns_servers: tuple[str, ...] = ()
     ipv6_address_mode: str | None = None
@@ -102,7 +91,6 @@ class Subnet:
             cidr=address_range(raw.get("cidr")) or "",
             gateway_ip=address(raw.get("gateway_ip")),
             is_dhcp_enabled=raw.get("enable_dhcp") is not False,
-            project_id=get_project_id(raw),
             allocation_pools=_read_pools(raw.get("allocation_pools")),
             dns_servers=tuple(
                 [found for one in texts(raw.get("dns_nameservers")) if (found := address(one))]
@@ -124,7 +112,6 @@ class Router:
     is_admin_state_up: bool = True
     external_network_id: str | None = None
     external_addresses: tuple[str, ...] = ()
-    project_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Router:
@@ -142,7 +129,6 @@ class Router:
             external_addresses=tuple(
                 [fixed.ip_address for fixed in _read_fixed_ips(gateway.get("external_fixed_ips"))]
             ),
-            project_id=get_project_id(raw),
         )
 
 
@@ -172,12 +158,10 @@ class Port:
     fixed_ips: tuple[FixedIp, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     is_admin_state_up: bool = True
-    project_id: str | None = None
     description: str = ""
     marker: str | None = None
     revision: int | None = None
     is_port_security_enabled: bool = True
-    created_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Port:
@@ -194,12 +178,10 @@ class Port:
             _read_fixed_ips(raw.get("fixed_ips")),
             references(raw.get("security_groups")),
             raw.get("admin_state_up") is not False,
-            get_project_id(raw),
             description,
             marker,
             count(raw.get("revision_number")),
             raw.get("port_security_enabled") is not False,
-            timestamp(raw.get("created_at")),
         )
 
 
@@ -219,7 +201,6 @@ class FloatingIp:
     floating_network_id: str | None = None
     port_id: str | None = None
     router_id: str | None = None
-    project_id: str | None = None
     description: str = ""
     marker: str | None = None
     revision: int | None = None
@@ -240,60 +221,11 @@ class FloatingIp:
             floating_network_id=reference(raw.get("floating_network_id")),
             port_id=reference(raw.get("port_id")),
             router_id=reference(raw.get("router_id")),
-            project_id=get_project_id(raw),
             description=description,
             marker=marker,
             revision=count(raw.get("revision_number")),
             device_id=reference(port.get("device_id")) if isinstance(port, dict) else None,
             created_at=timestamp(raw.get("created_at")),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SubnetAvailability:
-    """The number of addresses in a subnet's pools, and how many of them are used."""
-
-    subnet_id: str
-    total: int
-    used: int
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkAvailability:
-    """The number of addresses of a network, and how many of them are used. IPv6 subnets may have more than 64 bits can count."""
-
-    network_id: str
-    total: int
-    used: int
-    subnets: tuple[SubnetAvailability, ...] = ()
-
-    @property
-    def free(self) -> int:
-        """The number of free addresses."""
-        return max(0, self.total - self.used)
-
-    @classmethod
-    def from_json(cls, raw: Any) -> NetworkAvailability:
-        """Return the record of Neutron's `network_ip_availability`."""
-        network_id = require_id(
-            {**raw, "id": raw.get("network_id")} if isinstance(raw, dict) else raw, "network availability"
-        )
-        subnets = raw.get("subnet_ip_availability")
-        return cls(
-            network_id=network_id,
-            total=count(raw.get("total_ips"), _MAX_ADDRESSES) or 0,
-            used=count(raw.get("used_ips"), _MAX_ADDRESSES) or 0,
-            subnets=tuple(
-                [
-                    SubnetAvailability(
-                        subnet_id,
-                        count(one.get("total_ips"), _MAX_ADDRESSES) or 0,
-                        count(one.get("used_ips"), _MAX_ADDRESSES) or 0,
-                    )
-                    for one in (subnets[:MAX_MEMBERS] if isinstance(subnets, list) else ())
-                    if isinstance(one, dict) and (subnet_id := reference(one.get("subnet_id")))
-                ]
-            ),
         )
 
 

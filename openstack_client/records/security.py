@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ..markers import split_description
@@ -11,13 +10,11 @@ from .json_values import (
     MAX_MEMBERS,
     address_range,
     count,
-    get_project_id,
     long_text,
     reference,
     require_id,
     text,
     texts,
-    timestamp,
 )
 
 # The protocols that have a number of their own among the names that people use. Neutron keeps what it was given, a name or a
@@ -49,7 +46,6 @@ class SecurityGroupRule:
     remote_group_id: str | None = None
     description: str = ""
     marker: str | None = None
-    project_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> SecurityGroupRule:
@@ -73,7 +69,6 @@ class SecurityGroupRule:
             remote_group_id=reference(raw.get("remote_group_id")),
             description=description,
             marker=marker,
-            project_id=get_project_id(raw),
         )
 
 
@@ -82,25 +77,17 @@ class SecurityGroup:
     """A security group with its rules, sorted by id.
 
     Rules that cannot be read are left out; `rule_count` counts all. `marker` is what the end of the description holds (see
-    `markers.py`), without which `description` is given. `revision` grows with each change of the group or its rules.
+    `markers.py`), without which `description` is given.
     """
 
     id: str
     name: str
     description: str = ""
     rule_count: int = 0
-    project_id: str | None = None
     rules: tuple[SecurityGroupRule, ...] = ()
     marker: str | None = None
     tags: tuple[str, ...] = ()
     is_stateful: bool = True
-    revision: int | None = None
-    created_at: datetime | None = None
-
-    @property
-    def is_default(self) -> bool:
-        """Return whether this is the group of its project's ports that name none. It cannot be removed or renamed."""
-        return self.name == "default"
 
     @classmethod
     def from_json(cls, raw: Any) -> SecurityGroup:
@@ -113,13 +100,10 @@ class SecurityGroup:
             name=text(raw.get("name")) or "",
             description=description,
             rule_count=len(rules) if isinstance(rules, list) else 0,
-            project_id=get_project_id(raw),
             rules=_read_rules(rules),
             marker=marker,
             tags=texts(raw.get("tags")),
             is_stateful=raw.get("stateful") is not False,
-            revision=count(raw.get("revision_number")),
-            created_at=timestamp(raw.get("created_at")),
         )
 
 

@@ -15,12 +15,10 @@ from .json_values import (
     MAX_TEXT,
     count,
     is_id,
-    long_text,
     mapping,
     reference,
     require_id,
     text,
-    texts,
     timestamp,
 )
 
@@ -54,16 +52,12 @@ class Image:
     size_bytes: int | None = None
     min_disk_gb: int = 0
     min_memory_mb: int = 0
-    project_id: str | None = None
-    tags: tuple[str, ...] = ()
     created_at: datetime | None = None
-    updated_at: datetime | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     instance_id: str | None = None
     is_snapshot: bool = False
     snapshot_ids: tuple[str, ...] = ()
     is_hidden: bool = False
-    virtual_size_bytes: int | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Image:
@@ -82,16 +76,12 @@ class Image:
             size_bytes=count(raw.get("size"), MAX_BYTES),
             min_disk_gb=count(raw.get("min_disk")) or 0,
             min_memory_mb=count(raw.get("min_ram")) or 0,
-            project_id=reference(raw.get("owner")),
-            tags=texts(raw.get("tags")),
             created_at=timestamp(raw.get("created_at")),
-            updated_at=timestamp(raw.get("updated_at")),
             properties=_read_properties(raw),
             instance_id=reference(raw.get("instance_uuid")),
             is_snapshot=raw.get("image_type") == "snapshot" or bool(snapshot_ids),
             snapshot_ids=snapshot_ids,
             is_hidden=raw.get("os_hidden") is True,
-            virtual_size_bytes=count(raw.get("virtual_size"), MAX_BYTES),
         )
 
 
@@ -114,7 +104,6 @@ class Volume:
     metadata: Mapping[str, str] = field(default_factory=dict)
     server_ids: tuple[str, ...] = ()
     snapshot_id: str | None = None
-    project_id: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     devices: tuple[str, ...] = ()
@@ -141,7 +130,6 @@ class Volume:
             metadata=mapping(raw.get("metadata")),
             server_ids=tuple([a["server_id"] for a in attached]),
             snapshot_id=reference(raw.get("snapshot_id")),
-            project_id=reference(raw.get("os-vol-tenant-attr:tenant_id")),
             created_at=timestamp(raw.get("created_at")),
             updated_at=timestamp(raw.get("updated_at")),
             devices=tuple([text(a.get("device")) or "" for a in attached]),
@@ -158,7 +146,7 @@ class Volume:
 class Snapshot:
     """A snapshot of a volume. `size_gb` is the volume's size at that time, the least size of a volume created from it.
 
-    `status` is Cinder's ("available"). `project_id` is None in the answer to its creation.
+    `status` is Cinder's ("available").
     """
 
     id: str
@@ -169,7 +157,6 @@ class Snapshot:
     metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    project_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Snapshot:
@@ -183,7 +170,6 @@ class Snapshot:
             metadata=mapping(raw.get("metadata")),
             created_at=timestamp(raw.get("created_at")),
             updated_at=timestamp(raw.get("updated_at")),
-            project_id=reference(raw.get("os-extended-snapshot-attributes:project_id")),
         )
 
 
@@ -194,7 +180,6 @@ class VolumeType:
     id: str
     name: str
     is_public: bool = True
-    description: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> VolumeType:
@@ -204,7 +189,6 @@ class VolumeType:
             name=text(raw.get("name")) or "",
             is_public=raw.get("is_public") is not False
             and raw.get("os-volume-type-access:is_public") is not False,
-            description=long_text(raw.get("description")),
         )
 
 

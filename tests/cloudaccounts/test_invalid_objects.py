@@ -78,8 +78,8 @@ SERVER_FIELDS = (
 
 # Unreadable objects, and their descriptions in the log.
 UNREADABLE = [
-    ("a volume", "no JSON object"),
-    (None, "no JSON object"),
+    ("a volume", "not a JSON object"),
+    (None, "not a JSON object"),
     ({"name": "no id"}, '"no id": volume without an id'),
     ({"id": None, "name": "null"}, '"null": volume without an id'),
     ({"id": 7}, "without an id"),

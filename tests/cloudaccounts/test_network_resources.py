@@ -5,7 +5,7 @@ import pytest
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink
 from cloudaccounts.sync.resources import sync_resource
-from openstack_client import FixedIp
+from openstack_client import FixedIp, ServerNetwork
 from tests.listings import read_all_pages
 
 
@@ -82,7 +82,8 @@ def test_subnet_network_and_port_have_what_a_form_needs(account, opened):
     made = opened.network.create_port(network.id, marker="portal:p", fixed_ips=[FixedIp("", "10.20.7.7")])
     for type_code in ("network", "subnet", "security_group", "port"):
         sync(account, type_code)
-    subnet = row("subnet", network.subnet_ids[0])
+    subnets = read_all_pages(opened.network.subnet_pages())
+    subnet = row("subnet", next(one.id for one in subnets if one.network_id == network.id))
     assert subnet.attributes["allocation_pools"] == [["10.20.0.2", "10.20.255.254"]]
     assert subnet.attributes["gateway_ip"] == "10.20.0.1"
     assert row("network", network.id).attributes["is_port_security_enabled"] is True
@@ -99,7 +100,7 @@ def test_server_group_leads_to_its_members(account, opened):
         name="a",
         flavor_id=flavor.id,
         image_id=image.id,
-        network_ids=[network.id],
+        networks=[ServerNetwork(network.id)],
         tags=["t"],
         server_group_id=group.id,
     )

@@ -11,7 +11,14 @@ import pytest
 import requests
 
 import simulator
-from openstack_client import Cloud, CloudConflictError, CloudCredentials, CloudError, CloudNotFoundError
+from openstack_client import (
+    Cloud,
+    CloudConflictError,
+    CloudCredentials,
+    CloudError,
+    CloudNotFoundError,
+    ServerNetwork,
+)
 from tests.listings import read_all_pages
 
 from .reach import (
@@ -177,7 +184,7 @@ def make_server(cloud, server_resources, tag, make_volume):
             "name": tag,
             "flavor_id": flavor.id,
             "image_id": image.id,
-            "network_ids": [network.id],
+            "networks": [ServerNetwork(network.id)],
             "tags": [tag],
             **more,
         }

@@ -11,6 +11,7 @@ from openstack_client import (
     CloudCredentials,
     CloudError,
     InvalidCloudRequestError,
+    ServerNetwork,
 )
 from tests.listings import read_all_pages
 
@@ -122,11 +123,11 @@ def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, mak
         )
         assert tag in {n.name for n in read_all_pages(cloud.network.network_pages())}
         with pytest.raises(InvalidCloudRequestError, match=f"Network {empty.id} requires a subnet"):
-            make_server(network_ids=[empty.id])
-        made = [make_server(network_ids=[small.id])]
+            make_server(networks=[ServerNetwork(empty.id)])
+        made = [make_server(networks=[ServerNetwork(small.id)])]
         assert wait_server_status(cloud, made[0].id, "ACTIVE").addresses[0].ip == "192.168.77.2"
         # Accepted, and in ERROR a little later.
-        made.append(make_server(network_ids=[small.id]))
+        made.append(make_server(networks=[ServerNetwork(small.id)]))
         failed = wait_server_status(cloud, made[1].id, "ERROR")
         assert failed.addresses == ()
         assert f"No fixed IP addresses available for network: {small.id}" in failed.fault

@@ -12,10 +12,9 @@ from openstack_client import (
     CloudNotFoundError,
     CloudPortHasFloatingIpError,
     CloudQuotaExceededError,
-    FixedIp,
     InvalidCloudRequestError,
+    ServerNetwork,
 )
-from tests.listings import read_all_pages
 
 from .conftest import set_clock, wait_for, wait_server_status
 from .reach import NOBODY
@@ -33,7 +32,7 @@ def test_new_floating_ip_is_unused(cloud, make_floating_ip, external, tag):
     made = make_floating_ip()
     assert (made.status, made.floating_network_id, made.description) == ("DOWN", external.id, tag)
     assert (made.port_id, made.fixed_address, made.router_id, made.device_id) == (None, None, None, None)
-    assert made.address and made.project_id == cloud.project_id and made.created_at is not None
+    assert made.address and made.created_at is not None
     assert cloud.network.get_floating_ip(made.id) == made
 
 
@@ -43,9 +42,8 @@ def test_floating_ip_of_a_dead_caller_is_found_by_its_marker(cloud, make_floatin
     made = make_floating_ip(description="of the shop", marker=marker)
     assert (made.description, made.marker) == ("of the shop", marker)
     assert cloud.network.find_floating_ips_by_marker(marker) == [made]
-    described = cloud.network.describe_floating_ip(made.id, "of nobody", marker="portal:2")
-    assert (described.description, described.marker) == ("of nobody", "portal:2")
-    assert cloud.network.find_floating_ips_by_marker(marker) == []
+    # A part of it is another marker.
+    assert cloud.network.find_floating_ips_by_marker(marker[:-1]) == []
 
 
 def test_attached_and_detached(cloud, make_floating_ip, make_port, own_network):
@@ -57,12 +55,10 @@ def test_attached_and_detached(cloud, make_floating_ip, make_port, own_network):
     assert active.revision > made.revision
     # Once more changes nothing.
     assert cloud.network.attach_floating_ip(made.id, port.id) == active
-    assert cloud.network.list_port_floating_ips(port.id) == [active]
     detached = cloud.network.detach_floating_ip(made.id, port_id=port.id)
     assert (detached.port_id, detached.fixed_address, detached.router_id) == (None, None, None)
     down = wait_status(cloud, made.id, "DOWN")
     assert cloud.network.detach_floating_ip(made.id) == down
-    assert cloud.network.list_port_floating_ips(port.id) == []
 
 
 def test_attached_elsewhere_is_not_moved(cloud, make_floating_ip, make_port):
@@ -79,45 +75,20 @@ def test_attached_elsewhere_is_not_moved(cloud, make_floating_ip, make_port):
 
 
 def test_fixed_address_has_one_floating_ip(cloud, make_floating_ip, make_port):
-    port = make_port()
-    first = make_floating_ip(port_id=port.id)
-    second = make_floating_ip()
-    for refused in (
-        lambda: cloud.network.attach_floating_ip(second.id, port.id),
-        lambda: make_floating_ip(port_id=port.id),
-    ):
-        with pytest.raises(CloudPortHasFloatingIpError) as caught:
-            refused()
-        assert (caught.value.code, caught.value.status_code) == ("port_has_floating_ip", 409)
-    assert [one.id for one in cloud.network.list_port_floating_ips(port.id)] == [first.id]
-
-
-def test_address_of_the_port_can_be_chosen(cloud, make_floating_ip, make_port):
-    port = make_port(fixed_ips=[FixedIp("", "192.168.83.12"), FixedIp("", "192.168.83.13")])
-    first = make_floating_ip(port_id=port.id, fixed_address="192.168.83.13")
-    assert first.fixed_address == "192.168.83.13"
-    second = make_floating_ip()
-    assert (
-        cloud.network.attach_floating_ip(second.id, port.id, fixed_address="192.168.83.12").fixed_address
-        == "192.168.83.12"
-    )
-    third = make_floating_ip()
-    with pytest.raises(InvalidCloudRequestError, match="does not have fixed ip"):
-        cloud.network.attach_floating_ip(third.id, port.id, fixed_address="192.168.83.2")
+    port, first, second = make_port(), make_floating_ip(), make_floating_ip()
+    cloud.network.attach_floating_ip(first.id, port.id)
+    with pytest.raises(CloudPortHasFloatingIpError) as caught:
+        cloud.network.attach_floating_ip(second.id, port.id)
+    assert (caught.value.code, caught.value.status_code) == ("port_has_floating_ip", 409)
+    ports = [cloud.network.get_floating_ip(one.id).port_id for one in (first, second)]
+    assert ports == [port.id, None]
 
 
 def test_port_without_a_route_to_the_external_network(cloud, make_floating_ip, make_port, closed_network):
     port, made = make_port(closed_network.id), make_floating_ip()
-    before = {one.id for one in read_all_pages(cloud.network.floating_ip_pages())}
-    for refused in (
-        lambda: cloud.network.attach_floating_ip(made.id, port.id),
-        lambda: make_floating_ip(port_id=port.id),
-    ):
-        with pytest.raises(CloudNoRouteError, match="not reachable") as caught:
-            refused()
-        assert (caught.value.code, caught.value.status_code) == ("no_route", 404)
-    # Nothing is left of the one that could not be attached.
-    assert {one.id for one in read_all_pages(cloud.network.floating_ip_pages())} <= before
+    with pytest.raises(CloudNoRouteError, match="not reachable") as caught:
+        cloud.network.attach_floating_ip(made.id, port.id)
+    assert (caught.value.code, caught.value.status_code) == ("no_route", 404)
 
 
 def test_what_cannot_be_had(cloud, make_floating_ip, make_port, own_network):
@@ -126,12 +97,10 @@ def test_what_cannot_be_had(cloud, make_floating_ip, make_port, own_network):
     made, port = make_floating_ip(), make_port()
     for refused in (
         lambda: make_floating_ip(NOBODY),
-        lambda: make_floating_ip(port_id=NOBODY),
         lambda: cloud.network.attach_floating_ip(made.id, NOBODY),
         lambda: cloud.network.attach_floating_ip(NOBODY, port.id),
         lambda: cloud.network.detach_floating_ip(NOBODY),
         lambda: cloud.network.get_floating_ip(NOBODY),
-        lambda: cloud.network.describe_floating_ip(NOBODY, "x"),
     ):
         with pytest.raises(CloudNotFoundError):
             refused()
@@ -161,8 +130,8 @@ def test_quota_of_floating_ips(cloud, make_floating_ip, limit_network):
 
 
 def test_port_that_goes_leaves_its_floating_ip(cloud, make_floating_ip, make_port):
-    port = make_port()
-    made = make_floating_ip(port_id=port.id)
+    port, made = make_port(), make_floating_ip()
+    cloud.network.attach_floating_ip(made.id, port.id)
     wait_status(cloud, made.id, "ACTIVE")
     cloud.network.delete_port(port.id)
     # Its status may stay ACTIVE for minutes, until the agent looks at the router again: only the port tells what is unused.
@@ -173,7 +142,7 @@ def test_port_that_goes_leaves_its_floating_ip(cloud, make_floating_ip, make_por
 def test_servers_addresses_show_it_later_and_its_time_does_not(
     cloud, simulated, make_server, make_floating_ip, own_network
 ):
-    server = make_server(network_ids=[own_network.id])
+    server = make_server(networks=[ServerNetwork(own_network.id)])
     wait_server_status(cloud, server.id, "ACTIVE")
     (port,) = cloud.network.list_server_ports(server.id)
     made = make_floating_ip()

@@ -28,8 +28,8 @@ def test_image_of_a_server(cloud, make_server, made_images, server_resources, ta
     assert "name" not in image.properties and "id" not in image.properties
     assert image.is_snapshot and image.instance_id == source.id and image.snapshot_ids == ()
     assert image.min_disk_gb == server_resources[0].disk_gb and image.size_bytes > 0
-    assert not image.is_hidden and image.virtual_size_bytes > 0
-    assert image.visibility == "private" and image.project_id == cloud.project_id
+    assert not image.is_hidden
+    assert image.visibility == "private"
     wait_server_status(cloud, source.id, "ACTIVE")
     assert cloud.compute.list_server_actions(source.id)[0].action == "createImage"
 

@@ -1,7 +1,6 @@
 """Listings of what a project has besides its servers and volumes, and its quotas: equal to openstacksdk's own."""
 
 import contextlib
-import dataclasses
 import datetime as dt
 import time
 import uuid
@@ -20,6 +19,7 @@ from openstack_client import (
     Router,
     SecurityGroup,
     SecurityGroupRule,
+    ServerNetwork,
 )
 from tests.listings import read_all_pages
 
@@ -98,7 +98,6 @@ def test_router(cloud, sdk, net):
         is_admin_state_up=True,
         external_network_id=net["external"].id,
         external_addresses=tuple(one["ip_address"] for one in fixed),
-        project_id=cloud.project_id,
     )
     assert len(fixed) == 1
 
@@ -107,7 +106,7 @@ def test_routers_interface_is_a_port(cloud, net):
     mine = [p for p in read_all_pages(cloud.network.port_pages()) if p.device_id == net["router"].id]
     assert [p.device_owner for p in mine] == ["network:router_interface"]
     assert mine[0].fixed_ips == (FixedIp(net["subnet"].id, "192.168.78.1"),)
-    assert mine[0].network_id == net["network"].id and mine[0].project_id == cloud.project_id
+    assert mine[0].network_id == net["network"].id
     assert mine[0].security_group_ids == ()
 
 
@@ -132,9 +131,7 @@ def test_port(cloud, sdk, net):
         fixed_ips=tuple(FixedIp(one["subnet_id"], one["ip_address"]) for one in made.fixed_ips),
         security_group_ids=(net["group"].id,),
         is_admin_state_up=True,
-        project_id=cloud.project_id,
         revision=made.revision_number,
-        created_at=dt.datetime.fromisoformat(made.created_at),
     )
     assert {p.id for p in sdk.network.ports(network_id=net["network"].id, device_owner="")} >= {made.id}
     assert [p.id for p in sdk.network.ports(fixed_ips=f"ip_address={made.fixed_ips[0]['ip_address']}")] == [
@@ -156,7 +153,6 @@ def test_floating_ip(cloud, sdk, net):
         floating_network_id=net["external"].id,
         port_id=net["port"].id,
         router_id=net["router"].id,
-        project_id=cloud.project_id,
         description=net["floating"].description,
         revision=made.revision_number,
         created_at=dt.datetime.fromisoformat(made.created_at),
@@ -175,13 +171,10 @@ def test_security_group(cloud, sdk, net):
         name=net["group"].name,
         description="of a test",
         rule_count=2,
-        project_id=cloud.project_id,
         rules=tuple(
-            SecurityGroupRule(rule["id"], group_id, "egress", rule["ethertype"], project_id=cloud.project_id)
+            SecurityGroupRule(rule["id"], group_id, "egress", rule["ethertype"])
             for rule in sorted(made.security_group_rules, key=lambda rule: rule["id"])
         ),
-        revision=made.revision_number,
-        created_at=dt.datetime.fromisoformat(made.created_at),
     )
     assert find(cloud.network.security_group_pages, group_id) == wanted
     assert {rule.ethertype for rule in wanted.rules} == {"IPv4", "IPv6"}
@@ -191,12 +184,7 @@ def test_security_group(cloud, sdk, net):
     ours = find(cloud.network.security_group_pages, group_id)
     assert (ours.rule_count, [one.id for one in ours.rules if one not in wanted.rules]) == (3, [rule.id])
     sdk.network.delete_security_group_rule(rule.id)
-    now = find(cloud.network.security_group_pages, group_id)
-    assert now == dataclasses.replace(wanted, revision=now.revision)
-
-
-def test_subnet_knows_its_project(cloud, net):
-    assert find(cloud.network.subnet_pages, net["subnet"].id).project_id == cloud.project_id
+    assert find(cloud.network.security_group_pages, group_id) == wanted
 
 
 def test_what_goes_leaves_its_listing(cloud, sdk, tag):
@@ -234,7 +222,7 @@ def test_keypairs(cloud, sdk, tag, monkeypatch):
 def test_server_knows_its_key_and_its_groups(cloud, sdk, make_server, net, tag):
     sdk.compute.create_keypair(name=tag)
     try:
-        server = make_server(key_name=tag, network_ids=[net["network"].id])
+        server = make_server(key_name=tag, networks=[ServerNetwork(net["network"].id)])
         seen = wait_server_status(cloud, server.id, "ACTIVE")
         assert (seen.key_name, seen.security_groups) == (tag, ("default",))
         mine = [p for p in read_all_pages(cloud.network.port_pages()) if p.device_id == server.id]
@@ -318,17 +306,17 @@ def test_quota_counts_a_volume(cloud, make_volume):
     assert after["gigabytes"][1] == before["gigabytes"][1] + 2
 
 
-def tell_time(sdk):
-    """Return the time by the cloud's own clock, which other tests move in the simulator."""
-    sdk.session.invalidate()
-    return sdk.session.auth.get_access(sdk.session).issued
-
-
 # On a busy machine a credential may be over before its first use; then a longer one is tried.
-def test_application_credential_that_is_over(credentials, sdk, tag):
+def test_application_credential_that_is_over(cloud, credentials, sdk, tag):
+    # By the cloud's clock, which other tests have moved on in a simulated cloud.
+    ahead = dt.timedelta(seconds=cloud.clock_offset() or 0)
+
+    def now():
+        return dt.datetime.now(dt.UTC) + ahead
+
     lifetimes = (4, 16, 64)
     for number, seconds in enumerate(lifetimes):
-        ends = tell_time(sdk) + dt.timedelta(seconds=seconds)
+        ends = now() + dt.timedelta(seconds=seconds)
         made = sdk.identity.create_application_credential(
             sdk.current_user_id, f"{tag}-{number}", expires_at=ends.strftime("%Y-%m-%dT%H:%M:%S.%f")
         )
@@ -338,15 +326,15 @@ def test_application_credential_that_is_over(credentials, sdk, tag):
                 application_credential_id=made.id,
                 application_credential_secret=made.secret,
             )
-            with Cloud(login) as cloud:
-                assert cloud.project_id
-            time.sleep(max(0.0, (ends - tell_time(sdk)).total_seconds() + 1))
-            with Cloud(login) as cloud, pytest.raises(CloudAuthenticationError, match="expired") as caught:
-                cloud.check()
+            with Cloud(login) as opened:
+                assert opened.project_id
+            time.sleep(max(0.0, (ends - now()).total_seconds() + 1))
+            with Cloud(login) as opened, pytest.raises(CloudAuthenticationError, match="expired") as caught:
+                opened.check()
             assert caught.value.status_code == 401
             return
         except CloudAuthenticationError:
-            if tell_time(sdk) < ends or number == len(lifetimes) - 1:
+            if now() < ends or number == len(lifetimes) - 1:
                 raise
         finally:
             sdk.identity.delete_application_credential(sdk.current_user_id, made.id)

@@ -10,7 +10,6 @@ from openstack_client import (
     CloudAddressInUseError,
     CloudAddressIsGatewayError,
     CloudAddressOutsideSubnetError,
-    CloudChangedError,
     CloudInUseError,
     CloudNotFoundError,
     CloudQuotaExceededError,
@@ -30,14 +29,13 @@ def test_port_has_the_address_and_the_groups_that_were_asked_for(
     made = make_port(
         fixed_ips=[FixedIp(own_network.subnet_id, "192.168.83.9")],
         security_group_ids=[group.id],
-        description="second interface",
         marker="portal:port-1",
     )
     assert made.fixed_ips == (FixedIp(own_network.subnet_id, "192.168.83.9"),)
-    assert (made.network_id, made.name, made.project_id) == (own_network.id, tag, cloud.project_id)
+    assert (made.network_id, made.name) == (own_network.id, tag)
     assert (made.device_id, made.device_owner, made.status) == ("", "", "DOWN")
     assert made.security_group_ids == (group.id,) and made.is_port_security_enabled
-    assert (made.description, made.marker) == ("second interface", "portal:port-1")
+    assert (made.description, made.marker) == ("", "portal:port-1")
     assert cloud.network.get_port(made.id) == made
 
 
@@ -107,18 +105,12 @@ def test_network_without_a_free_address(make_port, closed_network):
     assert made.fixed_ips[0].ip_address == "192.168.84.9"
 
 
-def test_port_is_renamed_and_described(cloud, make_port, tag):
-    made = make_port(marker="portal:1")
-    renamed = cloud.network.update_port(made.id, name=f"{tag}-2", revision=made.revision)
-    assert (renamed.name, renamed.marker, renamed.fixed_ips) == (f"{tag}-2", "portal:1", made.fixed_ips)
-    with pytest.raises(CloudChangedError):
-        cloud.network.update_port(made.id, description="late", revision=made.revision)
-    described = cloud.network.update_port(made.id, description="early", marker="portal:2")
-    assert (described.description, described.marker) == ("early", "portal:2")
-    cloud.network.delete_port(made.id)
-    cloud.network.delete_port(made.id)
+def test_port_is_deleted_once_or_twice(cloud, make_port):
+    made = make_port()
+    for _twice in range(2):
+        cloud.network.delete_port(made.id)
     with pytest.raises(CloudNotFoundError):
-        cloud.network.update_port(made.id, name="x")
+        cloud.network.get_port(made.id)
 
 
 def test_port_of_a_router_stays(cloud, own_network):
@@ -145,32 +137,25 @@ def test_quota_of_ports(cloud, make_port, limit_network):
 
 
 def test_network_and_subnet_as_a_form_needs_them(cloud, sdk, own_network, external):
-    network = cloud.network.get_network(own_network.id)
+    networks = {network.id: network for network in read_all_pages(cloud.network.network_pages())}
+    network = networks[own_network.id]
     assert (network.name, network.is_external, network.is_shared) == (own_network.name, False, False)
-    assert network.subnet_ids == (own_network.subnet_id,) and network.is_port_security_enabled
+    assert network.is_port_security_enabled
     assert network.mtu == sdk.network.get_network(network.id).mtu > 0
-    assert cloud.network.get_network(external.id).is_external
-    subnet = cloud.network.get_subnet(own_network.subnet_id)
-    assert (subnet.cidr, subnet.gateway_ip, subnet.ip_version) == (CIDR, "192.168.83.1", 4)
+    assert networks[external.id].is_external
+    subnet = find_subnet(cloud, own_network.subnet_id)
+    assert (subnet.network_id, subnet.ip_version) == (network.id, 4)
+    assert (subnet.cidr, subnet.gateway_ip) == (CIDR, "192.168.83.1")
     assert subnet.allocation_pools == (AllocationPool("192.168.83.2", "192.168.83.14"),)
     assert subnet.is_dhcp_enabled and subnet.ipv6_address_mode is None
-    assert subnet in read_all_pages(cloud.network.subnet_pages())
-    for read in (cloud.network.get_network, cloud.network.get_subnet):
-        with pytest.raises(CloudNotFoundError):
-            read(NOBODY)
+
+
+def find_subnet(cloud, subnet_id):
+    return next(one for one in read_all_pages(cloud.network.subnet_pages()) if one.id == subnet_id)
 
 
 def test_subnets_of_external_networks_are_not_shown(cloud, external):
     assert all(subnet.network_id != external.id for page in cloud.network.subnet_pages() for subnet in page)
-
-
-def test_availability_of_addresses_is_for_administrators(cloud, administrator, make_port, own_network):
-    make_port()
-    assert cloud.network.get_network_availability(own_network.id) is None
-    path = f"/network-ip-availabilities/{own_network.id}"
-    answer = administrator.network.get(path).json()["network_ip_availability"]
-    assert answer["total_ips"] == 13
-    assert answer["used_ips"] == answer["subnet_ip_availability"][0]["used_ips"] >= 1
 
 
 def test_dual_stack_port_has_an_address_of_each_version(cloud, sdk, make_port, closed_network):
@@ -179,7 +164,8 @@ def test_dual_stack_port_has_an_address_of_each_version(cloud, sdk, make_port, c
     )
     made = make_port(closed_network.id)
     assert {fixed.subnet_id for fixed in made.fixed_ips} == {closed_network.subnet_id, added.id}
-    assert cloud.network.get_subnet(added.id).ip_version == 6
-    wanted = [FixedIp("", "2001:0db8:0084::0099"), FixedIp("", "192.168.84.4")]
+    assert find_subnet(cloud, added.id).ip_version == 6
+    # Outside the pools: Neutron may have given the first port any address in them.
+    wanted = [FixedIp("", "2001:0db8:0084::0099"), FixedIp("", "192.168.84.9")]
     fixed = make_port(closed_network.id, fixed_ips=wanted).fixed_ips
-    assert {one.ip_address for one in fixed} == {"2001:db8:84::99", "192.168.84.4"}
+    assert {one.ip_address for one in fixed} == {"2001:db8:84::99", "192.168.84.9"}

@@ -7,7 +7,6 @@ import secrets
 import pytest
 
 from openstack_client import (
-    CloudConflictError,
     CloudNotFoundError,
     InvalidCloudRequestError,
     ServerNetwork,
@@ -59,39 +58,28 @@ def test_two_networks_with_an_address_of_choice(cloud, make_server, own_network,
         ServerNetwork(server_resources[2].id),
         ServerNetwork(own_network),
     ]
-    made = make_server(network_ids=[], networks=networks)
+    made = make_server(networks=networks)
     server = wait_server_status(cloud, made.id, "ACTIVE")
-    interfaces = cloud.compute.list_interfaces(made.id)
-    assert sorted(i.network_id for i in interfaces) == sorted(
-        [own_network, own_network, server_resources[2].id]
-    )
-    addresses = {fixed.ip_address for i in interfaces for fixed in i.fixed_ips}
+    ports = cloud.network.list_server_ports(made.id)
+    assert {port.id for port in ports} == {one.port_id for one in cloud.compute.list_interfaces(made.id)}
+    expected = [own_network, own_network, server_resources[2].id]
+    assert sorted(port.network_id for port in ports) == sorted(expected)
+    addresses = {fixed.ip_address for port in ports for fixed in port.fixed_ips}
     assert "192.168.79.77" in addresses and addresses == {a.ip for a in server.addresses}
     with pytest.raises(InvalidCloudRequestError, match="already in use") as caught:
-        make_server(network_ids=[], networks=[ServerNetwork(own_network, "192.168.79.77")])
+        make_server(networks=[ServerNetwork(own_network, "192.168.79.77")])
     assert caught.value.status_code == 400
 
 
-def test_existing_port_outlives_its_server(cloud, sdk, make_server, own_port):
-    made = make_server(network_ids=[], networks=[ServerNetwork(port_id=own_port)])
-    wait_server_status(cloud, made.id, "ACTIVE")
-    assert [i.port_id for i in cloud.compute.list_interfaces(made.id)] == [own_port]
-    with pytest.raises(CloudConflictError, match="still in use"):
-        make_server(network_ids=[], networks=[ServerNetwork(port_id=own_port)])
-    cloud.compute.delete_server(made.id)
-    wait_for(lambda: is_gone(lambda: cloud.compute.get_server(made.id)), bool, "the removal")
-    wait_for(lambda: sdk.network.get_port(own_port).device_id, lambda user: user == "", "the port's return")
-
-
 def test_address_outside_of_the_network_is_found_by_the_host(cloud, make_server, own_network):
-    made = make_server(network_ids=[], networks=[ServerNetwork(own_network, "198.51.100.7")])
+    made = make_server(networks=[ServerNetwork(own_network, "198.51.100.7")])
     failed = wait_for(lambda: cloud.compute.get_server(made.id), lambda s: s.status == "ERROR", "ERROR")
     assert "198.51.100.7 is not a valid ip address for network" in failed.fault
 
 
 def test_external_network_is_found_by_the_host(cloud, make_server):
     external = next(n for n in read_all_pages(cloud.network.network_pages()) if n.is_external)
-    made = make_server(network_ids=[external.id])
+    made = make_server(networks=[ServerNetwork(external.id)])
     failed = wait_for(lambda: cloud.compute.get_server(made.id), lambda s: s.status == "ERROR", "ERROR")
     assert "Failed to allocate the network(s)" in failed.fault
 
@@ -99,10 +87,6 @@ def test_external_network_is_found_by_the_host(cloud, make_server):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (
-            {"networks": [ServerNetwork(port_id=NOBODY)], "network_ids": []},
-            f"Port id {NOBODY} could not be found",
-        ),
         ({"security_groups": [NOBODY]}, f"Unable to find security_group with name or id '{NOBODY}'"),
         ({"server_group_id": NOBODY}, f"Instance group {NOBODY} could not be found"),
     ],
@@ -113,18 +97,18 @@ def test_refusals_in_novas_words(make_server, wrong, words):
     assert caught.value.status_code == 400
 
 
-def test_key_user_data_config_drive_and_description(cloud, administrator, make_server, keypair_name):
+def test_key_user_data_and_config_drive(cloud, administrator, make_server, keypair_name):
     cloud.compute.create_keypair(keypair_name, make_public_key())
     # The most that Nova takes.
     user_data = "#!/bin/sh\n" + "x" * (MAX_USER_DATA_BYTES - 10)
-    made = make_server(key_name=keypair_name, user_data=user_data, config_drive=True, description="of a test")
+    made = make_server(key_name=keypair_name, user_data=user_data, config_drive=True)
     server = wait_server_status(cloud, made.id, "ACTIVE")
-    assert (server.key_name, server.has_config_drive) == (keypair_name, True)
-    assert server.description == "of a test" and server.user_id and not server.is_locked
+    assert server.key_name == keypair_name and not server.is_locked
     shown = show_as_administrator(administrator, made.id)
+    assert shown["config_drive"] == "True"
     assert base64.b64decode(shown["OS-EXT-SRV-ATTR:user_data"]).decode() == user_data
     # Its owner sees neither user data nor host.
-    assert (server.host, server.hypervisor, server.root_device) == (None, None, None)
+    assert (server.host, server.hypervisor) == (None, None)
 
 
 def test_administrator_sees_the_host(cloud, administrator, make_server):
@@ -149,7 +133,7 @@ def test_too_long_user_data_is_refused_and_repeated_nowhere(cloud, make_server, 
 
 def test_security_groups_of_new_ports(cloud, sdk, make_server, own_network, tag):
     group = sdk.network.create_security_group(name=tag)
-    made = make_server(network_ids=[own_network], security_groups=[group.id, group.id])
+    made = make_server(networks=[ServerNetwork(own_network)], security_groups=[group.id, group.id])
     server = wait_server_status(cloud, made.id, "ACTIVE")
     assert server.security_groups == (tag,)
     cloud.compute.delete_server(made.id)
@@ -167,7 +151,6 @@ def test_security_groups_of_new_ports(cloud, sdk, make_server, own_network, tag)
 def test_nobodys_interfaces(cloud):
     for call in (
         lambda: cloud.compute.list_interfaces(NOBODY),
-        lambda: cloud.compute.attach_network(NOBODY, NOBODY),
         lambda: cloud.compute.attach_port(NOBODY, NOBODY),
         lambda: cloud.compute.detach_interface(NOBODY, NOBODY),
     ):

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from openstack_client import CloudConflictError, CloudNotFoundError, InvalidCloudRequestError
+from openstack_client import CloudConflictError, CloudNotFoundError, InvalidCloudRequestError, ServerNetwork
 
 from .conftest import is_gone, wait_for, wait_server_status
 
@@ -24,8 +24,7 @@ def test_whole_life(cloud, make_server, tag):
     assert server.tags == (tag,)
     assert server.metadata == {"purpose": "contract"}
     assert server.vcpus >= 1 and server.memory_mb > 0 and server.flavor_name
-    assert server.image_id and server.project_id == cloud.project_id
-    assert server.power_state == 1 and server.launched_at >= began
+    assert server.image_id and server.launched_at >= began
     assert server.availability_zone == "nova"
     address = server.addresses[0]
     assert ip_address(address.ip).version == address.version == 4
@@ -38,7 +37,7 @@ def test_whole_life(cloud, make_server, tag):
 
     compute.stop_server(made.id)
     stopped = wait_server_status(cloud, made.id, "SHUTOFF")
-    assert stopped.power_state == 4 and stopped.addresses == server.addresses
+    assert stopped.addresses == server.addresses
     with pytest.raises(CloudConflictError, match="vm_state stopped"):
         compute.stop_server(made.id)
     with pytest.raises(CloudConflictError, match="vm_state stopped"):
@@ -52,7 +51,7 @@ def test_whole_life(cloud, make_server, tag):
     actions = compute.list_server_actions(made.id)
     # Newest first, and what was refused is not there.
     assert [a.action for a in actions] == ["reboot", "reboot", "start", "stop", "create"]
-    assert all(a.request_id.startswith("req-") and a.started_at >= began for a in actions)
+    assert all(a.request_id.startswith("req-") for a in actions)
     assert {a.message for a in actions} == {None}
 
     seen = {s.id: s.status for s in compute.list_servers(changes_since=began)}
@@ -98,9 +97,7 @@ def test_pages_are_the_sdks_own_list(cloud, sdk, make_server, tag):
     assert made <= set(ours) and len(set(ours)) == len(ours)
     assert set(ours) == {s.id for s in sdk.compute.servers()}
     assert ours == [s.id for s in cloud.compute.list_servers()]
-    assert {s.id for s in cloud.compute.list_servers(tag=tag, page_size=1)} == made
-    assert {s.id for s in cloud.compute.list_servers(tag=tag, statuses=["SHUTOFF"])} == set()
-    assert {s.id for s in cloud.compute.list_servers(tag=tag, statuses=["BUILD", "ACTIVE"])} == made
+    assert {s.id for page in cloud.compute.server_pages(tag=tag, page_size=1) for s in page} == made
 
 
 def test_server_from_a_volume(cloud, server_resources, tag, make_server, make_volume):
@@ -142,7 +139,7 @@ def test_nobodys_server(cloud, server_id):
     [
         ({"flavor_id": "no-such-flavor"}, "Flavor no-such-flavor could not be found"),
         ({"image_id": NOBODY}, "Can not find requested image"),
-        ({"network_ids": [NOBODY]}, f"Network {NOBODY} could not be found"),
+        ({"networks": [ServerNetwork(NOBODY)]}, f"Network {NOBODY} could not be found"),
         ({"availability_zone": "no-such-zone"}, "availability zone is not available"),
         ({"key_name": "no-such-key"}, "key_name"),
     ],
@@ -153,9 +150,7 @@ def test_create_is_refused_in_novas_words(make_server, wrong, words):
     assert caught.value.status_code == 400
 
 
-def test_unknown_marker_and_status_are_refused(cloud, credentials):
-    with pytest.raises(InvalidCloudRequestError, match="Invalid status"):
-        list(cloud.compute.list_servers(statuses=["NOPE"]))
+def test_unknown_marker_is_refused(cloud):
     with pytest.raises(InvalidCloudRequestError, match="marker"):
         cloud._transport.request(
             "compute", "GET", "/servers/detail", doing="look", params={"marker": NOBODY}, microversion="2.69"

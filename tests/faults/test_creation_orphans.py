@@ -9,6 +9,7 @@ from django.conf import settings as portal_settings
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.placements import Placement
+from openstack_client import ServerNetwork
 from tasks.models import Job, JobStatus
 from tests.stories import select_evenly
 from vms.catalogue import Catalogue
@@ -52,7 +53,7 @@ def create_server(stage, *, tags=None, row=None, hours_ago=3.0):
         return compute.create_server(
             name="by-hand",
             flavor_id=offered.find_smallest_flavor(2, 4, 40).cloud_id,
-            network_ids=[offered.networks()[0].cloud_id],
+            networks=[ServerNetwork(offered.networks()[0].cloud_id)],
             image_id=offered.images()[0].cloud_id,
             tags=[portal_settings.CLOUD_TAG, f"portal-vm-{row or uuid.uuid4()}"] if tags is None else tags,
         ).id

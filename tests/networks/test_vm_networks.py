@@ -270,6 +270,27 @@ def test_a_floating_ip_moves_from_vm_to_vm_by_hand(admin, vm, external, cloud):
     assert admin.post(f"{address}detach/", {}, format="json").status_code == 200, "nothing to do"
 
 
+def test_a_floating_ip_that_others_change_at_the_same_moment_is_tried_again(
+    admin, system, vm, networks, external, cloud
+):
+    changed = {"service": "network", "method": "PUT", "path": "floatingips", "kind": "status", "status": 412}
+    taken = admin.post(ADDRESSES, {}, format="json")
+    admin.done(taken)
+    address = f"{ADDRESSES}{taken.json()['floating_ip']['id']}/"
+
+    cloud.faults({**changed, "times": 2})
+    admin.done(admin.post(f"{address}attach/", {"vm": str(vm.pk)}, format="json"))
+    cloud.faults({**changed, "times": 2})
+    admin.done(admin.post(f"{address}detach/", {}, format="json"))
+    cloud.faults({**changed, "times": 2})
+    created = admin.new_vm(
+        system, name="shop-2", network=networks["internal"].cloud_id, floating_network=external.cloud_id
+    )
+    admin.done(created)
+
+    assert FloatingIp.objects.get(vm=created.json()["vm"]["id"]).is_attached
+
+
 def test_a_floating_ip_that_was_attached_elsewhere_meanwhile_is_said_so(
     admin, system, vm, networks, cloud, sync
 ):

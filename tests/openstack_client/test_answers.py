@@ -20,6 +20,7 @@ from openstack_client import (
     ConnectionRules,
     InvalidCloudRequestError,
     listing_bounds,
+    server_groups,
 )
 from openstack_client.http_session import HttpSession
 
@@ -243,6 +244,20 @@ def test_listing_is_bounded(cloud, control, monkeypatch):
     monkeypatch.setattr(listing_bounds, "MAX_PAGES", 3)
     with pytest.raises(CloudUnavailableError, match="more than 3 pages"):
         list(cloud.compute.server_pages(page_size=2))
+
+
+def test_listing_of_server_groups_is_bounded_too(cloud, monkeypatch):
+    for number in range(3):
+        cloud.compute.create_server_group(f"spread-{number}", "anti-affinity")
+    monkeypatch.setattr(server_groups, "_PAGE_SIZE", 1)
+    monkeypatch.setattr(listing_bounds, "MAX_PAGES", 4)
+    assert len(cloud.compute.list_server_groups()) == 3
+    monkeypatch.setattr(listing_bounds, "MAX_PAGES", 3)
+    with pytest.raises(CloudUnavailableError, match="more than 3 pages"):
+        cloud.compute.list_server_groups()
+    monkeypatch.setattr(listing_bounds, "MAX_OBJECTS", 2)
+    with pytest.raises(CloudUnavailableError, match="more than 2 objects"):
+        cloud.compute.find_server_groups("spread-1")
 
 
 # --- Where a request goes ----------------------------------------------------------------------------------

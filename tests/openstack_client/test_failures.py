@@ -21,6 +21,7 @@ from openstack_client import (
     CloudUnavailableError,
     InvalidCloudRequestError,
     Server,
+    ServerNetwork,
 )
 from openstack_client.translation import error_from_exception
 from tests.listings import read_all_pages
@@ -117,7 +118,7 @@ def test_quota_has_the_clouds_figures(cloud, control):
         CloudQuotaExceededError, match="Quota exceeded for instances: Requested 1, but already used 0 of 0"
     ):
         cloud.compute.create_server(
-            name="x", flavor_id=flavor.id, image_id=image.id, network_ids=[network.id], tags=["t"]
+            name="x", flavor_id=flavor.id, image_id=image.id, networks=[ServerNetwork(network.id)], tags=["t"]
         )
     with pytest.raises(CloudQuotaExceededError, match="VolumeLimitExceeded"):
         cloud.block_storage.create_volume(name="x", size_gb=1)
@@ -263,14 +264,14 @@ def test_ids_are_checked_before_anything_is_sent(cloud, control, bad):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"name": ""}, {"name": "  "}, {"name": "x" * 256}, {"network_ids": []}, {"network_ids": "abc"}, {"tags": ["a,b"]},
+        {"name": ""}, {"name": "  "}, {"name": "x" * 256}, {"networks": []}, {"networks": [ServerNetwork("a/b")]}, {"tags": ["a,b"]},
         {"tags": [""]}, {"tags": []}, {"tags": "abc"}, {"tags": ["t"] * 51}, {"tags": ["a/b"]}, {"tags": ["t", "x" * 61]}, {"image_id": None}, {"boot_volume_id": "v"}, {"flavor_id": ""},
         {"metadata": {"a": 1}}, {"metadata": {"": "x"}},
     ],
 )  # fmt: skip
 def test_create_is_checked_before_anything_is_sent(cloud, control, wrong):
     control("DELETE", "requests")
-    good = {"name": "x", "flavor_id": "f", "image_id": "i", "network_ids": ["n"], "tags": ["t"]}
+    good = {"name": "x", "flavor_id": "f", "image_id": "i", "networks": [ServerNetwork("n")], "tags": ["t"]}
     with pytest.raises(InvalidCloudRequestError) as caught:
         cloud.compute.create_server(**{**good, **wrong})
     assert caught.value.status_code is None
@@ -308,7 +309,7 @@ def test_listing_that_loops(cloud, monkeypatch):
     page = {"servers": [{"id": "a"}, {"id": "b"}]}
     monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: page)
     with pytest.raises(CloudUnavailableError, match="loop"):
-        list(cloud.compute.list_servers(page_size=2))
+        read_all_pages(cloud.compute.server_pages(page_size=2))
 
 
 def test_server_on_two_pages_is_listed_once(cloud, monkeypatch):
@@ -320,17 +321,17 @@ def test_server_on_two_pages_is_listed_once(cloud, monkeypatch):
         ]
     )
     monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: next(pages))
-    assert [s.id for s in cloud.compute.list_servers(page_size=2)] == ["a", "b", "c"]
+    assert [s.id for s in read_all_pages(cloud.compute.server_pages(page_size=2))] == ["a", "b", "c"]
 
 
 def test_listing_that_breaks_off(cloud, control):
     control("POST", "seed", {"project": "demo", "servers": 5})
     control("POST", "faults", [{"kind": "status", "status": 500, "path": "detail", "times": 1}])
     with pytest.raises(CloudUnavailableError):
-        list(cloud.compute.list_servers(page_size=2))
+        read_all_pages(cloud.compute.server_pages(page_size=2))
     pages = cloud.compute.server_pages(page_size=2)
     assert len(next(pages)) == 2
     control("POST", "faults", [{"kind": "garbage", "path": "detail", "times": 1}])
     with pytest.raises(CloudUnavailableError):
         list(pages)
-    assert len(list(cloud.compute.list_servers(page_size=2))) == 5
+    assert len(read_all_pages(cloud.compute.server_pages(page_size=2))) == 5

@@ -8,6 +8,7 @@ from openstack_client import (
     CloudQuotaExceededError,
     CloudUnavailableError,
     InvalidCloudRequestError,
+    ServerNetwork,
     VolumeAttachment,
     Zone,
 )
@@ -166,11 +167,11 @@ def test_quota_of_volumes(cloud, control):
 
 def test_network_that_runs_out_of_addresses(cloud, control, sdk_network):
     network_id = sdk_network("192.168.9.0/29", first="192.168.9.2", last="192.168.9.3")
-    made = [create(cloud, network_ids=[network_id]) for _ in range(3)]
+    made = [create(cloud, networks=[ServerNetwork(network_id)]) for _ in range(3)]
     assert [cloud.compute.get_server(s.id).status for s in made] == ["ACTIVE", "ACTIVE", "ERROR"]
     assert "No fixed IP addresses available" in cloud.compute.get_server(made[2].id).fault
     cloud.compute.delete_server(made[0].id)
-    again = create(cloud, network_ids=[network_id])
+    again = create(cloud, networks=[ServerNetwork(network_id)])
     assert cloud.compute.get_server(again.id).addresses[0].ip == "192.168.9.2"
     assert "192.168.9.0/29" in {s.cidr for s in read_all_pages(cloud.network.subnet_pages())}
 
@@ -214,7 +215,7 @@ def test_detachment_continues_during_other_actions(cloud, control, server_id, vo
         compute.detach_volume(server_id, volume_id)
     pass_time(control, 50)
     compute.stop_server(server_id)
-    assert compute.list_volume_attachments(server_id) == [VolumeAttachment(volume_id, "/dev/vdb", False)]
+    assert compute.list_volume_attachments(server_id) == [VolumeAttachment(volume_id, "/dev/vdb")]
     with pytest.raises(CloudConflictError, match="task_state powering-off"):
         compute.attach_volume(server_id, volume_id)
     pass_time(control, 51)
@@ -231,10 +232,6 @@ def test_volumes_with_delete_on_termination_are_deleted(cloud, control, server_i
     for volume_id, goes in ((taken, True), (kept, False)):
         wanted = {"volumeAttachment": {"volumeId": volume_id, "delete_on_termination": goes}}
         cloud._transport.request("compute", "POST", path, doing="attach", json=wanted, microversion="2.79")
-    assert [a.delete_on_termination for a in cloud.compute.list_volume_attachments(server_id)] == [
-        True,
-        False,
-    ]
     cloud.compute.delete_server(server_id)
     with pytest.raises(CloudNotFoundError):
         cloud.block_storage.get_volume(taken)
@@ -266,19 +263,20 @@ def test_console(cloud, server_id):
     assert cloud.compute.create_console_url(server_id) != cloud.compute.create_console_url(server_id)
 
 
-def test_limits_of_tags(cloud, server_id):
-    def put(tags):
-        path = f"/servers/{server_id}/tags"
-        cloud._transport.request(
-            "compute", "PUT", path, doing="tag", json={"tags": tags}, microversion="2.69"
+def test_limits_of_tags(cloud, control):
+    def request(tags):
+        (flavor, *_), (image, *_) = cloud.compute.list_flavors(), cloud.image.list_images()
+        wanted = {"name": "x", "flavorRef": flavor.id, "imageRef": image.id, "networks": "none", "tags": tags}
+        return cloud._transport.request(
+            "compute", "POST", "/servers", doing="try", json={"server": wanted}, microversion="2.69"
         )
 
-    put([str(number) for number in range(50)])
+    made = request([str(number) for number in range(50)])["server"]["id"]
     for tags in ([str(number) for number in range(51)], ["x" * 61], ["a,b"], ["a/b"], [""], [7], "x"):
         with pytest.raises(InvalidCloudRequestError) as caught:
-            put(tags)
+            request(tags)
         assert caught.value.status_code == 400
-    assert len(cloud.compute.get_server(server_id).tags) == 50
+    assert len(cloud.compute.get_server(made).tags) == 50
 
 
 def test_arguments_are_checked_before_anything_is_sent(cloud, control):
@@ -295,7 +293,7 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
         lambda: compute.create_image("a", name="x", metadata={"name": "y"}),
         lambda: compute.get_console_output("a", 0),
         lambda: compute.get_console_output("a", True),
-        lambda: compute.create_console_url("a", "telnet"),
+        lambda: compute.create_console_url("a/b"),
         lambda: compute.attach_volume("a", ".."),
         lambda: compute.detach_volume("a", "b/c"),
         lambda: storage.delete_snapshot(""),

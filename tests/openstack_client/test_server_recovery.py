@@ -1,7 +1,5 @@
 """Nova's calls for keys, interfaces, passwords, hosts and groups: what only the simulator can produce on request."""
 
-import base64
-
 import pytest
 
 from openstack_client import (
@@ -11,10 +9,7 @@ from openstack_client import (
     CloudQuotaExceededError,
     CloudUnavailableError,
     InvalidCloudRequestError,
-    Server,
     ServerNetwork,
-    VolumeAttachment,
-    find_boot_volume_id,
 )
 from openstack_client.validation import MAX_USER_DATA_BYTES
 from tests.listings import read_all_pages
@@ -92,9 +87,9 @@ def test_keypair_and_group_that_the_cloud_has_lost(cloud, lose):
 def test_group_whose_answer_was_lost_is_found_by_its_name(cloud, lose):
     lose("lose_answer", "POST", "/os-server-groups$")
     with pytest.raises(CloudUnavailableError):
-        cloud.compute.create_server_group("spread", "anti-affinity", max_servers_per_host=2)
+        cloud.compute.create_server_group("spread", "anti-affinity")
     (found,) = cloud.compute.find_server_groups("spread")
-    assert (found.policy, found.max_servers_per_host) == ("anti-affinity", 2)
+    assert found.policy == "anti-affinity"
 
 
 def test_quota_of_groups(cloud, control):
@@ -112,7 +107,7 @@ def test_port_whose_attachment_was_not_answered_is_attached_once(cloud, lose, se
     lose("lose_answer", "POST", "/os-interface$")
     with pytest.raises(CloudUnavailableError):
         cloud.compute.attach_port(server_id, port_id)
-    assert cloud.compute.attach_port(server_id, port_id).port_id == port_id
+    cloud.compute.attach_port(server_id, port_id)
     assert [i.port_id for i in cloud.compute.list_interfaces(server_id)].count(port_id) == 1
 
 
@@ -131,13 +126,10 @@ def test_detachment_and_rescue_that_the_cloud_has_lost(cloud, lose, server_id):
 
 
 def test_server_lost_at_its_creation_leaves_no_port(cloud, control, lose, network_id):
-    port_id = create_port(cloud, network_id)
     before = {port["id"] for port in control("GET", "objects")["ports"]}
     lose("lose_all", "POST", "/servers$")
-    create(cloud, network_ids=[], networks=[ServerNetwork(port_id=port_id), ServerNetwork(network_id)])
-    ports = control("GET", "objects")["ports"]
-    assert {port["id"] for port in ports} == before
-    assert next(port for port in ports if port["id"] == port_id)["device_id"] == ""
+    create(cloud, networks=[ServerNetwork(network_id)])
+    assert {port["id"] for port in control("GET", "objects")["ports"]} == before
 
 
 def test_states_of_rescue_and_rebuild(cloud, control, server_id):
@@ -156,7 +148,7 @@ def test_states_of_rescue_and_rebuild(cloud, control, server_id):
     cloud.compute.stop_server(server_id)
     control("POST", "clock", {"advance_seconds": 101})
     image_id = cloud.compute.get_server(server_id).image_id
-    cloud.compute.rebuild_server(server_id, image_id, user_data=b"\x1f\x8bgzip")
+    cloud.compute.rebuild_server(server_id, image_id)
     seen = []
     for _ in range(4):
         seen.append(look())
@@ -168,8 +160,6 @@ def test_states_of_rescue_and_rebuild(cloud, control, server_id):
         ("ACTIVE", "powering-off"),
     ]
     assert look() == ("SHUTOFF", None)
-    stored = control("GET", f"servers/{server_id}")["user_data"]
-    assert base64.b64decode(stored) == b"\x1f\x8bgzip"
 
 
 def test_migration_without_another_host(cloud, control, staff, server_id):
@@ -180,7 +170,7 @@ def test_migration_without_another_host(cloud, control, staff, server_id):
         assert (server.status, server.task_state, server.host) == ("ACTIVE", None, "compute1")
         assert cloud.compute.list_server_actions(server_id)[0].message == "Error"
         newest = staff.list_migrations(server_id)[0]
-        assert (newest.kind, newest.status, newest.destination_host) == (kind, "error", None)
+        assert (newest.kind, newest.status) == (kind, "error")
 
 
 def test_migration_that_fails_leaves_the_server_where_it_is(control, staff, server_id):
@@ -201,7 +191,7 @@ def test_evacuation_of_a_dead_host(control, staff, server_id):
     server = staff.get_server(server_id)
     assert (server.status, server.task_state) == ("ACTIVE", None) and server.host != host
     newest = staff.list_migrations(server_id)[0]
-    assert (newest.kind, newest.status, newest.source_host) == ("evacuation", "done", host)
+    assert (newest.kind, newest.status) == ("evacuation", "done")
 
 
 def test_groups_decide_on_the_host(cloud, staff):
@@ -210,7 +200,8 @@ def test_groups_decide_on_the_host(cloud, staff):
         group = cloud.compute.create_server_group(policy, policy)
         made = [create(cloud, server_group_id=group.id).id for _ in range(2)]
         assert len({staff.get_server(server_id).host for server_id in made}) == hosts
-        assert staff.get_server_group(group.id).member_ids == tuple(made)
+        (found,) = cloud.compute.find_server_groups(policy)
+        assert found.member_ids == tuple(made)
         third = cloud.compute.get_server(create(cloud, server_group_id=group.id).id)
         assert (third.status == "ERROR") == (policy == "anti-affinity")
 
@@ -225,24 +216,6 @@ def test_zones_have_hosts_and_aggregates(cloud, control, staff):
     assert staff.get_server(made.id).host == "compute2"
 
 
-@pytest.mark.parametrize(
-    ("server", "devices", "boot"),
-    [
-        ({"image_id": "i"}, ["/dev/vda", "/dev/vdb"], None),
-        ({}, ["/dev/vdb", "/dev/vda"], 1),
-        ({"root_device": "/dev/xvde"}, ["/dev/xvde", "/dev/xvdf"], 0),
-        ({}, [None], 0),
-        ({}, [None, None], None),
-        ({}, ["/dev/vda", "/dev/sda"], None),
-        ({}, [], None),
-    ],
-)
-def test_boot_volume_is_the_first_disk_or_unknown(server, devices, boot):
-    attachments = [VolumeAttachment(f"v{number}", device) for number, device in enumerate(devices)]
-    found = find_boot_volume_id(Server("s", "s", "ACTIVE", **server), attachments)
-    assert found == (None if boot is None else f"v{boot}")
-
-
 def test_arguments_are_checked_before_anything_is_sent(cloud, control):
     control("DELETE", "requests")
     compute = cloud.compute
@@ -254,30 +227,19 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
         lambda: compute.create_keypair("a", "-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n"),
         lambda: compute.find_keypair("../servers"),
         lambda: compute.delete_keypair(""),
-        lambda: create(cloud, network_ids=[], networks=[]),
-        lambda: create(cloud, network_ids=["a"], networks=[ServerNetwork("a")]),
-        lambda: create(cloud, network_ids=[], networks=[ServerNetwork()]),
-        lambda: create(cloud, network_ids=[], networks=[ServerNetwork("a", port_id="b")]),
-        lambda: create(cloud, network_ids=[], networks=[ServerNetwork(port_id="b", fixed_ip="10.0.0.1")]),
-        lambda: create(cloud, network_ids=[], networks=[ServerNetwork("a", "10.0.0.300")]),
-        lambda: create(cloud, network_ids=[], networks=[ServerNetwork("a", "10.0.0.1")] * 2),
-        lambda: create(cloud, network_ids=[], networks=[ServerNetwork(port_id="b")] * 2),
+        lambda: create(cloud, networks=[]),
+        lambda: create(cloud, networks=[ServerNetwork("")]),
+        lambda: create(cloud, networks=[ServerNetwork("a", "10.0.0.300")]),
+        lambda: create(cloud, networks=[ServerNetwork("a", "10.0.0.1")] * 2),
         lambda: create(cloud, user_data="x" * (MAX_USER_DATA_BYTES + 1)),
-        lambda: create(cloud, admin_password=""),
-        lambda: create(cloud, admin_password="two\nlines"),
         lambda: create(cloud, security_groups="web"),
         lambda: create(cloud, server_group_id="a/b"),
-        lambda: compute.attach_network("a", "b", fixed_ip="nowhere"),
         lambda: compute.attach_port("a", "../b"),
         lambda: compute.create_server_group("", "affinity"),
         lambda: compute.create_server_group("a", "apart"),
-        lambda: compute.create_server_group("a", "anti-affinity", max_servers_per_host=0),
         lambda: compute.rebuild_server("a", ""),
         lambda: compute.change_password("a", ""),
-        lambda: compute.lock_server("a", reason="x" * 256),
-        lambda: compute.add_tag("a", "b/c"),
-        lambda: compute.replace_tags("a", []),
-        lambda: compute.remove_metadata("a", ""),
+        lambda: compute.change_password("a", "two\nlines"),
         lambda: compute.migrate_server("a", host=""),
     ):
         with pytest.raises(InvalidCloudRequestError) as caught:

@@ -9,7 +9,14 @@ import sys
 import pytest
 
 import simulator
-from openstack_client import Cloud, CloudConflictError, CloudCredentials, CloudError, CloudNotFoundError
+from openstack_client import (
+    Cloud,
+    CloudConflictError,
+    CloudCredentials,
+    CloudError,
+    CloudNotFoundError,
+    ServerNetwork,
+)
 from tests.listings import read_all_pages
 
 
@@ -27,7 +34,7 @@ def create(cloud, **more):
         "name": "x",
         "flavor_id": flavor.id,
         "image_id": image.id,
-        "network_ids": [network.id],
+        "networks": [ServerNetwork(network.id)],
         "tags": ["t"],
     }
     return cloud.compute.create_server(**{**wanted, **more})
@@ -147,7 +154,7 @@ def test_seed_and_objects(cloud, control):
         "POST", "seed", {"project": "demo", "servers": 25, "volumes": 3, "snapshots": 2, "status": "SHUTOFF"}
     )
     assert [len(found[kind]) for kind in ("servers", "volumes", "snapshots")] == [25, 3, 2]
-    servers = list(cloud.compute.list_servers(page_size=7))
+    servers = list(read_all_pages(cloud.compute.server_pages(page_size=7)))
     assert {s.id for s in servers} == set(found["servers"]) and {s.status for s in servers} == {"SHUTOFF"}
     assert len({s.addresses[0].ip for s in servers}) == len({s.addresses[0].mac for s in servers}) == 25
     assert {s["id"] for s in control("GET", "objects")["servers"]} == set(found["servers"])

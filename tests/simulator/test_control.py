@@ -135,7 +135,7 @@ def test_raw_objects_are_listed(cloud, control, kind):
     elif kind == "ports":
         assert odd.fixed_ips == () and odd.status == "WEIRD"
     elif kind == "networks":
-        assert (odd.name, odd.status, odd.subnet_ids, odd.is_external) == ("", "UNKNOWN", ("s",), False)
+        assert (odd.name, odd.status, odd.is_external) == ("", "UNKNOWN", False)
     # The simulator itself goes on.
     cloud.block_storage.list_quotas()
     cloud.network.list_quotas()

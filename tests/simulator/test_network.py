@@ -36,7 +36,8 @@ def neutron(cloud):
 def routed(cloud, neutron):
     """A router between the internal and the external network, and a port that it can reach."""
     networks = {n.name: n for n in read_all_pages(cloud.network.network_pages())}
-    subnet = networks["internal"].subnet_ids[0]
+    subnets = read_all_pages(cloud.network.subnet_pages())
+    subnet = next(one.id for one in subnets if one.network_id == networks["internal"].id)
     gateway = {"network_id": networks["external"].id}
     router = neutron("POST", "/routers", {"router": {"name": "r", "external_gateway_info": gateway}})[
         "router"
@@ -289,7 +290,8 @@ def test_change_that_neutron_loses_leaves_no_trace(cloud, control, routed):
 def test_what_operators_remove_in_the_cloud(cloud, control, routed):
     group = cloud.network.create_security_group(name="web")
     rule = cloud.network.create_security_group_rule(group.id, direction="ingress")
-    floating = cloud.network.create_floating_ip(routed["external"], port_id=routed["port"])
+    floating = cloud.network.create_floating_ip(routed["external"])
+    cloud.network.attach_floating_ip(floating.id, routed["port"])
     port = cloud.network.get_port(routed["port"])
     cloud.network.set_port_security_groups(port.id, [group.id], revision=port.revision)
     control("PATCH", f"floating_ips/{floating.id}", {"status": "ERROR"})

@@ -287,6 +287,17 @@ def test_a_creation_that_is_cancelled_leaves_nothing(admin, system, cloud):
     assert is_nothing_left(cloud)
 
 
+def test_a_gateway_that_no_sync_has_seen_is_refused_before_anything_is_built(admin, system, cloud, catalogue):
+    network = catalogue.get(type="network", name="internal").cloud_id
+
+    job = admin.ended(admin.new_vm(system, networks=[{"network": network, "fixed_ip": "10.20.0.1"}]))
+
+    assert (job["status"], job["outcome"]["code"]) == ("failed", "address_is_gateway")
+    assert "Choose another one" in job["outcome"]["message"]
+    assert not [one for one in cloud.call("GET", "requests")["requests"] if one["action"] == "create"]
+    assert is_nothing_left(cloud)
+
+
 def test_a_snapshot_is_chosen_by_its_own_tenant_alone(admin, system, account):
     image = {"visibility": "private", "is_snapshot": True, "portal_tenant": str(admin.member.tenant_id)}
     row = CloudResource.objects.create(

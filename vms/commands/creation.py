@@ -169,10 +169,15 @@ class CreateVmCommand(ServerCommand):
         if self.retrying and (found := compute.find_servers_by_tag(vm_tag(self.vm_id))):
             self.data["server_id"] = found[0].id
             return Done(_("Already created by an earlier attempt."))
+        networks = self.list_networks()
+        for one in networks:
+            # Nova does not check this, and the last sync may not have seen the gateway.
+            if one.network_id and one.fixed_ip:
+                self.cloud().network.refuse_gateways(one.network_id, [one.fixed_ip])
         self.data["server_id"] = compute.create_server(
             name=self.vm.name,
             flavor_id=self.flavor_id,
-            networks=self.list_networks(),
+            networks=networks,
             security_groups=self.security_group_ids,
             server_group_id=self.server_group_id,
             tags=[settings.CLOUD_TAG, vm_tag(self.vm_id), f"portal-job-{self.job.pk}"],

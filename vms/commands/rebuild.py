@@ -86,8 +86,8 @@ class RebuildVmCommand(ServerCommand):
             compute.rebuild_server(
                 self.server_id,
                 self.data["image_id"],
-                key_name="keep" if self.keep_key else None,
-                user_data="keep" if self.keep_user_data else None,
+                keep_key=self.keep_key,
+                keep_user_data=self.keep_user_data,
                 replace_boot_volume=self.data["is_volume_booted"],
             )
         except CloudConflictError as refusal:

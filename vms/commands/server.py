@@ -16,6 +16,7 @@ from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
 from openstack_client import (
     Cloud,
+    CloudChangedError,
     CloudConflictError,
     CloudError,
     CloudForbiddenError,
@@ -160,6 +161,8 @@ class ServerCommand(CloudCommand):
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; say in words that the cloud's administrators have locked the server."""
+        if isinstance(error, CloudChangedError):
+            return super().translate(error)  # It is tried again, and has nothing to do with a lock.
         if isinstance(error, CloudConflictError) and self.vm.openstack_id is not None:
             try:
                 return self.build_refusal(error, self.cloud().compute.get_server(self.server_id))

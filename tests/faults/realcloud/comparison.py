@@ -67,7 +67,7 @@ def find_leftovers(fleet: Fleet) -> list[str]:
         bound = set(VirtualMachine.objects.values_list("openstack_id", flat=True))
         found += [
             f"server {server.id} {server.status} {server.task_state}"
-            for server in cloud.compute.list_servers(tag=settings.CLOUD_TAG)
+            for server in cloud.compute.find_servers_by_tag(settings.CLOUD_TAG)
             if server.id not in bound
         ]
         volumes = set(Volume.objects.values_list("volume_id", flat=True))

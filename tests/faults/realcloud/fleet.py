@@ -55,7 +55,7 @@ def create_account(name: str) -> CloudAccount:
 def find_marked_objects(name: str) -> frozenset[str]:
     """Return the ids of everything in a cloud that carries the portal's marks."""
     with Cloud.from_clouds_yaml(name) as cloud:
-        servers = cloud.compute.list_servers(tag=settings.CLOUD_TAG)
+        servers = cloud.compute.find_servers_by_tag(settings.CLOUD_TAG)
         volumes = cloud.block_storage.find_volumes_by_metadata({"portal": settings.CLOUD_TAG})
         images = cloud.image.find_images_by_property("portal", settings.CLOUD_TAG)
         return frozenset(one.id for one in (*servers, *volumes, *images))
