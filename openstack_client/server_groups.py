@@ -42,6 +42,13 @@ class ServerGroups(NovaRequests):
             if _is_named(raw, name)
         ]
 
+    def get_server_group(self, group_id: str) -> ServerGroup:
+        """Get one server group with its members. Raises `CloudNotFoundError`."""
+        path = f"/os-server-groups/{validate_id(group_id, 'server group')}"
+        return ServerGroup.from_json(
+            unwrap_object(self._call("GET", path, f"read server group {group_id}"), "server_group")
+        )
+
     def create_server_group(self, name: str, policy: str) -> ServerGroup:
         """Create a server group. Not safe to repeat: look for its name first.
 

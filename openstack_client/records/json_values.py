@@ -110,6 +110,11 @@ def mapping(value: Any) -> Mapping[str, str]:
     return {key: member[:MAX_LONG_TEXT] for key, member in kept[:MAX_MEMBERS]}
 
 
+def get_project_id(raw: Mapping[str, Any]) -> str | None:
+    """Return the id of an object's project, which older services call a tenant."""
+    return reference(raw.get("project_id")) or reference(raw.get("tenant_id"))
+
+
 def timestamp(value: Any) -> datetime | None:
     """Return a time, aware, or None. OpenStack writes UTC, sometimes without an offset."""
     if not isinstance(value, str) or len(value) > 64:

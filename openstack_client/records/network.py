@@ -12,6 +12,7 @@ from .json_values import (
     address,
     address_range,
     count,
+    get_project_id,
     long_text,
     mac_address,
     reference,
@@ -158,10 +159,12 @@ class Port:
     fixed_ips: tuple[FixedIp, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     is_admin_state_up: bool = True
+    project_id: str | None = None
     description: str = ""
     marker: str | None = None
     revision: int | None = None
     is_port_security_enabled: bool = True
+    created_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Port:
@@ -178,10 +181,12 @@ class Port:
             _read_fixed_ips(raw.get("fixed_ips")),
             references(raw.get("security_groups")),
             raw.get("admin_state_up") is not False,
+            get_project_id(raw),
             description,
             marker,
             count(raw.get("revision_number")),
             raw.get("port_security_enabled") is not False,
+            timestamp(raw.get("created_at")),
         )
 
 
@@ -201,6 +206,7 @@ class FloatingIp:
     floating_network_id: str | None = None
     port_id: str | None = None
     router_id: str | None = None
+    project_id: str | None = None
     description: str = ""
     marker: str | None = None
     revision: int | None = None
@@ -221,6 +227,7 @@ class FloatingIp:
             floating_network_id=reference(raw.get("floating_network_id")),
             port_id=reference(raw.get("port_id")),
             router_id=reference(raw.get("router_id")),
+            project_id=get_project_id(raw),
             description=description,
             marker=marker,
             revision=count(raw.get("revision_number")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..markers import split_description
@@ -10,11 +11,13 @@ from .json_values import (
     MAX_MEMBERS,
     address_range,
     count,
+    get_project_id,
     long_text,
     reference,
     require_id,
     text,
     texts,
+    timestamp,
 )
 
 # The protocols that have a number of their own among the names that people use. Neutron keeps what it was given, a name or a
@@ -84,10 +87,12 @@ class SecurityGroup:
     name: str
     description: str = ""
     rule_count: int = 0
+    project_id: str | None = None
     rules: tuple[SecurityGroupRule, ...] = ()
     marker: str | None = None
     tags: tuple[str, ...] = ()
     is_stateful: bool = True
+    created_at: datetime | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> SecurityGroup:
@@ -100,10 +105,12 @@ class SecurityGroup:
             name=text(raw.get("name")) or "",
             description=description,
             rule_count=len(rules) if isinstance(rules, list) else 0,
+            project_id=get_project_id(raw),
             rules=_read_rules(rules),
             marker=marker,
             tags=texts(raw.get("tags")),
             is_stateful=raw.get("stateful") is not False,
+            created_at=timestamp(raw.get("created_at")),
         )
 
 

@@ -9,6 +9,7 @@ from ..errors import UnreadableRecordError
 from .json_values import (
     MAX_COUNT,
     count,
+    get_project_id,
     reference,
     references,
     require_id,
@@ -44,6 +45,7 @@ class ServerGroup:
     policy: str
     max_servers_per_host: int | None = None
     member_ids: tuple[str, ...] = ()
+    project_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> ServerGroup:
@@ -58,6 +60,7 @@ class ServerGroup:
             if isinstance(rules, dict)
             else None,
             member_ids=references(raw.get("members")),
+            project_id=get_project_id(raw),
         )
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from openstack_client import CloudNotFoundError
+
 from .conftest import is_gone, wait_for, wait_server_status
 
 
@@ -16,7 +18,8 @@ def test_whole_life(cloud, sdk, make_group, tag):
     compute = cloud.compute
     made = make_group("soft-anti-affinity")
     assert (made.name, made.policy, made.max_servers_per_host) == (tag, "soft-anti-affinity", None)
-    assert made.member_ids == ()
+    assert made.project_id == cloud.project_id and made.member_ids == ()
+    assert compute.get_server_group(made.id) == made
     assert compute.find_server_groups(tag) == [made]
     # The name is not unique.
     second = make_group("affinity")
@@ -26,6 +29,8 @@ def test_whole_life(cloud, sdk, make_group, tag):
     for _twice in range(2):
         compute.delete_server_group(made.id)
     assert compute.find_server_groups(tag) == [second]
+    with pytest.raises(CloudNotFoundError):
+        compute.get_server_group(made.id)
 
 
 def test_listing_in_pages(cloud, make_group, monkeypatch):

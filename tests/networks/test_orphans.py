@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from vms.services.ownership import release_vm
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
@@ -16,6 +15,7 @@ from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tests.working import work
 from vms.models import Orphan, VirtualMachine, VmPort
 from vms.services.orphans import remove_orphan, sweep_orphans
+from vms.services.release import release_vm
 from vms.sync import orphans
 
 pytestmark = pytest.mark.usefixtures("catalogue")

@@ -266,7 +266,7 @@ class World:
 
         def pages(compute, *, changes_since=None, page_size=1000):
             """List pages as the client does, but without prefetching, so that a history is reproducible."""
-            query = _build_server_query(compute._to_cloud_time(changes_since), None, ())
+            query = _build_server_query(compute._to_cloud_time(changes_since), None)
             for page in compute._raw_pages(world.page_size, query):
                 with world.writer("other"):
                     moves, world.meanwhile = world.meanwhile[:1], world.meanwhile[1:]
