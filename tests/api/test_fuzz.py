@@ -46,7 +46,7 @@ from tests.stories import ALL
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = 60 if ALL else 3
+EXAMPLES = 60 if ALL else 2
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 CHECKS = [

@@ -99,6 +99,7 @@ def test_sixty_are_created_and_forty_refused(stage):
     assert stage.find_violations() == {}
 
 
+@pytest.mark.story
 def test_without_the_lock_on_the_tenant_there_are_too_many(stage, monkeypatch):
     """The first test would fail without the lock on the tenant's row."""
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)

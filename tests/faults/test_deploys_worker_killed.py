@@ -31,6 +31,7 @@ def find_programs(folder):
     return found
 
 
+@pytest.mark.story
 def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery_worker, tmp_path):
     folder = tmp_path / "hosts"
     folder.mkdir()

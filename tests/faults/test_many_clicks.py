@@ -74,6 +74,7 @@ def test_clicks_while_a_worker_runs_start_the_vm_once(cloud, vms_of, web, author
     assert cloud.actions(vm.openstack_id) == {"os-start": {"accepted": 1, "refused": 0}}
 
 
+@pytest.mark.story
 def test_without_the_locks_the_same_clicks_are_many_jobs(vms_of, web, authorization):
     """The first test would fail without locks."""
     (vm,) = vms_of(1, status="SHUTOFF")

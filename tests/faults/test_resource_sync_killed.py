@@ -142,6 +142,7 @@ def starting(celery_worker):
         yield threads
 
 
+@pytest.mark.story
 def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
     simulator, cloud, celery_worker, starting, tmp_path, monkeypatch
 ):

@@ -25,6 +25,7 @@ def owner_of(job):
     return int(owner.split(":")[1]) if owner else None
 
 
+@pytest.mark.story
 def test_a_worker_that_fell_asleep_before_asking_does_not_ask_when_it_wakes(
     cloud, scope, vms_of, celery_worker
 ):

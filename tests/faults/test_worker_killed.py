@@ -117,6 +117,7 @@ def test_a_worker_killed_while_it_owns_a_job_costs_a_lease_and_no_more(
     assert job.ended_at - lease < LATE_BY_AT_MOST
 
 
+@pytest.mark.story
 def test_a_restart_whose_worker_was_killed_right_after_asking_is_not_asked_for_twice(
     cloud, scope, vms_of, armed
 ):
@@ -157,6 +158,7 @@ def test_a_worker_killed_after_the_last_write_leaves_nothing_to_do(cloud, scope,
     assert assert_done_once(cloud, vm, "start").ended_at == ended.ended_at
 
 
+@pytest.mark.story
 def test_a_poller_killed_between_looking_and_writing_is_replaced(cloud, scope, one_of_each, armed):
     died = armed("polled")
     jobs = [click(scope, vm, action) for action, vm in one_of_each.items()]
@@ -242,6 +244,7 @@ def test_a_flushed_broker_loses_no_job(cloud, scope, vms_of, celery_worker):
         assert_done_once(cloud, vm, "stop")
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("action", NOVA if ALL else ["restart"])
 def test_a_ring_that_comes_many_times_at_once_is_answered_once(cloud, scope, vms_of, celery_worker, action):
     vms = vms_of(3, status=BEFORE[action])

@@ -58,6 +58,7 @@ def test_a_killed_supervisor_takes_everything_with_it(used_machine):
     assert_gone(running)
 
 
+@pytest.mark.story
 def test_what_ignores_the_end_of_a_killed_supervisor_is_ended_by_down(used_machine):
     # Ready only once it has gone deaf: before that the supervisor's end would be its own.
     program = 'wait; trap "" TERM; touch "$PORTAL_DATA/deaf.ready"; while true; do sleep 0.1; done'
@@ -73,6 +74,7 @@ def test_what_ignores_the_end_of_a_killed_supervisor_is_ended_by_down(used_machi
     assert not deaf.alive
 
 
+@pytest.mark.story
 def test_a_lock_file_with_the_number_of_another_process_is_no_obstacle(used_machine):
     lock = used_machine.data / "postgres" / "data" / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n")
@@ -155,6 +157,7 @@ def test_a_part_that_dies_later_is_started_again(used_machine, part):
         assert time.monotonic() < deadline
 
 
+@pytest.mark.story
 def test_what_a_killed_part_leaves_is_ended_before_it_is_started_again(used_machine):
     """A killed gunicorn's workers go on listening: the next one would find its port taken."""
     supervisor = used_machine.up(TEST_PARTS="parent=sleep 1000 & exec sleep 1001")
@@ -227,6 +230,7 @@ def test_what_is_set_already_is_not_started(machine):
     assert set(json.loads((machine.data / "run.json").read_text())) == {"supervisor"}
 
 
+@pytest.mark.story
 def test_without_the_simulator(used_machine):
     answer = used_machine.call("--no-simulator", "up", "--detach")
 
@@ -263,6 +267,7 @@ def test_secrets_are_made_once_and_kept_private(used_machine):
     assert "with the password 'demo'" in answer.stdout
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("number", select_evenly([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], 1))
 def test_a_test_run_that_is_interrupted_leaves_no_server(tmp_path, number):
     (tmp_path / "test_sleep.py").write_text(

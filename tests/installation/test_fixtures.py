@@ -47,6 +47,7 @@ def test_a_worker_answers_and_can_be_killed(celery_worker):
     assert app.control.ping(destination=names, timeout=1) == []
 
 
+@pytest.mark.story
 def test_a_worker_serves_the_queues_it_was_given(celery_worker):
     celery_worker(queues="sync,polling")
     deadline = time.monotonic() + 10

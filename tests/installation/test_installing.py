@@ -117,6 +117,7 @@ def test_the_lock_installs_although_there_is_something_newer(clone):
         assert "asked-2.0" in answer.stderr
 
 
+@pytest.mark.story
 def test_a_lock_that_lacks_something_is_found_out(clone):
     answer = clone.install(dev=clone.alone)
 

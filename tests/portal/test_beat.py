@@ -78,6 +78,7 @@ def test_the_second_beat_waits_and_leads_after_the_first_is_killed(beat):
     wait_for_log(other_log, "Sending due task tasks.sweep")
 
 
+@pytest.mark.story
 def test_a_beat_whose_session_is_cut_gets_the_lock_again(beat):
     call_command("write_schedules", verbosity=0)
     _process, log = beat()

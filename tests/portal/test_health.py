@@ -96,6 +96,7 @@ def test_a_broker_that_is_away_is_named(serve, running_beat, silent_port, silent
         assert ask(portal, "live")[0] == 200
 
 
+@pytest.mark.story
 def test_a_database_that_is_away_is_named(serve):
     with serve(DATABASE_URL=database_at(free_port())) as portal:
         status, body, seconds = ask(portal, "ready")
