@@ -91,6 +91,9 @@ def test_removal_while_it_is_building(cloud, make_server):
 
 def test_pages_are_the_sdks_own_list(cloud, sdk, make_server, tag):
     made = {make_server().id for _ in range(3)}
+    for server_id in made:
+        # Nova lists servers that are being built before all others.
+        wait_server_status(cloud, server_id, "ACTIVE")
     pages = list(cloud.compute.server_pages(page_size=2))
     assert all(len(page) <= 2 for page in pages)
     ours = [s.id for page in pages for s in page]
