@@ -131,7 +131,9 @@ def test_port(cloud, sdk, net):
         fixed_ips=tuple(FixedIp(one["subnet_id"], one["ip_address"]) for one in made.fixed_ips),
         security_group_ids=(net["group"].id,),
         is_admin_state_up=True,
+        project_id=cloud.project_id,
         revision=made.revision_number,
+        created_at=dt.datetime.fromisoformat(made.created_at),
     )
     assert {p.id for p in sdk.network.ports(network_id=net["network"].id, device_owner="")} >= {made.id}
     assert [p.id for p in sdk.network.ports(fixed_ips=f"ip_address={made.fixed_ips[0]['ip_address']}")] == [
@@ -153,6 +155,7 @@ def test_floating_ip(cloud, sdk, net):
         floating_network_id=net["external"].id,
         port_id=net["port"].id,
         router_id=net["router"].id,
+        project_id=cloud.project_id,
         description=net["floating"].description,
         revision=made.revision_number,
         created_at=dt.datetime.fromisoformat(made.created_at),
@@ -171,10 +174,12 @@ def test_security_group(cloud, sdk, net):
         name=net["group"].name,
         description="of a test",
         rule_count=2,
+        project_id=cloud.project_id,
         rules=tuple(
             SecurityGroupRule(rule["id"], group_id, "egress", rule["ethertype"])
             for rule in sorted(made.security_group_rules, key=lambda rule: rule["id"])
         ),
+        created_at=dt.datetime.fromisoformat(made.created_at),
     )
     assert find(cloud.network.security_group_pages, group_id) == wanted
     assert {rule.ethertype for rule in wanted.rules} == {"IPv4", "IPv6"}
