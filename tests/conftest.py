@@ -103,11 +103,13 @@ def empty_tables(self: TransactionTestCase) -> None:
     """Empty the tables after a test that commits, at a twentieth of the cost of Django's own way.
 
     Django truncates fifty tables, which creates as many new files, and then writes every permission again. To delete is
-    fast when there are few rows. All statements run in one transaction, because foreign keys are checked at its end.
+    fast when there are few rows. No trigger runs, neither those of foreign keys nor the portal's own, because every table
+    that they would look at or change is emptied by the same transaction.
     """
     names = set(connection.introspection.django_table_names(include_views=False)) - TABLES_OF_MIGRATIONS
     with connection.cursor() as cursor:
-        cursor.execute("; ".join(f'DELETE FROM "{table}"' for table in sorted(names)))
+        deletions = [f'DELETE FROM "{table}"' for table in sorted(names)]
+        cursor.execute("; ".join(["BEGIN", "SET LOCAL session_replication_role = replica", *deletions, "COMMIT"]))
     write_resource_types()
 
 
