@@ -109,7 +109,9 @@ def empty_tables(self: TransactionTestCase) -> None:
     names = set(connection.introspection.django_table_names(include_views=False)) - TABLES_OF_MIGRATIONS
     with connection.cursor() as cursor:
         deletions = [f'DELETE FROM "{table}"' for table in sorted(names)]
-        cursor.execute("; ".join(["BEGIN", "SET LOCAL session_replication_role = replica", *deletions, "COMMIT"]))
+        cursor.execute(
+            "; ".join(["BEGIN", "SET LOCAL session_replication_role = replica", *deletions, "COMMIT"])
+        )
     write_resource_types()
 
 
