@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from api.messages import message as _
 from networks.commands import build_floating_ip_columns, convert_record, explain_refusal, record_ports
 from networks.models import FloatingIp, RowStatus
-from openstack_client import CloudChangedError, CloudNotFoundError, FixedIp
+from openstack_client import CloudNotFoundError, FixedIp
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
 from ..models import VirtualMachine, VMOperationLog, VmPort, VMStatus
@@ -250,34 +250,29 @@ class SetSecurityGroupsCommand(NetworkCommand):
     def set_groups(self) -> Result:
         """Set the groups of each port, whatever others have changed meanwhile."""
         before: dict[str, Any] = self.data["before"]
-        if (waiting := self.apply(dict.fromkeys(before, self.security_group_ids))) is not None:
-            return waiting
+        self.apply(dict.fromkeys(before, self.security_group_ids))
         self.read_ports()
         return Done()
 
     @set_groups.undo
     def restore_groups(self) -> Result:
         """Give the ports the groups that they had."""
-        waiting = self.apply(self.data["before"])
-        if waiting is None:
-            self.read_ports()
-        return waiting or Done()
+        self.apply(self.data["before"])
+        self.read_ports()
+        return Done()
 
-    def apply(self, groups: dict[str, Any]) -> Wait | None:
-        """Set the groups of each port; return a wait when others change one at the same moment."""
+    def apply(self, groups: dict[str, Any]) -> None:
+        """Set the groups of each port that has others. Raises `CloudChangedError` when others change a port at the same moment."""
         network = self.cloud().network
         for port_id, group_ids in groups.items():
             try:
                 port = network.get_port(port_id)
                 if set(port.security_group_ids) != set(group_ids):
                     network.set_port_security_groups(port_id, group_ids, revision=port.revision)
-            except CloudChangedError:
-                return Wait(0.2, _("The port was changed at the same moment. Trying again."))
             except CloudNotFoundError:
                 if self.job.ending:
                     continue  # A port that is gone needs no groups.
                 raise
-        return None
 
     def on_success(self) -> None:
         """Write the ports with their groups."""
