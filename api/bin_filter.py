@@ -11,6 +11,8 @@ from django_filters import rest_framework as filters
 class BinFilter(filters.BooleanFilter):  # type: ignore[misc] # django-filter has no types.
     """`?in_bin=true` shows what is in the bin alone; anything else shows what is not, also without the parameter."""
 
+    applies_always = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(help_text="True: only what is in the bin. The default is what is not.", **kwargs)
 

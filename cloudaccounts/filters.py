@@ -8,6 +8,8 @@ from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.filters import search_smart_split
 
+from api.filtering import ListFilterSet
+
 from .models import CatalogueGrant, CatalogueKind, CloudAccount, CloudResource, ResourceType, SyncLog
 
 # The columns that a search of resources covers, in the API and on the page.
@@ -27,7 +29,7 @@ def search_resources(resources: QuerySet[CloudResource], text: str) -> QuerySet[
     return resources
 
 
-class CloudAccountFilter(filters.FilterSet):
+class CloudAccountFilter(ListFilterSet):
     """Filters of `cloud-accounts/`."""
 
     provider = filters.CharFilter(max_length=50)
@@ -39,7 +41,7 @@ class CloudAccountFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class ResourceTypeFilter(filters.FilterSet):
+class ResourceTypeFilter(ListFilterSet):
     """Filters of `resource-types/`."""
 
     provider = filters.CharFilter(max_length=50)
@@ -49,7 +51,7 @@ class ResourceTypeFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class CloudResourceFilter(filters.FilterSet):
+class CloudResourceFilter(ListFilterSet):
     """Filters of `cloud-resources/`."""
 
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
@@ -70,7 +72,7 @@ class CloudResourceFilter(filters.FilterSet):
         return queryset.exclude(expired_at=None) if value else queryset.filter(expired_at=None)
 
 
-class CatalogueGrantFilter(filters.FilterSet):
+class CatalogueGrantFilter(ListFilterSet):
     """Filters of `catalogue-grants/`."""
 
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
@@ -83,7 +85,7 @@ class CatalogueGrantFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class SyncLogFilter(filters.FilterSet):
+class SyncLogFilter(ListFilterSet):
     """Filters of `sync-logs/`."""
 
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)

@@ -9,12 +9,13 @@ from uuid import UUID
 from django.db.models import Q
 from django_filters import rest_framework as filters
 
+from api.filtering import ListFilterSet
 from api.tags import TagFilter
 
 from .models import Deployment, Host, MicroService, MicroServiceInstance, MicroServiceVersion
 
 
-class ServiceFilter(filters.FilterSet):
+class ServiceFilter(ListFilterSet):
     """Named filters of `services/`."""
 
     information_system = filters.UUIDFilter(field_name="information_system_id")
@@ -26,7 +27,7 @@ class ServiceFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class VersionFilter(filters.FilterSet):
+class VersionFilter(ListFilterSet):
     """Named filters of `services/{id}/versions/`."""
 
     build_status = filters.ChoiceFilter(choices=MicroServiceVersion.BuildStatus.choices)
@@ -37,7 +38,7 @@ class VersionFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class HostFilter(filters.FilterSet):
+class HostFilter(ListFilterSet):
     """Named filters of `hosts/`."""
 
     vm = filters.UUIDFilter(field_name="vm_id")
@@ -48,7 +49,7 @@ class HostFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class InstanceFilter(filters.FilterSet):
+class InstanceFilter(ListFilterSet):
     """Named filters of `services/{id}/instances/`. A version is named by its id or its label."""
 
     version = filters.CharFilter(max_length=128, method="filter_version")
@@ -69,7 +70,7 @@ class InstanceFilter(filters.FilterSet):
         return instances.filter(condition)
 
 
-class DeploymentFilter(filters.FilterSet):
+class DeploymentFilter(ListFilterSet):
     """Named filters of `deployments/`."""
 
     service = filters.UUIDFilter(field_name="service_id")

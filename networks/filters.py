@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
+from api.filtering import ListFilterSet
+
 from .models import FloatingIp, SecurityGroup, ServerGroup
 
 
-class _PlaceFilter(filters.FilterSet):
+class _PlaceFilter(ListFilterSet):
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
     region = filters.CharFilter(max_length=100)
     status = filters.CharFilter(max_length=20)

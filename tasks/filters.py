@@ -2,10 +2,12 @@
 
 from django_filters import rest_framework as filters
 
+from api.filtering import ListFilterSet
+
 from .models import Job, JobStatus
 
 
-class JobFilter(filters.FilterSet):
+class JobFilter(ListFilterSet):
     """Named filters of `jobs/`."""
 
     status = filters.MultipleChoiceFilter(choices=JobStatus.choices)

@@ -2,10 +2,12 @@
 
 from django_filters import rest_framework as filters
 
+from api.filtering import ListFilterSet
+
 from .models import InformationSystem
 
 
-class InformationSystemFilter(filters.FilterSet):
+class InformationSystemFilter(ListFilterSet):
     """Named filters of `information-systems/`."""
 
     owner = filters.CharFilter(max_length=100)

@@ -10,7 +10,7 @@ from django_filters import rest_framework as filters
 from rest_framework.request import Request
 
 from api.bin_filter import BinFilter
-from api.filtering import SearchBackend
+from api.filtering import ListFilterSet, SearchBackend
 from api.tags import TagFilter
 from cloudaccounts.models import CloudResource
 
@@ -30,7 +30,7 @@ class VmSearchBackend(SearchBackend):
         return found
 
 
-class VirtualMachineFilter(filters.FilterSet):
+class VirtualMachineFilter(ListFilterSet):
     """Named filters of `vms/`."""
 
     # A filter on the row's own column finds no row twice, and `distinct` would sort the whole list.
@@ -52,7 +52,7 @@ class VirtualMachineFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class OperationLogFilter(filters.FilterSet):
+class OperationLogFilter(ListFilterSet):
     """Named filters of `vms/{id}/operations/`."""
 
     operation = filters.ChoiceFilter(choices=VMOperationLog.Operation.choices)
@@ -63,7 +63,7 @@ class OperationLogFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class UnmanagedResourceFilter(filters.FilterSet):
+class UnmanagedResourceFilter(ListFilterSet):
     """Named filters of `cloud-accounts/{id}/unmanaged/`."""
 
     type = filters.ChoiceFilter(choices=[("server", _("server")), ("volume", _("volume"))])
@@ -76,7 +76,7 @@ class UnmanagedResourceFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class SyncRunFilter(filters.FilterSet):
+class SyncRunFilter(ListFilterSet):
     """Named filters of `vms/sync/`."""
 
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)

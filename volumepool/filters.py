@@ -3,12 +3,13 @@
 from django_filters import rest_framework as filters
 
 from api.bin_filter import BinFilter
+from api.filtering import ListFilterSet
 from api.tags import TagFilter
 
 from .models import Volume, VolumeSnapshot
 
 
-class VolumeFilter(filters.FilterSet):
+class VolumeFilter(ListFilterSet):
     """Named filters of `volumes/`."""
 
     information_system = filters.UUIDFilter(field_name="information_system_id")
@@ -25,7 +26,7 @@ class VolumeFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class VolumeSnapshotFilter(filters.FilterSet):
+class VolumeSnapshotFilter(ListFilterSet):
     """Named filters of `volumes/snapshots/`."""
 
     information_system = filters.UUIDFilter(field_name="information_system_id")

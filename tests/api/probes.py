@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from api import errors
 from api.auth_serializers import TokenSerializer
 from api.domain_errors import ConflictError
+from api.filtering import ListFilterSet
 from api.idempotency import idempotent
 from api.models import ApiToken, IdempotencyKey
 from api.pagination import LogPagination
@@ -107,7 +108,7 @@ class Change(APIView):
         return Response(body, status=201, headers={"Location": f"/made/{token.id}", "ETag": '"1"'})
 
 
-class TokenFilter(django_filters.rest_framework.FilterSet):
+class TokenFilter(ListFilterSet):
     named = django_filters.CharFilter(field_name="name", max_length=20)
     count = django_filters.NumberFilter(field_name="name")
     one_of = django_filters.MultipleChoiceFilter(field_name="name", choices=[("a", "a"), ("b", "b")])

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from api.message_fields import MessageField
+from api.time_zones import today_in
 from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem, Tenant
 from tenants.scoping import TenantScopedQuerySet
@@ -71,6 +72,16 @@ SERVER_WATCHER = "server"
 IMAGE_WATCHER = "image"
 
 
+def _build_synced_at() -> Case:
+    """Build the annotation `synced_at` (`VirtualMachineQuerySet.for_display`)."""
+    # A subquery, not a join: `count()` drops an annotation that it does not need, but never a join.
+    listed_at = SyncState.objects.filter(pk=OuterRef("sync_state")).values("listed_at")
+    return Case(
+        When(missing_count__gt=0, then=F("observed_at")),
+        default=Greatest(F("observed_at"), Subquery(listed_at)),
+    )
+
+
 class VirtualMachineQuerySet(TenantScopedQuerySet):
     """VMs; their tenant is that of their information system."""
 
@@ -92,13 +103,21 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
         That is the later of the row's `observed_at` and the last complete listing of its account and region; only
         `observed_at` when that listing did not show the VM.
         """
-        # A subquery, not a join: `count()` drops an annotation that it does not need, but never a join.
-        listed_at = SyncState.objects.filter(pk=OuterRef("sync_state")).values("listed_at")
         return self.select_related("information_system__tenant", "account", "created_by", "resize").annotate(
-            synced_at=Case(
-                When(missing_count__gt=0, then=F("observed_at")),
-                default=Greatest(F("observed_at"), Subquery(listed_at)),
-            )
+            synced_at=_build_synced_at()
+        )
+
+    def for_list(self) -> Self:
+        """Select what a list shows, as `for_display` does, but of the related rows their names alone.
+
+        To compile their columns into the statement and to build their instances takes most of the time of a page.
+        """
+        return self.select_related("resize").annotate(
+            synced_at=_build_synced_at(),
+            system_name=F("information_system__name"),
+            tenant_time_zone=F("information_system__tenant__time_zone"),
+            cloud_account_name=F("account__name"),
+            creator_name=F("created_by__username"),
         )
 
     def fetch_slice(self, first: int, last: int) -> Self:
@@ -107,7 +126,7 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
         The keys alone are sorted: to sort whole rows with their related ones takes ten times as long for 100,000 of them.
         """
         keys = self[first:last].values("pk")
-        shown: Self = self.model.objects.for_display().filter(pk__in=keys).order_by(*self.query.order_by)
+        shown: Self = self.model.objects.for_list().filter(pk__in=keys).order_by(*self.query.order_by)
         return shown
 
 
@@ -297,7 +316,9 @@ class VirtualMachine(models.Model):
         # No time zone is more than a day from UTC, so most VMs are decided without reading the tenant.
         if self.runtime_end is None or self.runtime_end > timezone.now().date() + timedelta(days=1):
             return False
-        return bool(self.runtime_end < self.information_system.tenant.today())
+        # A list has selected the time zone (`for_list`), and not the tenant's row.
+        time_zone = getattr(self, "tenant_time_zone", None) or self.information_system.tenant.time_zone
+        return bool(self.runtime_end < today_in(time_zone))
 
     @property
     def lock_key(self) -> str:

@@ -23,7 +23,13 @@ _DATA_CENTER_LABELS = dict(VirtualMachine.DataCenterType.choices)
 
 def fetch_holding_jobs(vms: list[VirtualMachine]) -> dict[str, Job]:
     """Return the job that holds each of the VMs, by lock key: one query for a whole page."""
-    locks = EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms]).select_related("job")
+    locks = (
+        EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms])
+        .select_related("job")
+        # What `JobBriefSerializer` shows: a job has forty columns.
+        .only("key", "job__kind", "job__subject", "job__status", "job__created_at")
+        .order_by()
+    )
     return {lock.key: lock.job for lock in locks}
 
 
@@ -51,8 +57,8 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
 
     status_display = serializers.SerializerMethodField()
     data_center_type_display = serializers.SerializerMethodField()
-    information_system_name = serializers.CharField(source="information_system.name", read_only=True)
-    account_name = serializers.CharField(source="account.name", read_only=True)
+    information_system_name = serializers.SerializerMethodField()
+    account_name = serializers.SerializerMethodField()
     observed_at = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
     allowed_actions = serializers.SerializerMethodField()
@@ -165,7 +171,17 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
         pending = vm.pending_resize
         return PendingResizeSerializer(pending).data if pending else None
 
+    # A list has selected the names of related rows (`for_list`); a single VM has the rows.
+    def get_information_system_name(self, vm: VirtualMachine) -> str:
+        return getattr(vm, "system_name", None) or vm.information_system.name
+
+    def get_account_name(self, vm: VirtualMachine) -> str:
+        return getattr(vm, "cloud_account_name", None) or vm.account.name
+
     def get_created_by(self, vm: VirtualMachine) -> str | None:
+        if hasattr(vm, "creator_name"):
+            creator_name: str | None = vm.creator_name
+            return creator_name
         return vm.created_by.get_username() if vm.created_by else None
 
 
