@@ -14,20 +14,21 @@ from .api_document import ApiDocsView, DocumentView
 from .metrics import metrics
 from .overview import overview_page
 from .search import search_page
+from .url_groups import include_grouped
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
 rooms = ["tenants", "cloudaccounts", "volumepool", "networks", "vms", "deploys", "tasks"]
 
 urlpatterns = [
+    path("api/v1/", include(include_grouped(f"{room}.urls" for room in ["api", *rooms]))),
     path("", RedirectView.as_view(pattern_name="overview"), name="home"),
     path("overview/", overview_page, name="overview"),
     path("search/", search_page, name="search"),
-    *(path("", include(f"{room}.page_urls")) for room in rooms),
+    *include_grouped(f"{room}.page_urls" for room in rooms),
     path("admin/", admin.site.urls),
     path("api/schema/", DocumentView.as_view(), name="schema"),
     path("api/docs/", ApiDocsView.as_view(url_name="schema"), name="docs"),
-    path("api/v1/", include([path("", include(f"{room}.urls")) for room in ["api", *rooms]])),
     path("metrics", metrics, name="metrics"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),

@@ -66,7 +66,7 @@ def test_the_list_opens_and_is_searched(administrator, model):
     listed = administrator.get(url(model, "changelist"))
     assert listed.status_code == 200
     assert row in listed.context["cl"].result_list
-    for text in select_evenly(["%00", "vm", "a' OR 1=1", "租户", str(row.pk)], 2):
+    for text in select_evenly(["%00", "vm", "a' OR 1=1", "租户", str(row.pk)], 1):
         assert administrator.get(url(model, "changelist"), {"q": text}).status_code == 200
 
 
@@ -229,7 +229,7 @@ def test_what_the_cloud_says_of_a_vm_is_shown_and_not_edited(administrator):
 # --- Who may not -------------------------------------------------------------------------------------------
 
 
-@every_model
+@some_models
 def test_who_is_not_staff_is_sent_to_the_login(client, model):
     row = MAKE[model]()
     pages = [url(model, "changelist"), url(model, "add"), url(model, "change", row.pk)]

@@ -3,16 +3,16 @@ import re
 from typing import Any
 
 import pytest
-from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
+
+from tests.openapi_document import read_openapi_document
 
 PROBLEM = "application/problem+json"
 
 
 @pytest.fixture(scope="module")
 def document() -> Any:
-    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    return json.loads(json.dumps(schema))
+    return read_openapi_document()
 
 
 def operations(document: Any) -> list[tuple[str, str, Any]]:

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 SAID = "This answer was requested by the control API."
 # How many faults or places of a story are tried by default.
-MOST = 3
+MOST = 2
 FAULTS = {
     "400": {"kind": "status", "status": 400},
     "403": {"kind": "status", "status": 403},

@@ -193,6 +193,7 @@ def test_a_web_process_killed_between_commit_and_ring_has_lost_no_click(
 # --- A whole worker dies -----------------------------------------------------------------------------------
 
 
+@pytest.mark.story
 def test_a_second_worker_takes_up_what_a_killed_one_had_in_hand(cloud, scope, vms_of, celery_worker):
     """The main process and its children are killed while twenty VMs start."""
     vms = vms_of(20, status="SHUTOFF")
@@ -227,6 +228,7 @@ def queue_lengths():
         return {name: client.llen(name) for name in ("jobs", "polling")}
 
 
+@pytest.mark.story
 def test_a_flushed_broker_loses_no_job(cloud, scope, vms_of, celery_worker):
     vms = vms_of(10)
     for vm in vms:

@@ -37,6 +37,7 @@ def test_a_signal_ends_everything_and_the_next_start_keeps_the_data(used_machine
     assert used_machine.sql("SELECT answer FROM kept") == [(42,)]
 
 
+@pytest.mark.story
 def test_after_kill_9_of_everything_it_starts_and_keeps_the_data(used_machine):
     used_machine.up()
     used_machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -48,6 +49,7 @@ def test_after_kill_9_of_everything_it_starts_and_keeps_the_data(used_machine):
     assert used_machine.sql("SELECT answer FROM kept") == [(42,)]
 
 
+@pytest.mark.story
 def test_a_killed_supervisor_takes_everything_with_it(used_machine):
     supervisor = used_machine.up(TEST_PARTS="sleeper=exec sleep 1000")
     running = used_machine.everything()
@@ -126,6 +128,7 @@ def test_two_settings_with_one_port_are_refused(machine):
     assert "POSTGRES_PORT and VALKEY_PORT are both" in answer.stderr
 
 
+@pytest.mark.story
 def test_a_part_that_dies_at_the_start_stops_everything_and_shows_its_last_words(used_machine):
     answer = used_machine.call(
         "up", TEST_PARTS="broken=wait; echo there is no table; exit 7\nslow=wait; exec sleep 1000"
@@ -138,6 +141,7 @@ def test_a_part_that_dies_at_the_start_stops_everything_and_shows_its_last_words
     assert not (used_machine.data / "run.json").exists()
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("part", select_evenly(["postgres", "valkey", "sleeper"], 1))
 def test_a_part_that_dies_later_is_started_again(used_machine, part):
     supervisor = used_machine.up(TEST_PARTS="sleeper=exec sleep 1000")

@@ -102,6 +102,7 @@ def clone(tmp_path_factory) -> Clone:
     return Clone(tmp_path_factory.mktemp("clone"))
 
 
+@pytest.mark.story
 def test_the_lock_installs_although_there_is_something_newer(clone):
     answer = clone.install(dev=clone.asking + clone.asked)
 

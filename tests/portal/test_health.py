@@ -108,6 +108,7 @@ def test_a_database_that_is_away_is_named(serve):
         assert "hidden" not in json.dumps(body)
 
 
+@pytest.mark.story
 def test_a_process_lives_although_nothing_else_does(serve, silent_port):
     with serve(DATABASE_URL=database_at(silent_port), REDIS_URL=broker_at(silent_port)) as portal:
         status, _body, seconds = ask(portal, "live")

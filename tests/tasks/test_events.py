@@ -117,6 +117,7 @@ def test_an_ended_job_is_told_and_closed_at_once(portal, job, token):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.story
 def test_a_stream_ends_by_itself_and_says_when_to_come_back(web, job, token):
     portal = web(environment={"JOB_EVENTS_SECONDS": "1"})
 
@@ -137,6 +138,7 @@ def test_who_finds_no_place_gets_what_there_is_and_comes_back_later(web, job, to
     assert "event: job" in second
 
 
+@pytest.mark.story
 def test_a_reader_who_goes_away_gives_his_place_back(web, job, token):
     portal = web(workers=1, environment={"WAITING_REQUESTS_AT_MOST": "1"})
     gone = follow(portal, job, token)
@@ -149,6 +151,7 @@ def test_a_reader_who_goes_away_gives_his_place_back(web, job, token):
         time.sleep(0.5)
 
 
+@pytest.mark.story
 def test_a_reader_who_does_not_read_is_cut_off(web, job, token):
     """He lets the stream's buffers fill up: the thread must not wait for him for longer than its patience."""
     portal = web(workers=1, environment={"WAITING_REQUESTS_AT_MOST": "1"})

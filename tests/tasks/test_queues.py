@@ -196,6 +196,7 @@ def test_the_summary_counts_jobs_and_lists_overdue_and_troubled_ones(staff):
 # --- The canary --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.story
 def test_the_canary_passes_through_the_system_and_its_age_is_shown(client, celery_worker):
     celery_worker(queues="jobs,polling")
     assert queues.seconds_since_canary() is None
