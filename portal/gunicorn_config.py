@@ -1,5 +1,6 @@
 """The configuration of gunicorn, which serves the web process (`-c portal/gunicorn_config.py`)."""
 
+import gc
 import os
 from typing import Any
 
@@ -29,6 +30,12 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH1
 # The control socket would be in the home folder, which does not exist in a read-only container.
 control_socket_disable = True
 accesslog = None  # django-structlog logs requests, with user and request id.
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Exclude what is loaded from garbage collection, because a collection in a forked process copies the shared memory."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -16,6 +16,7 @@ from .overview import overview_page
 from .search import search_page
 from .url_groups import include_grouped
 
+admin.autodiscover()
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
 rooms = ["tenants", "cloudaccounts", "volumepool", "networks", "vms", "deploys", "tasks"]

@@ -28,7 +28,8 @@ if PRODUCTION and DEBUG:
 # --- Applications ------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    # Without its discovery, which `portal/urls.py` starts: a worker needs no admin, and it takes 20 MB.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+import portal.urls  # noqa: F401 - it discovers the tables of the admin.
 from tasks.models import AsyncTask, EntityLock, Job
 from tenants.models import Tenant, User
 from tests.factories import MembershipFactory, UserFactory
