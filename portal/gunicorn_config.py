@@ -36,3 +36,10 @@ def post_fork(server: Any, worker: Any) -> None:
     from django.db import connections  # noqa: PLC0415 - not before the application is loaded.
 
     connections.close_all()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let this process write what it counts for `/metrics`."""
+    from api.shared_metrics import report_web_process  # noqa: PLC0415 - see `post_fork`.
+
+    report_web_process()
