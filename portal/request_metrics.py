@@ -15,6 +15,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 REQUESTS = Counter(
     "portal_http_requests", "Requests that were answered, by route and status.", ("method", "route", "status")
 )
+# The key of the beginning of a request, by a monotonic clock; no header of a client has such a name.
+BEGAN = "portal.began"
 DURATIONS = Histogram(
     "portal_http_request_duration_seconds",
     "Seconds from a complete request to its response, without requests that ask to wait for a job (Prefer: wait).",
@@ -32,6 +34,7 @@ class RequestMetricsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request."""
         began = time.monotonic()
+        request.META[BEGAN] = began
         response = self.get_response(request)
         route = find_route(request)
         method = request.method if request.method in METHODS else "other"
@@ -52,3 +55,10 @@ def find_route(request: HttpRequest) -> str:
             "static" if request.path_info.startswith(f"/{settings.STATIC_URL.strip('/')}/") else "unmatched"
         )
     return "/admin/" if match.route.startswith("admin/") else f"/{match.route}"
+
+
+def describe_request(request: HttpRequest, log_kwargs: dict[str, object], **_signal: object) -> None:
+    """Add route and duration to the log line of a request that has ended. A receiver of django-structlog's signal."""
+    log_kwargs["route"] = find_route(request)
+    if BEGAN in request.META:
+        log_kwargs["duration_ms"] = round((time.monotonic() - request.META[BEGAN]) * 1000, 1)
