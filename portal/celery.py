@@ -37,6 +37,14 @@ def start_reporting_metrics(**_signal: Any) -> None:
     shared_metrics.start_reporting()
 
 
+@worker_init.connect
+def trace_worker(**_signal: Any) -> None:
+    """Send the spans of this worker's processes, if tracing is on."""
+    from portal.tracing import start_tracing
+
+    start_tracing()
+
+
 @before_task_publish.connect
 def record_sending_time(headers: dict[str, Any], **_signal: Any) -> None:
     """Record in each message when it was sent, so that the age of a queue can be told."""

@@ -26,7 +26,7 @@ DURATIONS = Histogram(
 
 
 class RequestMetricsMiddleware:
-    """Count each request. It is the first middleware, so that answers of all others count too."""
+    """Count each request. It stands before all middleware that may answer, so that their answers count too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
