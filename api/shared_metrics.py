@@ -9,6 +9,7 @@ The values of labels come from the code (routes, kinds of jobs, services), never
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -280,9 +281,10 @@ def report_web_process() -> None:
     _store.report_web_process()
 
 
-def flush_metrics() -> None:
-    """Write what this process has counted. Raises `redis.RedisError`."""
-    _store.flush()
+def flush_at_exit() -> None:
+    """Write what this process has counted and not written yet; lose it when Redis does not answer."""
+    with contextlib.suppress(redis.RedisError):
+        _store.flush()
 
 
 def read_metrics() -> list[Metric] | None:

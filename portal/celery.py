@@ -9,7 +9,13 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import before_task_publish, task_prerun, worker_init, worker_process_init
+from celery.signals import (
+    before_task_publish,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 # Celery would run Django's checks at every start of a worker. They load all pages and serializers, which takes a quarter of
@@ -35,6 +41,14 @@ def start_reporting_metrics(**_signal: Any) -> None:
     from api import shared_metrics
 
     shared_metrics.start_reporting()
+
+
+@worker_process_shutdown.connect
+def flush_metrics(**_signal: Any) -> None:
+    """Write the last counts of a process of this worker."""
+    from api import shared_metrics
+
+    shared_metrics.flush_at_exit()
 
 
 @worker_init.connect

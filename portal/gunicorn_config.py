@@ -43,3 +43,10 @@ def post_worker_init(worker: Any) -> None:
     from api.shared_metrics import report_web_process  # noqa: PLC0415 - see `post_fork`.
 
     report_web_process()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Write the last counts of this process."""
+    from api.shared_metrics import flush_at_exit  # noqa: PLC0415 - see `post_fork`.
+
+    flush_at_exit()
