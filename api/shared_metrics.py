@@ -168,6 +168,8 @@ class MetricStore:
     def reset(self) -> None:
         """Forget everything that is not written, and the thread, which a forked child does not have."""
         self._lock = threading.Lock()
+        # Held while counts are written, so that the end of the process waits for them.
+        self._writing = threading.Lock()
         self._counts: dict[str, float] = {}
         self._marks: dict[str, float] = {}
         self._thread: threading.Thread | None = None
@@ -195,6 +197,10 @@ class MetricStore:
 
     def flush(self) -> None:
         """Write what was counted. Raises `redis.RedisError`; the counts are then kept for the next time."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             counts, self._counts = self._counts, {}
             marks, self._marks = self._marks, {}

@@ -154,7 +154,9 @@ def test_the_buckets_of_durations_add_up(monkeypatch):
     }
 
 
-def test_a_web_process_tells_that_the_database_is_away(client, tmp_path):
+def test_a_web_process_tells_that_the_database_is_away_and_writes_its_counts(client, tmp_path):
+    live = ("portal_http_requests_total", "GET", "/health/live", "200")
+    before = figures(client).get(live, 0)
     nowhere = f"postgresql://portal:hidden@127.0.0.1:{free_port()}/portal"
     with start_web_process(tmp_path, threads=2, environment={"DATABASE_URL": nowhere}) as portal:
         answer = requests.get(f"{portal.url}/metrics", timeout=30)
@@ -165,6 +167,11 @@ def test_a_web_process_tells_that_the_database_is_away(client, tmp_path):
         assert not [line for line in lines if line.startswith("portal_jobs{")]
         # Its own thread writes what it counts, and another process reads that.
         wait_for("the process has reported", lambda: figures(client).get(("portal_web_processes",)))
+        for _ in range(7):
+            assert requests.get(f"{portal.url}/health/live", timeout=30).ok
+
+    # The first request asked whether it had started. It has written the last ones when it ended.
+    assert figures(client)[live] - before == 8
 
 
 def test_the_ages_of_queues_are_those_of_the_oldest_message_and_job(client):
