@@ -41,6 +41,7 @@ def figures(client):
 def test_jobs_and_signs_of_life_are_told(client, monkeypatch):
     # What another test has looked at is kept for some seconds.
     monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._fetch_broker_status))
+    flush_broker()
     external_system.reset()
     canary.send_canary()
     work()
@@ -174,7 +175,8 @@ def test_a_web_process_tells_that_the_database_is_away_and_writes_its_counts(cli
     assert figures(client)[live] - before == 8
 
 
-def test_the_ages_of_queues_are_those_of_the_oldest_message_and_job(client):
+def test_the_ages_of_queues_are_those_of_the_oldest_message_and_job(client, monkeypatch):
+    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._fetch_broker_status))
     assert queues.measure_message_age(None) == 0
     assert queues.measure_message_age(b'{"headers": {"sent_at": "no number"}}') is None
     assert queues.measure_message_age(b'{"headers": []}') is None
@@ -205,3 +207,4 @@ def test_the_ages_of_queues_are_those_of_the_oldest_message_and_job(client):
     )
     assert described["deploys"]["oldest_due_job_seconds"] == pytest.approx(3600, abs=60)
     assert described["jobs"]["is_read"] is False
+    flush_broker()
