@@ -110,7 +110,8 @@ STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_
 	tests/cloudaccounts/test_sync_histories.py tests/api/test_fuzz.py tests/deploys/test_ansible.py \
 	tests/deploys/test_malicious_hosts.py tests/deploys/test_systemd.py tests/installation/test_devserver.py tests/installation/test_devserver_users.py \
 	tests/admin/test_admin.py tests/portal/test_health.py tests/portal/test_beat.py tests/portal/test_asked_too_late.py \
-	tests/installation/test_installing.py tests/installation/test_fixtures.py tests/tasks/test_queues.py tests/tasks/test_events.py
+	tests/installation/test_installing.py tests/installation/test_fixtures.py tests/tasks/test_queues.py tests/tasks/test_events.py \
+	tests/ops/test_prometheus.py tests/ops/test_tracing.py
 
 .PHONY: stories
 stories: $(INSTALLED_DEV) $(MESSAGES) ## Run the tests that tell stories with all of them, more than an hour (N=4 ARGS=)
@@ -160,6 +161,7 @@ requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRAD
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-devserver.txt requirements-devserver.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.txt requirements-dev.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-browser.txt requirements-browser.in
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-otel.txt requirements-otel.in
 
 $(INSTALLED):
 	@command -v '$(PYTHON)' >/dev/null || { echo 'There is no $(PYTHON). Install Python 3.11 to 3.13 ($(APT)), or name one: make PYTHON=/path/to/python3 ...' >&2; exit 2; }

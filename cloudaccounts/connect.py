@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
+from api.shared_metrics import Counter, Histogram
 from openstack_client import Cloud, CloudAddressRefusedError, CloudCredentials, ConnectionRules
 from security import connections
 from security.cache import SecretCache
@@ -21,6 +22,18 @@ from security.policies import cloud_policy
 from tasks.leases import check_lease
 
 from .models import CloudAccount
+
+CLOUD_REQUESTS = Counter(
+    "portal_cloud_requests",
+    "HTTP requests to clouds: succeeded, refused (4xx), failed (5xx), or no_answer.",
+    ("service", "method", "outcome"),
+)
+CLOUD_DURATIONS = Histogram(
+    "portal_cloud_request_duration_seconds",
+    "Seconds of HTTP requests to clouds.",
+    ("service",),
+    (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
 
 
 class CalledInTransactionError(RuntimeError):
@@ -39,6 +52,18 @@ def guard_request() -> None:
     """Refuse to send a request inside a transaction, or after the claim of the job was lost. Runs before each request."""
     refuse_inside_transaction()
     check_lease()
+
+
+def count_request(service: str, method: str, status: int | None, seconds: float) -> None:
+    """Count a request to a cloud, for `/metrics`. The outcome is `failed` when the cloud, not the request, was at fault."""
+    if status is None:
+        outcome = "no_answer"
+    elif status < 400:
+        outcome = "succeeded"
+    else:
+        outcome = "refused" if status < 500 else "failed"
+    CLOUD_REQUESTS.increment(service, method.upper(), outcome)
+    CLOUD_DURATIONS.observe(seconds, service)
 
 
 def build_connection_rules() -> ConnectionRules:
@@ -93,6 +118,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
             guard=guard_request,
             token_cache=_tokens,
             rules=build_connection_rules(),
+            observer=count_request,
         )
         _open_clouds[account.pk, region] = _OpenCloud(fingerprint, cloud)
         return cloud

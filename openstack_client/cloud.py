@@ -17,7 +17,7 @@ from .errors import InvalidCloudRequestError
 from .image import Images
 from .network import Networks
 from .translation import error_from_exception
-from .transport import Guard, TokenCache, Transport
+from .transport import Guard, Observer, TokenCache, Transport
 
 __all__ = ["Cloud", "TokenCache"]
 
@@ -28,7 +28,7 @@ class Cloud:
     `interface` selects the endpoints: "public", "internal" or "admin".
     `guard` is called before every HTTP request and may raise anything, which is raised unchanged.
     Timeouts are in seconds. `token_cache` shares the token between processes. `rules` bound where connections may go
-    and how large answers may be. Safe for use by several threads.
+    and how large answers may be. `observer` is told each HTTP request, for metrics. Safe for use by several threads.
     Close it when the credentials change: requests after that raise `CloudUnavailableError`.
     """
 
@@ -43,6 +43,7 @@ class Cloud:
         read_timeout: float = 30.0,
         token_cache: TokenCache | None = None,
         rules: ConnectionRules | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._credentials = credentials
         self._transport = Transport(
@@ -54,6 +55,7 @@ class Cloud:
             read_timeout=read_timeout,
             token_cache=token_cache,
             rules=rules or ConnectionRules(),
+            observer=observer,
         )
 
     @classmethod

@@ -36,6 +36,7 @@ class HttpSession(requests.Session):
 
     A request that timed out is not sent again: its caller has waited long enough. `timeout` is (connect, read) in seconds.
     `auth_url` is the address that a person entered, for error messages; `ca_bundle` is PEM text.
+    `observe` is called after each request with its URL, its method, the status (None without an answer) and the seconds.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class HttpSession(requests.Session):
         auth_url: str,
         rules: ConnectionRules,
         ca_bundle: str | None,
+        observe: Callable[[str, str, int | None, float], object] = lambda *_request: None,
     ) -> None:
         super().__init__()
+        self._observe = observe
         self._timeout = timeout
         self._before = before
         self._retry_delay = retry_delay
@@ -93,9 +96,12 @@ class HttpSession(requests.Session):
         retries = _SAFE_RETRIES if method.upper() in _SAFE_METHODS else 0
         while True:
             self._before()
+            began = time.monotonic()
+            status: int | None = None
             try:
                 response = super().request(method, url, *args, **kwargs)
                 self._read(response)
+                status = response.status_code
             except requests.Timeout:
                 raise
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
@@ -114,6 +120,8 @@ class HttpSession(requests.Session):
                 break
             else:
                 return response
+            finally:
+                self._observe(url, method, status, time.monotonic() - began)
             retries -= 1
             time.sleep(self._retry_delay)
         # Raised outside the `except` block: the original exceptions may hold a password and must not become the context.

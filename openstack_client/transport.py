@@ -29,6 +29,10 @@ _TOKEN_MARGIN_SECONDS = 60.0
 _PROXIES = {"compute": "compute", "block-storage": "block_storage", "network": "network", "image": "image"}
 
 Guard = Callable[[], object]
+# Called after each HTTP request: the service, the method, the status (None without an answer) and the seconds.
+Observer = Callable[[str, str, int | None, float], object]
+# The service that this thread calls, for the observer.
+_service: ContextVar[str] = ContextVar("service", default="identity")
 _last_request_id: ContextVar[str] = ContextVar("last_request_id", default="")
 
 
@@ -56,8 +60,10 @@ class Transport:
         read_timeout: float,
         token_cache: TokenCache | None,
         rules: ConnectionRules,
+        observer: Observer | None = None,
     ) -> None:
         self._rules = rules
+        self._observer = observer
         self._credentials = credentials
         self.region = region
         self.interface = interface
@@ -159,6 +165,7 @@ class Transport:
             )
         problem: Exception
         outside = sys.exception()
+        token = _service.set(service)
         try:
             result = work()
         except Exception as exception:  # noqa: BLE001 - each library raises its own exceptions; translated below.
@@ -176,6 +183,8 @@ class Transport:
         else:
             self._share_token()
             return result
+        finally:
+            _service.reset(token)
         # Raised outside the `except` block: the original exception holds the request, perhaps with the password, and must
         # not become the context.
         raise problem
@@ -233,6 +242,7 @@ class Transport:
             auth_url=self._credentials.auth_url,
             rules=self._rules,
             ca_bundle=self._credentials.ca_bundle,
+            observe=self._observe,
         )
         # The HTTP session handles redirects; keystoneauth would send the token to any address.
         session = Session(auth=auth, session=self._http, redirect=False)
@@ -241,6 +251,12 @@ class Transport:
         self._load_token(auth)
         self._connection = Connection(session=session, region_name=self.region, interface=self.interface)
         self._owner_pid = os.getpid()
+
+    def _observe(self, url: str, method: str, status: int | None, seconds: float) -> None:
+        """Report a request to the observer. Requests below the auth URL are those of identity, whoever caused them."""
+        if self._observer is not None:
+            is_login = url.startswith(self._credentials.auth_url.rstrip("/"))
+            self._observer("identity" if is_login else _service.get(), method, status, seconds)
 
     def check_guard(self) -> None:
         """Raise what the guard raises, if it refuses the calling thread."""

@@ -8,8 +8,17 @@ class PortalConfig(AppConfig):
     name = "portal"
 
     def ready(self) -> None:
-        """Declare the schedule of `api/tasks.py`: `api` is below the task manager and cannot declare it."""
+        """Declare the schedule of `api/tasks.py`: `api` is below the task manager and cannot declare it.
+
+        It also connects the receiver that adds route and duration to the log lines of requests.
+        """
+        from django_structlog.signals import bind_extra_request_finished_metadata
+
         from tasks.schedules import Schedule, declare_schedule
+
+        from .request_metrics import describe_request
+
+        bind_extra_request_finished_metadata.connect(describe_request)
 
         declare_schedule(
             Schedule(

@@ -9,7 +9,13 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun, worker_before_create_process, worker_init
+from celery.signals import (
+    before_task_publish,
+    task_prerun,
+    worker_before_create_process,
+    worker_init,
+    worker_process_shutdown,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 # Celery would run Django's checks at every start of a worker. They load all pages and serializers, which takes a quarter of
@@ -27,6 +33,36 @@ def register_concurrency(sender: Any, **_signal: Any) -> None:
     from tasks import fairness
 
     fairness.init_worker_slots(sender.concurrency)
+
+
+@worker_init.connect
+def start_reporting_metrics(**_signal: Any) -> None:
+    """Let the processes of this worker write what they count for `/metrics`."""
+    from api import shared_metrics
+
+    shared_metrics.start_reporting()
+
+
+@worker_process_shutdown.connect
+def flush_metrics(**_signal: Any) -> None:
+    """Write the last counts of a process of this worker."""
+    from api import shared_metrics
+
+    shared_metrics.flush_at_exit()
+
+
+@worker_init.connect
+def trace_worker(**_signal: Any) -> None:
+    """Send the spans of this worker's processes, if tracing is on."""
+    from portal.tracing import start_tracing
+
+    start_tracing()
+
+
+@before_task_publish.connect
+def record_sending_time(headers: dict[str, Any], **_signal: Any) -> None:
+    """Record in each message when it was sent, so that the age of a queue can be told."""
+    headers["sent_at"] = time.time()
 
 
 @worker_before_create_process.connect

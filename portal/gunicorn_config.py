@@ -43,3 +43,17 @@ def post_fork(server: Any, worker: Any) -> None:
     from django.db import connections  # noqa: PLC0415 - not before the application is loaded.
 
     connections.close_all()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let this process write what it counts for `/metrics`."""
+    from api.shared_metrics import report_web_process  # noqa: PLC0415 - see `post_fork`.
+
+    report_web_process()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Write the last counts of this process."""
+    from api.shared_metrics import flush_at_exit  # noqa: PLC0415 - see `post_fork`.
+
+    flush_at_exit()

@@ -10,8 +10,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
 from cloudaccounts.services import list_stale_accounts
+from tasks import queues
 from tasks.canary import seconds_since_canary
-from tasks.queues import seconds_since_beat
 from vms.services.status_sync import select_stale_states
 
 from .metrics import has_metrics_token
@@ -41,6 +41,8 @@ def ready(request: HttpRequest) -> JsonResponse:
 
     Otherwise 503: `status` is "unavailable" when this process cannot answer, and "degraded" when jobs are not processed;
     `problems` has the reasons. For monitoring; load balancers use `serving`.
+    `queues` has for each queue its messages, whether a worker reads it, and how many seconds its oldest message and its
+    oldest job that is due have waited: also only information, because a long queue is no failure.
     Accounts whose VMs or resources were not synced for three intervals are only information, because a cloud that does not
     answer is no failure of the portal.
     """
@@ -50,8 +52,9 @@ def ready(request: HttpRequest) -> JsonResponse:
     if checks["database"] == "ok":
         if healthy:
             problems = find_system_problems()
-        checks["beat_last_tick_seconds_ago"] = _rounded(seconds_since_beat())
+        checks["beat_last_tick_seconds_ago"] = _rounded(queues.seconds_since_beat())
         checks["canary_seconds_ago"] = _rounded(seconds_since_canary())
+        checks["queues"] = _describe_queues()
         if _may_see_accounts(request):
             checks |= _stale_accounts()
     status = "unavailable" if not healthy else "degraded" if problems else "ok"
@@ -64,6 +67,20 @@ def _check_process() -> dict[str, Any]:
     checks: dict[str, Any] = {"database": _check_database(), "broker": _check_broker()}
     checks["migrations"] = _check_migrations() if checks["database"] == "ok" else "unknown"
     return checks
+
+
+def _describe_queues() -> dict[str, Any]:
+    """Return the state of each queue. What the broker would have to tell is None when it does not answer in time."""
+    broker, due = queues.broker_status(), queues.measure_due_job_ages()
+    return {
+        name: {
+            "messages": None if broker is None else broker.depths.get(name),
+            "is_read": None if broker is None else name in broker.served,
+            "oldest_message_seconds": None if broker is None else _rounded(broker.ages.get(name)),
+            "oldest_due_job_seconds": _rounded(due.get(name, 0.0)),
+        }
+        for name in queues.known_queues()
+    }
 
 
 def _may_see_accounts(request: HttpRequest) -> bool:

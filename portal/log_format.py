@@ -1,12 +1,15 @@
-"""The format of log lines: JSON in production, readable in development, with the id of the request in each line."""
+"""The format of log lines: JSON in production, readable in development, with the id of the request in each line.
+
+The fields of JSON lines have the names of the Elastic Common Schema (`log_fields.py`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import structlog
-import structlog.tracebacks
 
+from .log_fields import add_trace, describe_exception, name_fields
 from .log_text import escape_line, escape_values, write_traceback
 
 SHARED_PROCESSORS: list[Any] = [
@@ -14,11 +17,8 @@ SHARED_PROCESSORS: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    add_trace,
 ]
-# Without local variables, which structlog would add, because they may contain secrets.
-TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
 
 
 def logging_settings(*, production: bool, level: str, request_level: str) -> dict[str, Any]:
@@ -48,7 +48,12 @@ def logging_settings(*, production: bool, level: str, request_level: str) -> dic
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     *(
-                        [TRACEBACKS, escape_values, structlog.processors.JSONRenderer(ensure_ascii=False)]
+                        [
+                            describe_exception,
+                            name_fields,
+                            escape_values,
+                            structlog.processors.JSONRenderer(ensure_ascii=False),
+                        ]
                         if production
                         else [
                             escape_values,

@@ -17,6 +17,7 @@ MAX_TEXT = 4_000
 MAX_ITEMS = 100
 MAX_DEPTH = 10
 MAX_LINE = 64_000
+MAX_TRACE = 16_000
 # C0 and C1 controls, line and paragraph separators, bidirectional and zero-width characters, surrogates.
 _UNPRINTABLE = "\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
 _UNPRINTABLE_IN_TEXT = re.compile(f"[{_UNPRINTABLE}]")
@@ -36,10 +37,18 @@ def _escape(match: re.Match[str]) -> str:
 def escape_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     """Escape every text of an event. It is a structlog processor that runs before the renderer."""
     # The console renderer writes tracebacks itself, with `write_traceback`.
-    return {
-        escape_text(str(name), 100): value if name == "exc_info" else _escape_value(value, 0)
-        for name, value in event.items()
-    }
+    return {escape_text(str(name), 100): _escape_field(name, value) for name, value in event.items()}
+
+
+def _escape_field(name: str, value: Any) -> Any:
+    if name == "exc_info":
+        return value
+    if name == "error.stack_trace" and isinstance(value, str):
+        # Its line breaks stay, because the JSON renderer escapes them.
+        half = MAX_TRACE // 2
+        cut = value if len(value) <= MAX_TRACE else f"{value[:half]}\n…\n{value[-half:]}"
+        return _UNPRINTABLE_IN_LINES.sub(_escape, cut)
+    return _escape_value(value, 0)
 
 
 def _escape_value(value: Any, depth: int) -> Any:

@@ -1,41 +1,56 @@
-"""`/metrics` for Prometheus, read from the tables and from the broker at each scrape.
+"""`/metrics` for Prometheus, read from the tables, from the broker and from the shared counts at each scrape.
 
-No process counts anything itself: every web process gives the same answer, and a restart loses nothing.
-Unknown values are left out, and never shown as zero.
+No process keeps counts of its own (`api/shared_metrics.py`): every web process gives the same answer, and a restart loses
+nothing. Unknown values are left out, and never shown as zero. When the database does not answer, `portal_database_up` is 0
+and everything that the tables know is missing. docs/monitoring.md explains each metric.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
-from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from api.shared_metrics import read_metrics
 from cloudaccounts.models import CloudAccount, SyncLog
 from cloudaccounts.services.freshness import measure_staleness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.status_sync import select_stale_states
-from volumepool.models import Claim, OrphanVolume, VolumePool
 from volumepool.services import select_stale_volume_states
-from volumepool.services.stock import Stock, count_stock
+
+from .database_metrics import build_database_metrics, fetch_database_status
+from .pool_metrics import build_pool_metrics
 
 
 class PortalCollector(Collector):
     """The portal's metrics, from a fixed number of small queries."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Yield each metric with its labels."""
+        yield from _broker_metrics()
+        database = fetch_database_status()
+        yield from build_database_metrics(database)
+        if database is not None:
+            yield from self._collect_tables()
+
+    def _collect_tables(self) -> Iterator[Metric]:
         summary = queues.summarize_jobs()
+        yield _queue_ages(
+            "portal_queue_oldest_due_job_age_seconds",
+            "Seconds for which the oldest job that is due has waited for a worker; 0 without one.",
+            dict.fromkeys(queues.known_queues(), 0.0) | queues.measure_due_job_ages(),
+        )
         yield _build_gauge(
             "portal_jobs",
             "Jobs that have not ended, by status.",
@@ -59,15 +74,6 @@ class PortalCollector(Collector):
         for name, (text, age) in ages.items():
             if age is not None:
                 yield GaugeMetricFamily(name, text, age)
-        if summary.broker is not None:
-            served = summary.broker.served
-            yield _build_gauge("portal_queue_messages", "Waiting messages.", "queue", summary.broker.depths)
-            yield _build_gauge(
-                "portal_queue_read",
-                "Whether a worker reads the queue.",
-                "queue",
-                {name: int(name in served) for name in queues.known_queues()},
-            )
         yield _vm_sync_age()
         yield GaugeMetricFamily(
             "portal_vm_sync_stale",
@@ -86,7 +92,41 @@ class PortalCollector(Collector):
             "Objects in clouds that the portal created and has no record of, found twice and reported.",
             Orphan.objects.filter(reported_at__isnull=False).count(),
         )
-        yield from _pools()
+        yield from build_pool_metrics()
+
+
+def _broker_metrics() -> Iterator[Metric]:
+    """Yield the metrics of the queues, and those that all processes have counted, which are stored in the broker."""
+    broker = queues.broker_status()
+    yield GaugeMetricFamily("portal_broker_up", "Whether the broker answers.", int(broker is not None))
+    if broker is not None:
+        names = queues.known_queues()
+        yield _build_gauge("portal_queue_messages", "Waiting messages.", "queue", broker.depths)
+        yield _queue_ages(
+            "portal_queue_oldest_message_age_seconds",
+            "Seconds since the oldest waiting message was sent; 0 for an empty queue.",
+            broker.ages,
+        )
+        yield _build_gauge(
+            "portal_queue_read",
+            "Whether a worker reads the queue.",
+            "queue",
+            {name: int(name in broker.served) for name in names},
+        )
+        yield _build_gauge(
+            "portal_queue_workers",
+            "Workers that read the queue.",
+            "queue",
+            {name: broker.count_workers(name) for name in names},
+        )
+        yield from read_metrics() or []
+
+
+def _queue_ages(name: str, text: str, ages: dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=["queue"])
+    for queue, age in sorted(ages.items()):
+        family.add_metric([queue], age)
+    return family
 
 
 def _build_gauge(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
@@ -160,64 +200,6 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
             "waiting": SyncLog.objects.running().filter(owner="").count(),
             "running": SyncLog.objects.running().exclude(owner="").count(),
         },
-    )
-
-
-def _pools() -> Iterator[GaugeMetricFamily]:
-    """Yield the fill and the hit rate of each pool, from four queries."""
-    labels = ["pool", "account_id"]
-    spares = GaugeMetricFamily(
-        "portal_pool_spares",
-        "Spare volumes, by status; 'available' can be claimed.",
-        labels=[*labels, "status"],
-    )
-    desired = GaugeMetricFamily(
-        "portal_pool_desired", "Desired number of spares; 0 for a disabled pool.", labels=labels
-    )
-    claims = GaugeMetricFamily(
-        "portal_pool_claims_last_day",
-        "Volumes requested in the last day: hits came from the pool, misses had to be created.",
-        labels=[*labels, "result"],
-    )
-    hit_rates = GaugeMetricFamily(
-        "portal_pool_hit_rate",
-        "Share of the volumes requested in the last day that came from the pool.",
-        labels=labels,
-    )
-    paused_pools = GaugeMetricFamily(
-        "portal_pool_paused", "1 while the pool requests no spares because the cloud refused.", labels=labels
-    )
-    missing_sources = GaugeMetricFamily(
-        "portal_pool_source_missing",
-        "1 while there is no source from which spares can be created.",
-        labels=labels,
-    )
-    pools = list(VolumePool.objects.select_related("account").order_by("type", "account_id"))
-    ids = [pool.pk for pool in pools]
-    stock = count_stock(ids)
-    claims_last_day = Claim.objects.filter(pool__in=ids, at__gt=timezone.now() - timedelta(days=1)).order_by()
-    hits_and_misses = {
-        row[0]: row[1:] for row in claims_last_day.values_list("pool").annotate(Sum("taken"), Sum("made"))
-    }
-    for pool in pools:
-        pool_labels = [pool.type, str(pool.account_id)]
-        now = stock.get(pool.pk, Stock())
-        for status in ("available", "creating", "removing"):
-            spares.add_metric([*pool_labels, status], getattr(now, status))
-        desired.add_metric(pool_labels, pool.desired if pool.enabled and pool.account.active else 0)
-        hits, misses = hits_and_misses.get(pool.pk, (0, 0))
-        claims.add_metric([*pool_labels, "hit"], hits)
-        claims.add_metric([*pool_labels, "miss"], misses)
-        if hits + misses:
-            hit_rates.add_metric(pool_labels, hits / (hits + misses))
-        paused_pools.add_metric(pool_labels, int(pool.is_paused))
-        missing_sources.add_metric(pool_labels, int(pool.has_source_problem))
-    yield from (spares, desired, claims, hit_rates, paused_pools, missing_sources)
-    orphans = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
-    orphan_counts = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
-    orphans |= {str(account_id): count for account_id, count in orphan_counts}
-    yield _build_gauge(
-        "portal_pool_strays", "Volumes with a pool's tag and without a record.", "account_id", orphans
     )
 
 

@@ -158,6 +158,8 @@ class Job(models.Model):
         verbose_name=_("created by"),
     )
     request_id = models.CharField(_("request id"), max_length=128, blank=True, default="")
+    # The span of the request, as W3C writes it; "" without tracing. Workers continue its trace.
+    traceparent = models.CharField(_("trace"), max_length=55, blank=True, default="", db_default="")
     entity_type = models.CharField(_("entity type"), max_length=50, blank=True, default="")
     entity_id = models.CharField(_("entity id"), max_length=64, blank=True, default="")
 

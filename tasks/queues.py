@@ -7,10 +7,11 @@ most a second.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -19,9 +20,11 @@ from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Max, Min, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from api.shared_metrics import LastTime
 
 from .canary import seconds_since_canary
 from .clock import TOLERANCE, database_now
@@ -30,6 +33,12 @@ from .leases import is_unowned
 from .models import IN_FLIGHT, Job, JobStatus
 
 log = structlog.get_logger(__name__)
+
+WORKER_SEEN = LastTime(
+    "portal_worker_last_seen_age_seconds",
+    "Seconds since a worker that reads the queue last answered.",
+    ("queue",),
+)
 
 # How long a page waits for the broker; how long an answer is used without a new query; and how long it is used at all.
 MAX_WAIT_SECONDS = 0.8
@@ -101,20 +110,54 @@ class BrokerStatus:
 
     depths: dict[str, int]
     workers: list[dict[str, Any]]
+    # Seconds since the oldest message of each queue was sent. Without an entry for a message that does not tell.
+    ages: dict[str, float] = field(default_factory=dict)
 
     @property
     def served(self) -> set[str]:
         """Return the queues that at least one worker reads."""
         return {queue for worker in self.workers for queue in worker["queues"]}
 
+    def count_workers(self, queue: str) -> int:
+        """Return how many workers read a queue."""
+        return sum(queue in worker["queues"] for worker in self.workers)
+
 
 def _fetch_broker_status() -> BrokerStatus:
     with current_app.connection_for_read() as connection:
         client: Any = connection.default_channel.client  # type: ignore[attr-defined] # the Redis channel's own client.
-        depths = {queue: client.llen(queue) for queue in known_queues()}
+        names = known_queues()
+        with client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.llen(name)
+                # Messages are put in at the left and taken out at the right.
+                pipeline.lindex(name, -1)
+            found = pipeline.execute()
+    depths = dict(zip(names, found[::2], strict=True))
+    ages = {
+        name: age
+        for name, message in zip(names, found[1::2], strict=True)
+        if (age := measure_message_age(message)) is not None
+    }
     answers = current_app.control.broadcast("portal_report", reply=True, timeout=BROADCAST_SECONDS) or []
     reports = [{"name": name, **report} for answer in answers for name, report in answer.items()]
-    return BrokerStatus(depths, sorted(reports, key=lambda report: report["name"]))
+    status = BrokerStatus(depths, sorted(reports, key=lambda report: report["name"]), ages)
+    for queue in status.served:
+        WORKER_SEEN.mark(queue)
+    return status
+
+
+def measure_message_age(message: bytes | None) -> float | None:
+    """Return the seconds since a message was sent; 0 without a message, None when the message does not tell.
+
+    `portal/celery.py` writes the time into each message; messages of the release before, and of other programs, have none.
+    """
+    if message is None:
+        return 0.0
+    try:
+        return max(0.0, time.time() - float(json.loads(message)["headers"]["sent_at"]))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 _broker = BackgroundProbe(_fetch_broker_status)
@@ -224,6 +267,22 @@ def summarize_jobs() -> Summary:
         beat_seconds_ago=seconds_since_beat(),
         broker=broker_status(),
     )
+
+
+def measure_due_job_ages() -> dict[str, float]:
+    """Return, by queue, the seconds for which the oldest job that is due has waited for a worker; one statement.
+
+    Queues without such a job are left out. A job whose worker has died counts from the end of its lease.
+    """
+    due = Job.objects.filter(status__in=IN_FLIGHT, not_before__lt=Now()).filter(is_unowned()).order_by()
+    # PostgreSQL's GREATEST leaves NULL out.
+    oldest = due.values_list("queue").annotate(since=Min(Greatest("not_before", "lease_until")))
+    now = database_now()
+    ages: dict[str, float] = {}
+    for name, since in oldest:
+        queue = name or settings.CELERY_TASK_DEFAULT_QUEUE
+        ages[queue] = max(ages.get(queue, 0.0), (now - since).total_seconds())
+    return ages
 
 
 def troubled_jobs() -> Any:

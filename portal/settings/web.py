@@ -60,6 +60,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "api.request_id.RequestIdMiddleware",
+    "portal.request_metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -173,3 +174,5 @@ CONTENT_SECURITY_POLICY = {
 
 # The bearer token with which Prometheus reads /metrics. Production answers 404 without one.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# Where traces are sent by OTLP over HTTP, such as http://collector.example.org:4318. See portal/tracing.py.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")

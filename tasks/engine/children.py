@@ -56,6 +56,7 @@ def spawn_children(claim: Claim, step: Step, spawn: Spawn) -> Failed | None:
             tenant_id=job.tenant_id,
             created_by_id=job.created_by_id,
             request_id=job.request_id,
+            traceparent=job.traceparent,
             deadline=step.deadline,
         )
         if child.held:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from api.messages import encode_message, limit_message
 from api.messages import message as _
+from api.shared_metrics import Counter, Histogram
 
 from .. import crash_points, queries
 from ..command import Command, Done, Failed, Failure, Spawn, StepFunction, Wait
@@ -33,6 +34,14 @@ from .claims import (
 
 log = structlog.get_logger(__name__)
 
+JOBS_ENDED = Counter("portal_jobs_ended", "Jobs that have ended, by kind and outcome.", ("kind", "status"))
+JOB_DURATIONS = Histogram(
+    "portal_job_duration_seconds",
+    "Seconds from the submission of a job to its end.",
+    ("kind",),
+    (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
+)
+
 # An undo is retried for this time before the job becomes stuck.
 UNDO_DEADLINE = timedelta(hours=24)
 
@@ -47,6 +56,14 @@ def end_job(claim: Claim, status: JobStatus, last_step: Step | None = None) -> b
     When the command's hook raises, nothing is written: the lease runs out and the job is claimed again, up to the attempt
     cap, where it becomes stuck.
     """
+    _end_and_write(claim, status, last_step)
+    claim.job.status = status
+    JOBS_ENDED.increment(claim.job.kind, status.value)
+    JOB_DURATIONS.observe((timezone.now() - claim.job.created_at).total_seconds(), claim.job.kind)
+    return False
+
+
+def _end_and_write(claim: Claim, status: JobStatus, last_step: Step | None) -> None:
     job, command = claim.job, claim.command
     if (
         status == JobStatus.SUCCEEDED
@@ -56,8 +73,7 @@ def end_job(claim: Claim, status: JobStatus, last_step: Step | None = None) -> b
         # A single statement writes everything, and needs no explicit transaction.
         _write_end(claim, status, last_step)
         crash_points.crash_point("ended")
-        job.status = status
-        return False
+        return
     with transaction.atomic():
         crash_points.crash_point_on_commit("ended")
         if job.parent_id is not None:
@@ -72,8 +88,6 @@ def end_job(claim: Claim, status: JobStatus, last_step: Step | None = None) -> b
         if status != JobStatus.SUCCEEDED:
             Step.objects.bulk_update(claim.steps, ["status", "ended_at", "message"])
             drop_watches(job)
-    job.status = status
-    return False
 
 
 def _write_end(claim: Claim, status: JobStatus, last_step: Step | None) -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from api.messages import join_messages
 from api.messages import message as _
+from api.tracing import continue_trace
 
 from .. import crash_points, fairness
 from ..command import Command, Done, Failed, Result, Spawn, Wait, Watch, command_class
@@ -63,7 +64,8 @@ def advance(job_id: UUID) -> None:
     structlog.contextvars.bind_contextvars(job_id=str(job.id), kind=job.kind, request_id=job.request_id)
     with lease.kept_alive(guard_effects=True):
         try:
-            _advance_claimed(job, lease, steps)
+            with continue_trace(job.traceparent, f"job {job.kind}", **{"portal.job.id": str(job.pk)}):
+                _advance_claimed(job, lease, steps)
         except FencedError:
             log.warning("fenced", owner=lease.owner, attempt=job.attempt)
         except LeaseLostError:

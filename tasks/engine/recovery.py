@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 from api.domain_errors import ConflictError
 from api.messages import Message, decode_message
 from api.messages import message as _
+from api.shared_metrics import Counter, LastTime
 
 from .. import crash_points, queries
 from ..command import Command, UnknownKindError, command_class
@@ -47,6 +48,12 @@ if TYPE_CHECKING:
     from tenants.models import User  # For the annotations alone.
 
 log = structlog.get_logger(__name__)
+
+SWEEPS = Counter("portal_sweeps", "Sweeps, which dispatch overdue jobs again.", ())
+JOBS_DISPATCHED_AGAIN = Counter(
+    "portal_sweep_dispatched_jobs", "Overdue jobs that sweeps dispatched again.", ()
+)
+SWEPT = LastTime("portal_sweep_age_seconds", "Seconds since the last sweep ended.", ())
 
 # A job that has been due for this time was not dispatched, or its message was lost.
 OVERDUE = timedelta(seconds=3)
@@ -103,6 +110,9 @@ def sweep() -> int:
     )
     for watcher, scope in overdue:
         dispatch_poll(watcher, scope)
+    SWEEPS.increment()
+    JOBS_DISPATCHED_AGAIN.increment(by=len(due))
+    SWEPT.mark()
     return len(due)
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from api.domain_errors import ConflictError, DomainError
 from api.messages import message as _
+from api.tracing import current_traceparent
 
 from .. import crash_points
 from ..command import Command, Refusal, declared_title
@@ -202,6 +203,7 @@ def _build_root(spec: Spec, user: User | None) -> Job:
         tenant=spec.tenant,
         created_by=user,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id") or "")[:128],
+        traceparent=current_traceparent(),
         deadline=timezone.now() + spec.command.deadline,
     )
     job.root_id = job.id

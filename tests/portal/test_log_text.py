@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from portal.log_fields import ECS_VERSION, name_fields
 from portal.log_format import logging_settings
 from portal.log_text import MAX_TEXT
 
@@ -105,7 +106,9 @@ def test_an_exceptions_text_forges_no_line(lines: Any, production: bool, evil: s
     assert len(said) < 100_000
     assert "swordfish" not in said  # Local variables may be secrets.
     if production:
-        assert json.loads(said)["exception"]
+        described = json.loads(said)
+        assert described["error.type"] == "ValueError"
+        assert "ValueError" in described["error.stack_trace"]
         assert said.count("\n") == 1
     else:
         first, *rest = said.rstrip("\n").split("\n")
@@ -116,3 +119,64 @@ def test_an_exceptions_text_forges_no_line(lines: Any, production: bool, evil: s
 
 def test_plain_texts_are_as_they_were(lines: Any) -> None:
     assert "Grüße, 世界 🚀 'quoted'" in lines("Grüße, %s 🚀 'quoted'", "世界", plain=True)
+
+
+def test_json_lines_have_the_names_of_the_elastic_common_schema() -> None:
+    event = {
+        "timestamp": "2026-01-02T03:04:05Z",
+        "level": "warning",
+        "logger": "tests",
+        "event": "request_finished",
+        "request_id": "abc",
+        "request": "GET /vms/?page=2",
+        "code": 404,
+        "duration_ms": 12.5,
+        "route": "/vms/",
+        "user_id": 7,
+        "ip": "192.0.2.1",
+        "user_agent": "curl",
+        "job_id": "job",
+        "message": "a field that is called as the text",
+        "error": OSError("no"),
+    }
+
+    named = name_fields(None, "", dict(event))
+
+    assert list(named)[:3] == ["@timestamp", "log.level", "message"]
+    assert named == {
+        "@timestamp": "2026-01-02T03:04:05Z",
+        "log.level": "warning",
+        "log.logger": "tests",
+        "message": "request_finished",
+        "ecs.version": ECS_VERSION,
+        "service.name": "portal",
+        "http.request.id": "abc",
+        "http.request.method": "GET",
+        "url.original": "/vms/?page=2",
+        "http.response.status_code": 404,
+        "http.route": "/vms/",
+        "event.duration": 12_500_000,
+        "user.id": "7",
+        "client.ip": "192.0.2.1",
+        "user_agent.original": "curl",
+        "portal.job_id": "job",
+        "portal.message": "a field that is called as the text",
+        "error.message": "no",
+    }
+    assert name_fields(None, "", {"event": "refused", "code": "unreadable_secret"})["error.code"] == (
+        "unreadable_secret"
+    )
+
+
+@pytest.mark.django_db
+def test_the_line_of_a_request_tells_its_route_status_and_duration(client: Any) -> None:
+    with structlog.testing.capture_logs() as captured:
+        client.get("/health/live", headers={"X-Request-ID": "abc"})
+
+    (finished,) = [line for line in captured if line["event"] == "request_finished"]
+    assert (finished["route"], finished["code"], finished["request"]) == (
+        "/health/live",
+        200,
+        "GET /health/live",
+    )
+    assert finished["duration_ms"] >= 0

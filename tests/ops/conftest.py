@@ -1,0 +1,3 @@
+from tests.vms.conftest import account, cloud
+
+__all__ = ["account", "cloud"]
