@@ -21,7 +21,7 @@ def add_password(url: str, password: str) -> str:
     return urlunsplit(split._replace(netloc=f"{user.rstrip(':')}:{quote(password, safe='')}@{place}"))
 
 
-def validate_url(name: str, url: str) -> str:
+def validate_url(name: str, url: str, *, separate_setting: str = "") -> str:
     """Return the URL of the setting `name`. Raises ValueError without the value, which may contain a password."""
     try:
         split = urlsplit(url)
@@ -32,6 +32,6 @@ def validate_url(name: str, url: str) -> str:
     if not is_right:
         raise ValueError(
             f"{name} is no address that can be read. If its password has characters such as / # ? %, leave the "
-            f"password out of it and set {name.removesuffix('_URL')}_PASSWORD, which may hold any character."
+            f"password out of it and set {separate_setting or name.removesuffix('_URL') + '_PASSWORD'}, which may hold any character."
         )
     return url

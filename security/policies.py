@@ -60,7 +60,8 @@ def _list_own_servers() -> Iterator[Endpoint]:
 
 
 def _list_configured_servers() -> Iterator[Endpoint]:
-    for database in settings.DATABASES.values():
+    direct = [settings.DATABASE_DIRECT] if settings.DATABASE_DIRECT else []
+    for database in [*settings.DATABASES.values(), *direct]:
         # libpq accepts several hosts and ports, separated by commas. A path is a Unix socket, which has no address.
         ports = str(database.get("PORT") or _POSTGRESQL_PORT).split(",")
         for number, host in enumerate(str(database.get("HOST") or "").split(",")):

@@ -1,6 +1,7 @@
 """The database, the broker, and Celery on it."""
 
 import os
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -10,24 +11,54 @@ from .environment import PRODUCTION, env, service_url
 
 # --- Database and broker -----------------------------------------------------------------------------------
 
-_database_url = service_url(
-    "DATABASE_URL",
-    "postgresql://portal:portal@127.0.0.1:5433/portal",
-    # Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
-    os.environ.get("DATABASE_PASSWORD", ""),
-)
-DATABASES = {
-    "default": {
-        **env.db_url_config(_database_url),
+# A request that does not get a row lock within this time is refused as "busy" instead of holding a web thread.
+LOCK_TIMEOUT_SECONDS = env.int("LOCK_TIMEOUT_SECONDS", default=5)
+# Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
+_database_password = os.environ.get("DATABASE_PASSWORD", "")
+# "transaction" behind PgBouncer in that mode: see docs/pgbouncer.md.
+DATABASE_POOLER = env.str("DATABASE_POOLER", default="")
+if DATABASE_POOLER not in {"", "transaction"}:
+    raise ImproperlyConfigured(
+        f"DATABASE_POOLER is '{DATABASE_POOLER}'; set it to 'transaction' behind PgBouncer with that pool_mode, and leave "
+        "it empty for a direct connection or any pooler that keeps sessions."
+    )
+
+
+def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
+    """Return the entry of `DATABASES` for a URL."""
+    database: dict[str, Any] = {
+        **env.db_url_config(url),
         # A connection is kept by its thread; a dead one is noticed before a request uses it.
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
-    },
+        # Such a cursor lives in a session, and the pooler gives each transaction another one.
+        "DISABLE_SERVER_SIDE_CURSORS": bool(pooler),
+    }
+    options = {"connect_timeout": 5, **database.get("OPTIONS", {})}
+    if not pooler:
+        # PgBouncer refuses this, or drops it when it is told to: there, its `connect_query` sets the time.
+        options["options"] = f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"
+    return database | {"OPTIONS": options}
+
+
+DATABASES = {
+    "default": _read_database(
+        service_url("DATABASE_URL", "postgresql://portal:portal@127.0.0.1:5433/portal", _database_password),
+        pooler=DATABASE_POOLER,
+    ),
 }
-# A request that does not get a row lock within this time is refused as "busy" instead of holding a web thread.
-LOCK_TIMEOUT_SECONDS = env.int("LOCK_TIMEOUT_SECONDS", default=5)
-_waits = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
-DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"}
+# The same database without a pooler, for what needs a session of its own (portal/direct_connection.py).
+DATABASE_DIRECT: dict[str, Any] | None = None
+if env.str("DATABASE_DIRECT_URL", default=""):
+    DATABASE_DIRECT = _read_database(
+        service_url("DATABASE_DIRECT_URL", "", _database_password, separate_setting="DATABASE_PASSWORD"),
+        pooler="",
+    )
+elif DATABASE_POOLER:
+    raise ImproperlyConfigured(
+        "DATABASE_POOLER is set and DATABASE_DIRECT_URL is not. Beat's lock and migrations need sessions, which a "
+        "pooler in transaction mode does not keep: set it to the address of PostgreSQL itself."
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))

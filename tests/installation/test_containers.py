@@ -54,7 +54,11 @@ def names_in_env_example() -> set[str]:
 
 def names_read_by_settings() -> set[str]:
     text = "\n".join(path.read_text() for path in sorted((REPOSITORY / "portal/settings").glob("*.py")))
-    return set(re.findall(r"""(?:\benv(?:\.\w+)?|required_in_production)\(\s*["']([A-Z][A-Z_]+)["']""", text))
+    return set(
+        re.findall(
+            r"""(?:\benv(?:\.\w+)?|required_in_production|service_url)\(\s*["']([A-Z][A-Z_]+)["']""", text
+        )
+    )
 
 
 def python_files() -> list[Path]:
