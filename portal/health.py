@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import current_app
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -61,7 +63,11 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def _check_process() -> dict[str, Any]:
-    checks: dict[str, Any] = {"database": _check_database(), "broker": _check_broker()}
+    checks: dict[str, Any] = {"database": _check_database()}
+    if settings.RABBITMQ_URL:
+        checks |= {"broker": _check_message_broker(), "cache": _check_cache()}
+    else:  # Redis is both.
+        checks["broker"] = _check_cache()
     checks["migrations"] = _check_migrations() if checks["database"] == "ok" else "unknown"
     return checks
 
@@ -100,9 +106,18 @@ def _check_database() -> str:
     return "ok"
 
 
-def _check_broker() -> str:
+def _check_cache() -> str:
     try:
         cache.set("health", "1", 5)
+    except Exception:  # noqa: BLE001 - see `_check_database`.
+        return "does not answer"
+    return "ok"
+
+
+def _check_message_broker() -> str:
+    try:
+        with current_app.connection_for_write() as connection:
+            connection.connect()
     except Exception:  # noqa: BLE001 - see `_check_database`.
         return "does not answer"
     return "ok"

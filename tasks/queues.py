@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import structlog
+from amqp.exceptions import NotFound
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
@@ -108,10 +109,29 @@ class BrokerStatus:
         return {queue for worker in self.workers for queue in worker["queues"]}
 
 
-def _fetch_broker_status() -> BrokerStatus:
+def _fetch_depths() -> dict[str, int]:
     with current_app.connection_for_read() as connection:
+        if settings.RABBITMQ_URL:
+            return {queue: _count_in_rabbitmq(connection, queue) for queue in known_queues()}
         client: Any = connection.default_channel.client  # type: ignore[attr-defined] # the Redis channel's own client.
-        depths = {queue: client.llen(queue) for queue in known_queues()}
+        return {queue: client.llen(queue) for queue in known_queues()}
+
+
+def _count_in_rabbitmq(connection: Any, queue: str) -> int:
+    """Return how many messages wait in a queue. The declaration is passive: it creates nothing, and only asks.
+
+    A queue that no worker and no sender has declared yet has no messages. RabbitMQ closes the channel that asked for one,
+    so each question gets a channel of its own.
+    """
+    with connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except NotFound:
+            return 0
+
+
+def _fetch_broker_status() -> BrokerStatus:
+    depths = _fetch_depths()
     answers = current_app.control.broadcast("portal_report", reply=True, timeout=BROADCAST_SECONDS) or []
     reports = [{"name": name, **report} for answer in answers for name, report in answer.items()]
     return BrokerStatus(depths, sorted(reports, key=lambda report: report["name"]))

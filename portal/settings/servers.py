@@ -2,10 +2,11 @@
 
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.service_urls import extract_password
+from portal.service_urls import extract_password, is_sentinel_url, parse_sentinel_url
 
 from .environment import PRODUCTION, env, service_url
 
@@ -62,16 +63,38 @@ elif DATABASE_POOLER:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))
-if PRODUCTION and not extract_password(REDIS_URL):
+_sentinel = parse_sentinel_url("REDIS_URL", REDIS_URL) if is_sentinel_url(REDIS_URL) else None
+# (host, port) of each; empty for a single Redis.
+REDIS_SENTINELS = list(_sentinel.sentinels) if _sentinel else []
+REDIS_SENTINEL_MASTER = _sentinel.master if _sentinel else ""
+# A dead Sentinel must not make requests hang: the next one is asked.
+REDIS_SENTINEL_OPTIONS = {
+    "password": env.str("REDIS_SENTINEL_PASSWORD", default="") or None,
+    "socket_connect_timeout": 0.5,
+    "socket_timeout": 0.5,
+}
+# RabbitMQ as the broker; Redis then only has the cache. Not BROKER_URL: the program `celery` would take the variable of that
+# name for the broker, without the password.
+RABBITMQ_URL = (
+    service_url("RABBITMQ_URL", "", os.environ.get("RABBITMQ_PASSWORD", ""))
+    if env.str("RABBITMQ_URL", default="")
+    else ""
+)
+if RABBITMQ_URL and urlsplit(RABBITMQ_URL).scheme not in {"amqp", "amqps"}:
+    raise ImproperlyConfigured(
+        f"RABBITMQ_URL begins with '{urlsplit(RABBITMQ_URL).scheme}:'. It is for RabbitMQ, amqp:// or amqps://; leave it "
+        "empty where Redis is the broker."
+    )
+if PRODUCTION and not all(extract_password(url) for url in (REDIS_URL, RABBITMQ_URL or REDIS_URL)):
     # Anyone who can write to the broker can make the workers run any task.
     raise ImproperlyConfigured(
         "The broker has no password; production does not start without one. Set `requirepass` in Redis and "
-        "REDIS_PASSWORD here (see .env.example)."
+        "REDIS_PASSWORD here, and RABBITMQ_PASSWORD where RABBITMQ_URL is set (see .env.example)."
     )
-CACHES = {
+CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": _sentinel.redis_url if _sentinel else REDIS_URL,
         "KEY_PREFIX": "portal",
         # Increase it when the encoding of values changes. Version 1 used pickles.
         "VERSION": 2,
@@ -80,13 +103,14 @@ CACHES = {
             # A dead Redis must not make requests hang.
             "socket_connect_timeout": 0.5,
             "socket_timeout": 0.5,
+            **({"pool_class": "security.sentinel.PrimaryPool"} if _sentinel else {}),
         },
     },
 }
 
 # --- Celery (portal/celery.py) -----------------------------------------------------------------------------
 
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = RABBITMQ_URL or (_sentinel.broker_url if _sentinel else REDIS_URL)
 # Never pickles: anyone who can write to the broker could run programs in every worker.
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
@@ -112,8 +136,9 @@ CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A failed send is only logged, so a dead broker must fail fast: one attempt, one second.
+CELERY_BROKER_CONNECTION_TIMEOUT = 1
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BROKER_TRANSPORT_OPTIONS = {
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # By default, kombu restores a crashed worker's message only after about 100 s, at every tenth poll.
     "visibility_timeout": 300,
     "unacked_restore_interval": 5,
@@ -122,6 +147,19 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_keepalive": True,
 }
+if _sentinel:
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "master_name": _sentinel.master,
+        "sentinel_kwargs": REDIS_SENTINEL_OPTIONS,
+    }
+if RABBITMQ_URL:
+    # A message counts as sent when RabbitMQ confirms it: a write to a connection that RabbitMQ has closed fails only at
+    # the second message. RabbitMQ closes those of web processes that send nothing for minutes, so one more is tried.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
+    CELERY_TASK_PUBLISH_RETRY = True
+    CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+    # Not written to disk: a lost message is sent again by the sweep.
+    CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"
 CELERY_BEAT_SCHEDULER = "portal.beat:LeaderScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 # Beat writes the last runs after every tick, because health checks and the queue page read them.

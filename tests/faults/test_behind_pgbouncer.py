@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
 
 import pytest
@@ -18,7 +15,6 @@ from portal.beat import BEAT_LOCK
 from tasks.models import ENDED, EntityLock, Job, JobStatus
 from tenants.scoping import Role
 from tests.catalogue import sync_catalogue
-from tests.conftest import REPOSITORY
 from tests.factories import InformationSystemFactory
 from tests.pgbouncer import start_pgbouncer
 from tests.working import wait_for
@@ -29,28 +25,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.story, pytest
 # Of PgBouncer to PostgreSQL. Sixteen web threads and six worker processes share them.
 POOL_SIZE = 3
 VMS = 4
-
-
-@pytest.fixture
-def start_beat(tmp_path):
-    """Return a function that starts a beat and returns it with its log."""
-    started = []
-
-    def start(environment):
-        log = tmp_path / f"beat-{len(started)}.log"
-        process = launch.start(
-            [sys.executable, "-m", "celery", "-A", "portal", "beat", "--pidfile=", "-l", "INFO"],
-            log=log,
-            folder=REPOSITORY,
-            environment={**os.environ, **environment, "LOG_LEVEL": "INFO"},
-            when_parent_dies=signal.SIGKILL,
-        )
-        started.append(process)
-        return process, log
-
-    yield start
-    for process in started:
-        launch.end(process, stop_signal=signal.SIGTERM, seconds=5)
 
 
 def sessions():
