@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count, Min, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from cloudaccounts.models import CloudAccount, SyncLog
 from cloudaccounts.services.freshness import measure_staleness
 from tasks import queues
+from tasks.clock import database_now
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.status_sync import select_stale_states
@@ -68,6 +69,12 @@ class PortalCollector(Collector):
                 "queue",
                 {name: int(name in served) for name in queues.known_queues()},
             )
+        yield _build_gauge(
+            "portal_queue_age_seconds",
+            "Seconds for which the oldest work of a queue has been due; 0 without any. For autoscalers.",
+            "queue",
+            _measure_queue_ages(),
+        )
         yield _vm_sync_age()
         yield GaugeMetricFamily(
             "portal_vm_sync_stale",
@@ -94,6 +101,16 @@ def _build_gauge(name: str, text: str, label: str, values: dict[str, int]) -> Ga
     for value, number in values.items():
         family.add_metric([value], number)
     return family
+
+
+def _measure_queue_ages() -> dict[str, int]:
+    """Return the ages of all queues but `sync`, whose listings are sent by their schedule alone."""
+    ages = dict.fromkeys(queues.known_queues(), 0.0) | queues.measure_queue_ages()
+    del ages["sync"]
+    waiting = SyncLog.objects.running().filter(owner="").aggregate(at=Min("started_at"))["at"]
+    if waiting is not None:
+        ages["resources"] = max(0.0, (database_now() - waiting).total_seconds())
+    return {queue: round(age) for queue, age in ages.items()}
 
 
 def _jobs_last_hour() -> GaugeMetricFamily:

@@ -28,7 +28,7 @@ from .canary import seconds_since_canary
 from .clock import TOLERANCE, database_now
 from .engine import OVERDUE
 from .leases import is_unowned
-from .models import IN_FLIGHT, Job, JobStatus
+from .models import IN_FLIGHT, AsyncTask, Job, JobStatus
 
 log = structlog.get_logger(__name__)
 
@@ -244,6 +244,23 @@ def summarize_jobs() -> Summary:
         beat_seconds_ago=seconds_since_beat(),
         broker=broker_status(),
     )
+
+
+def measure_queue_ages() -> dict[str, float]:
+    """Return for how many seconds the oldest work of each queue has been due; 0 for a queue without any.
+
+    Only queues of jobs and polls are known here: what other queues have to do is no row of the task manager.
+    """
+    due = Job.objects.filter(status__in=IN_FLIGHT, not_before__lt=Now()).filter(is_unowned()).order_by()
+    ages = dict.fromkeys({settings.CELERY_TASK_DEFAULT_QUEUE, "polling"}, 0.0)
+    now = database_now()
+    oldest = list(due.values_list("queue").annotate(Min("not_before")))
+    polls = AsyncTask.objects.filter(verdict=AsyncTask.Verdict.OPEN, next_look_at__lt=Now())
+    oldest.append(("polling", polls.aggregate(at=Min("next_look_at"))["at"]))
+    for queue, at in oldest:
+        if at is not None:
+            ages[queue or settings.CELERY_TASK_DEFAULT_QUEUE] = max(0.0, (now - at).total_seconds())
+    return ages
 
 
 def troubled_jobs() -> Any:
