@@ -94,17 +94,21 @@ class RabbitMq:
             self.kill()
         launch.end(self.names, stop_signal=signal.SIGTERM, seconds=5)
 
+    def connect(self) -> Connection:
+        """Return a connection, which is opened when it is used."""
+        return Connection(
+            hostname="127.0.0.1",
+            port=self.port,
+            userid="portal",
+            password=self.password,
+            virtual_host="portal",
+            transport="pyamqp",
+            connect_timeout=2,
+        )
+
     def _answers(self) -> bool:
         try:
-            with Connection(
-                hostname="127.0.0.1",
-                port=self.port,
-                userid="portal",
-                password=self.password,
-                virtual_host="portal",
-                transport="pyamqp",
-                connect_timeout=2,
-            ) as connection:
+            with self.connect() as connection:
                 connection.connect()
                 return True
         except OSError:

@@ -153,9 +153,9 @@ if _sentinel:
         "sentinel_kwargs": REDIS_SENTINEL_OPTIONS,
     }
 if RABBITMQ_URL:
-    # A message counts as sent when RabbitMQ confirms it: a write to a connection that RabbitMQ has closed fails only at
-    # the second message. RabbitMQ closes those of web processes that send nothing for minutes, so one more is tried.
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"read_timeout": 5, "write_timeout": 5}
+    # RabbitMQ closes the connection of a web process that sends nothing for minutes, and a restart closes all of them:
+    # the first message after that fails, and is sent once more over a new connection.
     CELERY_TASK_PUBLISH_RETRY = True
     CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
     # Not written to disk: a lost message is sent again by the sweep.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import requests
 from django.core.management import call_command
@@ -10,6 +14,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from api.models import ApiToken
 from devserver import launch
 from tasks.models import ENDED, EntityLock, Job, JobStatus
+from tests.conftest import REPOSITORY
 from tests.factories import UserFactory
 from tests.rabbitmq import start_rabbitmq
 from tests.sentinels import start_valkey_group
@@ -121,6 +126,54 @@ def test_a_killed_primary_is_replaced_and_no_click_is_lost(cloud, vms_of, run_po
         portal.click(vms[0], "start")
         wait_for_end()
         assert VirtualMachine.objects.get(pk=vms[0].pk).status == VMStatus.RUNNING
+
+
+# Sends a message, waits for a line, sends another one over the same connection, and prints the error.
+SENDER = """
+import sys
+import django
+django.setup()
+from portal.celery import app
+queue, retries = sys.argv[1:]
+if retries == "no":
+    app.conf.task_publish_retry = False
+app.send_task("tasks.advance", args=["before"], queue=queue)
+print("sent", flush=True)
+sys.stdin.readline()
+try:
+    app.send_task("tasks.advance", args=["after"], queue=queue)
+except Exception as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+def test_the_first_message_after_a_restart_of_rabbitmq_arrives_and_would_not_without_a_second_attempt():
+    with start_rabbitmq() as server:
+        environment = {**os.environ, **server.environment, "DJANGO_SETTINGS_MODULE": "portal.settings"}
+        senders = {
+            retries: subprocess.Popen(
+                [sys.executable, "-c", SENDER, f"jobs-{retries}", retries],
+                cwd=REPOSITORY,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for retries in ("yes", "no")
+        }
+        assert [sender.stdout.readline() for sender in senders.values()] == ["sent\n", "sent\n"]
+        server.kill()
+        server.start()
+
+        printed = {retries: sender.communicate("\n", timeout=30)[0] for retries, sender in senders.items()}
+
+        assert printed == {"yes": "", "no": "OperationalError\n"}
+        with server.connect() as connection:
+            counts = [
+                connection.default_channel.queue_declare(f"jobs-{retries}", passive=True).message_count
+                for retries in ("yes", "no")
+            ]
+        assert counts == [1, 0]
 
 
 def test_rabbitmq_is_the_broker_and_may_be_killed(cloud, vms_of, run_portal):
