@@ -23,8 +23,8 @@ from tests.installation.test_containers import (
 from tests.kustomize import build, get_template, list_containers, read_manifests
 
 FOLDER = REPOSITORY / "ops" / "kubernetes"
-# Of the schemas. Kubernetes supports a version for 14 months.
-VERSIONS = ["1.34"]
+# Of the schemas: the oldest and the newest that the page names.
+VERSIONS = re.findall(r"\b1\.\d+\b", (REPOSITORY / "docs" / "kubernetes.md").read_text())
 BUILT = {name: build(FOLDER / name) for name in ("base", "overlays/production", "overlays/small")}
 EACH = pytest.mark.parametrize("manifests", BUILT.values(), ids=BUILT)
 
@@ -75,6 +75,7 @@ def validate():
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_manifest_has_the_schema_of_kubernetes(validate, version):
+    assert len(VERSIONS) == 2
     found = [manifest for manifests in BUILT.values() for manifest in manifests]
     found += read_manifests(FOLDER / "base" / "secret.example.yaml")
 
