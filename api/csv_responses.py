@@ -14,6 +14,7 @@ from django.utils.translation import get_language
 from rest_framework.renderers import JSONRenderer
 
 from .messages import read_in_language
+from .row_batches import iterate_rows
 
 
 class CsvRenderer(JSONRenderer):
@@ -56,7 +57,7 @@ def _generate_lines(
 ) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield "\ufeff" + writer.writerow(columns)
-    for number, row in enumerate(rows.iterator(chunk_size=ROWS_PER_FETCH), start=1):
+    for number, row in enumerate(iterate_rows(rows, per_fetch=ROWS_PER_FETCH), start=1):
         if number % ROWS_BETWEEN_CHECKS == 0 and not has_access():
             raise PermissionDenied("The caller's access has ended.")
         yield writer.writerow([_format_cell(row, column) for column in columns])

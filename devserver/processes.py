@@ -121,7 +121,10 @@ def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
         )
     ]
     environment = installation.environment
-    worker_ping = WorkerPing(add_password(environment["REDIS_URL"], environment.get("REDIS_PASSWORD", "")))
+    broker = "RABBITMQ" if environment.get("RABBITMQ_URL") else "REDIS"
+    worker_ping = WorkerPing(
+        add_password(environment[f"{broker}_URL"], environment.get(f"{broker}_PASSWORD", ""))
+    )
     for name, arguments in workers.items():
         start = _python_starter(
             installation,

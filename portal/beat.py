@@ -11,6 +11,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
+from .direct_connection import create_direct_connection
+
 log = structlog.get_logger(__name__)
 
 # The key of the advisory lock in PostgreSQL. It is the same for all beats of a database.
@@ -97,7 +99,7 @@ class LeaderScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery-
     def _is_leader(self) -> bool:
         if self._session is not None and self._holds_lock():
             return True
-        session = connections["default"].copy()
+        session = create_direct_connection()
         with session.cursor() as cursor:
             # With these, PostgreSQL detects a machine that has disappeared, and frees the lock.
             cursor.execute(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import current_app
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -42,7 +44,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     Otherwise 503: `status` is "unavailable" when this process cannot answer, and "degraded" when jobs are not processed;
     `problems` has the reasons. For monitoring; load balancers use `serving`.
     `queues` has for each queue its messages, whether a worker reads it, and how many seconds its oldest message and its
-    oldest job that is due have waited: also only information, because a long queue is no failure.
+    oldest due job or poll have waited: also only information, because a long queue is no failure.
     Accounts whose VMs or resources were not synced for three intervals are only information, because a cloud that does not
     answer is no failure of the portal.
     """
@@ -64,20 +66,24 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def _check_process() -> dict[str, Any]:
-    checks: dict[str, Any] = {"database": _check_database(), "broker": _check_broker()}
+    checks: dict[str, Any] = {"database": _check_database()}
+    if settings.RABBITMQ_URL:
+        checks |= {"broker": _check_message_broker(), "cache": _check_cache()}
+    else:  # Redis is both.
+        checks["broker"] = _check_cache()
     checks["migrations"] = _check_migrations() if checks["database"] == "ok" else "unknown"
     return checks
 
 
 def _describe_queues() -> dict[str, Any]:
     """Return the state of each queue. What the broker would have to tell is None when it does not answer in time."""
-    broker, due = queues.broker_status(), queues.measure_due_job_ages()
+    broker, due = queues.broker_status(), queues.measure_queue_ages()
     return {
         name: {
             "messages": None if broker is None else broker.depths.get(name),
             "is_read": None if broker is None else name in broker.served,
             "oldest_message_seconds": None if broker is None else _rounded(broker.ages.get(name)),
-            "oldest_due_job_seconds": _rounded(due.get(name, 0.0)),
+            "oldest_due_seconds": _rounded(due.get(name, 0.0)),
         }
         for name in queues.known_queues()
     }
@@ -117,9 +123,18 @@ def _check_database() -> str:
     return "ok"
 
 
-def _check_broker() -> str:
+def _check_cache() -> str:
     try:
         cache.set("health", "1", 5)
+    except Exception:  # noqa: BLE001 - see `_check_database`.
+        return "does not answer"
+    return "ok"
+
+
+def _check_message_broker() -> str:
+    try:
+        with current_app.connection_for_write() as connection:
+            connection.connect()
     except Exception:  # noqa: BLE001 - see `_check_database`.
         return "does not answer"
     return "ok"

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -24,6 +24,7 @@ from api.shared_metrics import read_metrics
 from cloudaccounts.models import CloudAccount, SyncLog
 from cloudaccounts.services.freshness import measure_staleness
 from tasks import queues
+from tasks.clock import database_now
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.status_sync import select_stale_states
@@ -47,9 +48,9 @@ class PortalCollector(Collector):
     def _collect_tables(self) -> Iterator[Metric]:
         summary = queues.summarize_jobs()
         yield _queue_ages(
-            "portal_queue_oldest_due_job_age_seconds",
-            "Seconds for which the oldest job that is due has waited for a worker; 0 without one.",
-            dict.fromkeys(queues.known_queues(), 0.0) | queues.measure_due_job_ages(),
+            "portal_queue_age_seconds",
+            "Seconds for which the oldest work of a queue that is due has waited for a worker; 0 without any.",
+            _measure_queue_ages(),
         )
         yield _build_gauge(
             "portal_jobs",
@@ -134,6 +135,16 @@ def _build_gauge(name: str, text: str, label: str, values: dict[str, int]) -> Ga
     for value, number in values.items():
         family.add_metric([value], number)
     return family
+
+
+def _measure_queue_ages() -> dict[str, float]:
+    """Return the ages of all queues but `sync`, whose listings are sent by their schedule alone."""
+    ages = dict.fromkeys(queues.known_queues(), 0.0) | queues.measure_queue_ages()
+    del ages["sync"]
+    waiting = SyncLog.objects.running().filter(owner="").aggregate(at=Min("started_at"))["at"]
+    if waiting is not None:
+        ages["resources"] = max(0.0, (database_now() - waiting).total_seconds())
+    return ages
 
 
 def _jobs_last_hour() -> GaugeMetricFamily:

@@ -4,7 +4,10 @@ A password may contain any character, but `@`, `/`, `#`, `?` and `%` have a spec
 own setting and is quoted here, and a URL that seems to contain an unquoted password is refused.
 """
 
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from dataclasses import dataclass
+from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
+
+SENTINEL_PORT = 26379
 
 
 def extract_password(url: str) -> str:
@@ -21,8 +24,11 @@ def add_password(url: str, password: str) -> str:
     return urlunsplit(split._replace(netloc=f"{user.rstrip(':')}:{quote(password, safe='')}@{place}"))
 
 
-def validate_url(name: str, url: str) -> str:
+def validate_url(name: str, url: str, *, separate_setting: str = "") -> str:
     """Return the URL of the setting `name`. Raises ValueError without the value, which may contain a password."""
+    if is_sentinel_url(url):
+        parse_sentinel_url(name, url)
+        return url
     try:
         split = urlsplit(url)
         # `port` raises ValueError when it is not a number.
@@ -32,6 +38,57 @@ def validate_url(name: str, url: str) -> str:
     if not is_right:
         raise ValueError(
             f"{name} is no address that can be read. If its password has characters such as / # ? %, leave the "
-            f"password out of it and set {name.removesuffix('_URL')}_PASSWORD, which may hold any character."
+            f"password out of it and set {separate_setting or name.removesuffix('_URL') + '_PASSWORD'}, which may hold any character."
         )
     return url
+
+
+@dataclass(frozen=True)
+class SentinelAddress:
+    """A group of Redis servers, found through the Sentinels that watch it."""
+
+    sentinels: tuple[tuple[str, int], ...]
+    # The name of the group in the configuration of the Sentinels.
+    master: str
+    # The user and the password of the Redis servers, as in a URL, with "@"; or an empty text.
+    credentials: str
+    database: int
+
+    @property
+    def redis_url(self) -> str:
+        """Return the URL of a Redis server of the group, with the name of the group as its host."""
+        return f"redis://{self.credentials}{quote(self.master, safe='')}/{self.database}"
+
+    @property
+    def broker_url(self) -> str:
+        """Return the URL as kombu reads it: one for each Sentinel, in brackets if it is an IPv6 address."""
+        hosts = ((f"[{host}]" if ":" in host else host, port) for host, port in self.sentinels)
+        return ";".join(f"sentinel://{self.credentials}{host}:{port}/{self.database}" for host, port in hosts)
+
+
+def is_sentinel_url(url: str) -> bool:
+    """Return whether a URL names Sentinels instead of one Redis."""
+    return url.startswith("sentinel://")
+
+
+def parse_sentinel_url(name: str, url: str) -> SentinelAddress:
+    """Return the address in `sentinel://[user:password@]host[:port][,host[:port]...][/database]?master=name`.
+
+    Raises ValueError without the value, which may contain a password.
+    """
+    try:
+        split = urlsplit(url)
+        credentials, at, places = split.netloc.rpartition("@")
+        ports = [urlsplit(f"//{place}") for place in places.split(",")]
+        sentinels = tuple((place.hostname or "", place.port or SENTINEL_PORT) for place in ports)
+        (master,) = parse_qs(split.query, strict_parsing=True)["master"]
+        database = int(split.path.strip("/") or "0")
+        if not all(host for host, _port in sentinels) or split.fragment or database < 0:
+            raise ValueError
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"{name} is no address of Sentinels that can be read. Write sentinel://host:26379,host2:26379/0?master=name, "
+            f"with the name of the group in the Sentinels' configuration, and the password in "
+            f"{name.removesuffix('_URL')}_PASSWORD."
+        ) from None
+    return SentinelAddress(sentinels, master, credentials + at, database)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import structlog
+from amqp.exceptions import NotFound
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
@@ -30,7 +31,7 @@ from .canary import seconds_since_canary
 from .clock import TOLERANCE, database_now
 from .engine import OVERDUE
 from .leases import is_unowned
-from .models import IN_FLIGHT, Job, JobStatus
+from .models import IN_FLIGHT, AsyncTask, Job, JobStatus
 
 log = structlog.get_logger(__name__)
 
@@ -123,8 +124,11 @@ class BrokerStatus:
         return sum(queue in worker["queues"] for worker in self.workers)
 
 
-def _fetch_broker_status() -> BrokerStatus:
+def _fetch_depths_and_ages() -> tuple[dict[str, int], dict[str, float]]:
+    """Return the number of messages of each queue, and the age of its oldest; RabbitMQ shows no message without taking it."""
     with current_app.connection_for_read() as connection:
+        if settings.RABBITMQ_URL:
+            return {queue: _count_in_rabbitmq(connection, queue) for queue in known_queues()}, {}
         client: Any = connection.default_channel.client  # type: ignore[attr-defined] # the Redis channel's own client.
         names = known_queues()
         with client.pipeline(transaction=False) as pipeline:
@@ -133,12 +137,29 @@ def _fetch_broker_status() -> BrokerStatus:
                 # Messages are put in at the left and taken out at the right.
                 pipeline.lindex(name, -1)
             found = pipeline.execute()
-    depths = dict(zip(names, found[::2], strict=True))
     ages = {
         name: age
         for name, message in zip(names, found[1::2], strict=True)
         if (age := measure_message_age(message)) is not None
     }
+    return dict(zip(names, found[::2], strict=True)), ages
+
+
+def _count_in_rabbitmq(connection: Any, queue: str) -> int:
+    """Return how many messages wait in a queue. The declaration is passive: it creates nothing, and only asks.
+
+    A queue that no worker and no sender has declared yet has no messages. RabbitMQ closes the channel that asked for one,
+    so each question gets a channel of its own.
+    """
+    with connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except NotFound:
+            return 0
+
+
+def _fetch_broker_status() -> BrokerStatus:
+    depths, ages = _fetch_depths_and_ages()
     answers = current_app.control.broadcast("portal_report", reply=True, timeout=BROADCAST_SECONDS) or []
     reports = [{"name": name, **report} for answer in answers for name, report in answer.items()]
     status = BrokerStatus(depths, sorted(reports, key=lambda report: report["name"]), ages)
@@ -269,19 +290,23 @@ def summarize_jobs() -> Summary:
     )
 
 
-def measure_due_job_ages() -> dict[str, float]:
-    """Return, by queue, the seconds for which the oldest job that is due has waited for a worker; one statement.
+def measure_queue_ages() -> dict[str, float]:
+    """Return, by queue, the seconds for which its oldest work that is due has waited for a worker; 0 without any.
 
-    Queues without such a job are left out. A job whose worker has died counts from the end of its lease.
+    Only jobs and polls are known here: what other queues have to do is no row of the task manager. A job whose worker has
+    died counts from the end of its lease.
     """
     due = Job.objects.filter(status__in=IN_FLIGHT, not_before__lt=Now()).filter(is_unowned()).order_by()
     # PostgreSQL's GREATEST leaves NULL out.
-    oldest = due.values_list("queue").annotate(since=Min(Greatest("not_before", "lease_until")))
+    oldest = list(due.values_list("queue").annotate(since=Min(Greatest("not_before", "lease_until"))))
+    polls = AsyncTask.objects.filter(verdict=AsyncTask.Verdict.OPEN, next_look_at__lt=Now())
+    oldest.append(("polling", polls.aggregate(at=Min("next_look_at"))["at"]))
+    ages = dict.fromkeys({settings.CELERY_TASK_DEFAULT_QUEUE, "polling"}, 0.0)
     now = database_now()
-    ages: dict[str, float] = {}
     for name, since in oldest:
         queue = name or settings.CELERY_TASK_DEFAULT_QUEUE
-        ages[queue] = max(ages.get(queue, 0.0), (now - since).total_seconds())
+        if since is not None:
+            ages[queue] = max(ages.get(queue, 0.0), (now - since).total_seconds())
     return ages
 
 

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_GET
 
 from api.messages import read_in_language
 from api.page_addresses import page_fragment
+from api.row_batches import iterate_rows
 from pages.lists import MAX_SHOWN_LENGTH, Chip, Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
 from tenants.scoped_pages import PageRequest, page_scope
@@ -100,7 +101,7 @@ def sync_log_detail_page(request: PageRequest, pk: int) -> HttpResponse:
 def sync_log_text(request: PageRequest, pk: int) -> HttpResponseBase:
     """Return all lines of a sync's log as a text file."""
     log = get_object_or_404(LOGS.within(page_scope(request)), pk=pk)
-    lines = log.lines.order_by("pk").iterator(chunk_size=2000)
+    lines = iterate_rows(log.lines.order_by("pk"), per_fetch=2000)
     texts = read_in_language(_format_lines(lines), get_language())
     response = StreamingHttpResponse(texts, content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="sync-{log.pk}.txt"'

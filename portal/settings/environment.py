@@ -28,9 +28,13 @@ def required_in_production(name: str, development: str) -> str:
     return value
 
 
-def service_url(name: str, default: str, password: str) -> str:
-    """Return the URL in an environment variable; a URL without a password gets `password`."""
+def service_url(name: str, default: str, password: str, *, separate_setting: str = "") -> str:
+    """Return the URL in an environment variable; a URL without a password gets `password`.
+
+    `separate_setting` is the variable with the password, unless it is named like that of the URL.
+    """
     try:
-        return add_password(validate_url(name, env.str(name, default="") or default), password)
+        url = validate_url(name, env.str(name, default="") or default, separate_setting=separate_setting)
+        return add_password(url, password)
     except ValueError as error:
         raise ImproperlyConfigured(str(error)) from None

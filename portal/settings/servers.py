@@ -1,46 +1,100 @@
 """The database, the broker, and Celery on it."""
 
 import os
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.service_urls import extract_password
+from portal.service_urls import extract_password, is_sentinel_url, parse_sentinel_url
 
 from .environment import PRODUCTION, env, service_url
 
 # --- Database and broker -----------------------------------------------------------------------------------
 
-_database_url = service_url(
-    "DATABASE_URL",
-    "postgresql://portal:portal@127.0.0.1:5433/portal",
-    # Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
-    os.environ.get("DATABASE_PASSWORD", ""),
-)
-DATABASES = {
-    "default": {
-        **env.db_url_config(_database_url),
+# A request that does not get a row lock within this time is refused as "busy" instead of holding a web thread.
+LOCK_TIMEOUT_SECONDS = env.int("LOCK_TIMEOUT_SECONDS", default=5)
+# Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
+_database_password = os.environ.get("DATABASE_PASSWORD", "")
+# "transaction" behind PgBouncer in that mode: see docs/pgbouncer.md.
+DATABASE_POOLER = env.str("DATABASE_POOLER", default="")
+if DATABASE_POOLER not in {"", "transaction"}:
+    raise ImproperlyConfigured(
+        f"DATABASE_POOLER is '{DATABASE_POOLER}'; set it to 'transaction' behind PgBouncer with that pool_mode, and leave "
+        "it empty for a direct connection or any pooler that keeps sessions."
+    )
+
+
+def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
+    """Return the entry of `DATABASES` for a URL."""
+    database: dict[str, Any] = {
+        **env.db_url_config(url),
         # A connection is kept by its thread; a dead one is noticed before a request uses it.
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
-    },
+        # Such a cursor lives in a session, and the pooler gives each transaction another one.
+        "DISABLE_SERVER_SIDE_CURSORS": bool(pooler),
+    }
+    options = {"connect_timeout": 5, **database.get("OPTIONS", {})}
+    if not pooler:
+        # PgBouncer refuses this, or drops it when it is told to: there, its `connect_query` sets the time.
+        options["options"] = f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"
+    return database | {"OPTIONS": options}
+
+
+DATABASES = {
+    "default": _read_database(
+        service_url("DATABASE_URL", "postgresql://portal:portal@127.0.0.1:5433/portal", _database_password),
+        pooler=DATABASE_POOLER,
+    ),
 }
-# A request that does not get a row lock within this time is refused as "busy" instead of holding a web thread.
-LOCK_TIMEOUT_SECONDS = env.int("LOCK_TIMEOUT_SECONDS", default=5)
-_waits = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
-DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"}
+# The same database without a pooler, for what needs a session of its own (portal/direct_connection.py).
+DATABASE_DIRECT: dict[str, Any] | None = None
+if env.str("DATABASE_DIRECT_URL", default=""):
+    DATABASE_DIRECT = _read_database(
+        service_url("DATABASE_DIRECT_URL", "", _database_password, separate_setting="DATABASE_PASSWORD"),
+        pooler="",
+    )
+elif DATABASE_POOLER:
+    raise ImproperlyConfigured(
+        "DATABASE_POOLER is set and DATABASE_DIRECT_URL is not. Beat's lock and migrations need sessions, which a "
+        "pooler in transaction mode does not keep: set it to the address of PostgreSQL itself."
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))
-if PRODUCTION and not extract_password(REDIS_URL):
+_sentinel = parse_sentinel_url("REDIS_URL", REDIS_URL) if is_sentinel_url(REDIS_URL) else None
+# (host, port) of each; empty for a single Redis.
+REDIS_SENTINELS = list(_sentinel.sentinels) if _sentinel else []
+REDIS_SENTINEL_MASTER = _sentinel.master if _sentinel else ""
+# A dead Sentinel must not make requests hang: the next one is asked.
+REDIS_SENTINEL_OPTIONS = {
+    "password": env.str("REDIS_SENTINEL_PASSWORD", default="") or None,
+    "socket_connect_timeout": 0.5,
+    "socket_timeout": 0.5,
+}
+# RabbitMQ as the broker; Redis then only has the cache. Not BROKER_URL: the program `celery` would take the variable of that
+# name for the broker, without the password.
+RABBITMQ_URL = (
+    service_url("RABBITMQ_URL", "", os.environ.get("RABBITMQ_PASSWORD", ""))
+    if env.str("RABBITMQ_URL", default="")
+    else ""
+)
+if RABBITMQ_URL and urlsplit(RABBITMQ_URL).scheme not in {"amqp", "amqps"}:
+    raise ImproperlyConfigured(
+        f"RABBITMQ_URL begins with '{urlsplit(RABBITMQ_URL).scheme}:'. It is for RabbitMQ, amqp:// or amqps://; leave it "
+        "empty where Redis is the broker."
+    )
+if PRODUCTION and not all(extract_password(url) for url in (REDIS_URL, RABBITMQ_URL or REDIS_URL)):
     # Anyone who can write to the broker can make the workers run any task.
     raise ImproperlyConfigured(
         "The broker has no password; production does not start without one. Set `requirepass` in Redis and "
-        "REDIS_PASSWORD here (see .env.example)."
+        "REDIS_PASSWORD here, and RABBITMQ_PASSWORD where RABBITMQ_URL is set (see .env.example)."
     )
-CACHES = {
+CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": _sentinel.redis_url if _sentinel else REDIS_URL,
         "KEY_PREFIX": "portal",
         # Increase it when the encoding of values changes. Version 1 used pickles.
         "VERSION": 2,
@@ -49,13 +103,14 @@ CACHES = {
             # A dead Redis must not make requests hang.
             "socket_connect_timeout": 0.5,
             "socket_timeout": 0.5,
+            **({"pool_class": "security.sentinel.PrimaryPool"} if _sentinel else {}),
         },
     },
 }
 
 # --- Celery (portal/celery.py) -----------------------------------------------------------------------------
 
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = RABBITMQ_URL or (_sentinel.broker_url if _sentinel else REDIS_URL)
 # Never pickles: anyone who can write to the broker could run programs in every worker.
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
@@ -81,8 +136,9 @@ CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A failed send is only logged, so a dead broker must fail fast: one attempt, one second.
+CELERY_BROKER_CONNECTION_TIMEOUT = 1
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BROKER_TRANSPORT_OPTIONS = {
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     # By default, kombu restores a crashed worker's message only after about 100 s, at every tenth poll.
     "visibility_timeout": 300,
     "unacked_restore_interval": 5,
@@ -91,6 +147,19 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_keepalive": True,
 }
+if _sentinel:
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "master_name": _sentinel.master,
+        "sentinel_kwargs": REDIS_SENTINEL_OPTIONS,
+    }
+if RABBITMQ_URL:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"read_timeout": 5, "write_timeout": 5}
+    # RabbitMQ closes the connection of a web process that sends nothing for minutes, and a restart closes all of them:
+    # the first message after that fails, and is sent once more over a new connection.
+    CELERY_TASK_PUBLISH_RETRY = True
+    CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+    # Not written to disk: a lost message is sent again by the sweep.
+    CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"
 CELERY_BEAT_SCHEDULER = "portal.beat:LeaderScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 # Beat writes the last runs after every tick, because health checks and the queue page read them.

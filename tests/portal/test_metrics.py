@@ -17,10 +17,12 @@ from redis.retry import Retry
 
 from api import shared_metrics
 from api.shared_metrics import Histogram, MetricStore, Stored
+from cloudaccounts.models import SyncLog
 from portal.celery import app
 from tasks import canary, engine, queues
 from tasks.models import Job
 from tests.conftest import flush_broker
+from tests.factories import CloudAccountFactory
 from tests.servers import free_port
 from tests.tasks import external_system
 from tests.web_processes import start_web_process
@@ -64,6 +66,42 @@ def test_jobs_and_signs_of_life_are_told(client, monkeypatch):
     assert found["portal_jobs_ended_total", "tasks.canary", "succeeded"] >= 1
     assert found["portal_job_duration_seconds_count", "tasks.canary"] >= 1
     assert found["portal_database_connections",] >= 1
+
+
+def test_the_age_of_a_queue_is_that_of_its_oldest_due_work(client):
+    external_system.reset()
+    with transaction.atomic():
+        jobs = [
+            engine.submit(external_system.BuildHouseCommand(key)).job
+            for key in ("old", "new", "later", "own")
+        ]
+    now = timezone.now()
+    for job, seconds, columns in zip(
+        jobs,
+        (90, 30, -600, 200),
+        ({}, {}, {}, {"owner": "another", "lease_until": now + timedelta(hours=1)}),
+        strict=True,
+    ):
+        Job.objects.filter(pk=job.pk).update(not_before=now - timedelta(seconds=seconds), **columns)
+    Job.objects.filter(pk=jobs[1].pk).update(queue="deploys")
+    SyncLog.objects.create(
+        account=CloudAccountFactory(),
+        type="image",
+        owner="",
+        started_at=now - timedelta(seconds=400),
+        ended_at=None,
+        state=SyncLog.State.RUNNING,
+    )
+
+    ages = {name[1]: age for name, age in figures(client).items() if name[0] == "portal_queue_age_seconds"}
+
+    assert ages == {
+        "jobs": pytest.approx(90, abs=20),
+        "deploys": pytest.approx(30, abs=20),
+        "resources": pytest.approx(400, abs=20),
+        "polling": 0,
+        "volumepool": 0,
+    }
 
 
 def test_what_is_unknown_is_left_out(client, monkeypatch):
@@ -197,14 +235,15 @@ def test_the_ages_of_queues_are_those_of_the_oldest_message_and_job(client, monk
     status = queues._fetch_broker_status()
 
     assert 7200 <= status.ages["jobs"] < 7300
-    assert queues.measure_due_job_ages() == {
+    assert queues.measure_queue_ages() == {
         "deploys": pytest.approx(3600, abs=60),
         "jobs": pytest.approx(600, abs=60),
+        "polling": 0,
     }
     described = wait_for(
         "an answer of the broker",
         lambda: (told := client.get("/health/ready").json()["queues"])["jobs"]["messages"] and told,
     )
-    assert described["deploys"]["oldest_due_job_seconds"] == pytest.approx(3600, abs=60)
+    assert described["deploys"]["oldest_due_seconds"] == pytest.approx(3600, abs=60)
     assert described["jobs"]["is_read"] is False
     flush_broker()

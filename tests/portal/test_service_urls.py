@@ -11,6 +11,7 @@ import pytest
 import redis
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection
+from kombu.utils.url import parse_url
 
 from devserver import launch
 from devserver.postgres import Postgres
@@ -33,7 +34,9 @@ def read_settings(monkeypatch):
     """The settings as another process would read them, by the given environment."""
 
     def read(**environment):
-        for name in ("DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL", "REDIS_PASSWORD"):
+        services = ("DATABASE", "DATABASE_DIRECT", "REDIS", "REDIS_SENTINEL", "RABBITMQ")
+        names = [f"{service}_{part}" for service in services for part in ("URL", "PASSWORD")]
+        for name in [*names, "DATABASE_POOLER"]:
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -100,6 +103,66 @@ def test_ordinary_addresses_are_accepted():
         "redis://:p@h@[::1]:6379/0",
     ):
         assert validate_url("REDIS_URL", url) == url
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_sentinels_are_a_broker_and_a_cache(read_settings, password):
+    settings = read_settings(
+        REDIS_URL="sentinel://one.example.org,[::1]:26380/3?master=portal",
+        REDIS_PASSWORD=password,
+        REDIS_SENTINEL_PASSWORD="other",
+    )
+
+    assert settings["REDIS_SENTINELS"] == [("one.example.org", 26379), ("::1", 26380)]
+    broker = Connection(settings["CELERY_BROKER_URL"], transport_options={})
+    assert [parse_url(url)["hostname"] for url in broker.alt] == ["one.example.org", "::1"]
+    assert {(parse_url(url)["password"], parse_url(url)["virtual_host"]) for url in broker.alt} == {
+        (password, "3")
+    }
+    options = settings["CELERY_BROKER_TRANSPORT_OPTIONS"]
+    assert (options["master_name"], options["sentinel_kwargs"]["password"]) == ("portal", "other")
+    cache = redis.connection.parse_url(settings["CACHES"]["default"]["LOCATION"])
+    assert (cache["password"], cache["db"]) == (password, 3)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sentinel://h:26379/0",
+        "sentinel://h:26379/0?master=",
+        "sentinel://:pass/word@h/0?master=portal",
+        "sentinel://h,,h2/0?master=portal",
+        "sentinel://h:port/0?master=portal",
+        "sentinel://h/zero?master=portal",
+    ],
+)
+def test_sentinels_that_cannot_be_read_are_refused(read_settings, url):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"Write sentinel://host:26379,host2:26379/0\?master=name"
+    ) as refused:
+        read_settings(REDIS_URL=url)
+    assert "word" not in str(refused.value).replace("password", "").replace("PASSWORD", "")
+
+
+def test_rabbitmq_is_the_broker_and_redis_the_cache(read_settings):
+    settings = read_settings(
+        **PRODUCTION,
+        REDIS_PASSWORD="secret",
+        RABBITMQ_URL="amqp://portal@mq.example.org/portal",
+        RABBITMQ_PASSWORD=PASSWORDS[1],
+    )
+
+    broker = Connection(settings["CELERY_BROKER_URL"])
+    assert (broker.hostname, broker.password, broker.virtual_host) == (
+        "mq.example.org",
+        PASSWORDS[1],
+        "portal",
+    )
+    assert settings["CACHES"]["default"]["LOCATION"].startswith("redis://")
+    with pytest.raises(ImproperlyConfigured, match="The broker has no password"):
+        read_settings(**PRODUCTION, REDIS_PASSWORD="secret", RABBITMQ_URL="amqp://portal@h/portal")
+    with pytest.raises(ImproperlyConfigured, match="begins with 'redis:'"):
+        read_settings(RABBITMQ_URL="redis://h/0")
 
 
 def test_production_does_not_start_with_a_broker_that_asks_for_no_password(read_settings):

@@ -160,7 +160,10 @@ def test_own_servers_are_read_from_the_settings(monkeypatch):
             "by-socket": {"HOST": "/run/postgresql", "PORT": ""},
             "by-default": {"HOST": "127.0.0.3", "PORT": ""},
         },
+        DATABASE_DIRECT={"HOST": "127.0.0.6", "PORT": 5433},
         REDIS_URL="rediss://:secret@127.0.0.4/0;redis://127.0.0.5:6390/1",
+        REDIS_SENTINELS=[],
+        RABBITMQ_URL="amqps://portal:secret@127.0.0.7/portal",
     )
     monkeypatch.setattr(policies, "settings", settings)
 
@@ -170,4 +173,6 @@ def test_own_servers_are_read_from_the_settings(monkeypatch):
         ("127.0.0.3", 5432),
         ("127.0.0.4", 6379),
         ("127.0.0.5", 6390),
+        ("127.0.0.6", 5433),
+        ("127.0.0.7", 5671),
     }
