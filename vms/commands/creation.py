@@ -41,7 +41,7 @@ from ..host_hooks import get_host_hooks
 from ..models import VirtualMachine, VMOperationLog
 from .addresses import attach_to_server
 from .logins import build_login_params, find_login, import_key_pair
-from .server import ServerCommand, delete_servers, vm_tag
+from .server import ServerCommand, build_server_metadata, delete_servers, vm_tag
 
 # Nova's queue counts as stuck when it has built nothing for this long.
 QUEUE_STUCK_AFTER = timedelta(seconds=40)
@@ -184,7 +184,7 @@ class CreateVmCommand(ServerCommand):
             image_id=None if self.boot_volume_id else self.image_id,
             boot_volume_id=self.boot_volume_cinder_id(),
             availability_zone=self.availability_zone,
-            metadata=self.vm.metadata | {"portal_vm": self.vm_id},
+            metadata=build_server_metadata(self.vm, self.vm.metadata),
             **self.build_login_params(),
         ).id
         self.record_request_id()
