@@ -13,7 +13,6 @@ from api.domain_errors import DomainError
 from api.messages import message as _
 from api.uuids import is_uuid
 from cloudaccounts.models import CloudAccount, ReleasedObject
-from cloudaccounts.registry import list_synced_types
 from cloudaccounts.sync.resources import sync_resource
 from tasks import restore_guard
 from tasks.engine.holding import hold_jobs
@@ -31,6 +30,10 @@ from .restores import HARMLESS_KINDS, RestoreReport, check_restore, measure_bin_
 Tell = Callable[[str], None]
 # What an adoption reads, also where an account does not sync it.
 _INVENTORY_TYPES = ("flavor", "image", "volume", "snapshot", "server")
+# Rows of these follow the resources of the same type.
+_NETWORK_TYPES = ("security_group", "floating_ip", "server_group")
+# What two listings in a row do not show is lost, for syncs of every kind.
+_LISTINGS = 2
 # The released objects that this mending has written, among those of people.
 SET_ASIDE_BY = "check_restore"
 
@@ -56,12 +59,13 @@ def mend_restore(*, user: User, tell: Tell) -> RestoreReport:
     _keep_in_bin(report.select(FindingKind.IN_BIN), tell)
     forgotten = report.select(FindingKind.FORGOTTEN)
     owners = _set_aside(forgotten, tell)
-    # Twice: resources, VMs and volumes are lost when the second listing does not show them either.
-    _sync_resources(report, tell)
+    _sync_resources(forgotten, _INVENTORY_TYPES, tell)
     _adopt(Scope(user, None, Role.ADMIN), forgotten, owners, tell)
-    _sync_resources(report, tell)
-    for account_id, region in report.listings:
-        for _listing in range(2):
+    differing = [*report.select(FindingKind.LOST), *report.select(FindingKind.CHANGED)]
+    network_objects = [finding for finding in differing if finding.object_type in _NETWORK_TYPES]
+    for _listing in range(_LISTINGS):
+        _sync_resources(network_objects, _NETWORK_TYPES, tell)
+        for account_id, region in _list_places([*forgotten, *differing]):
             sync_region(account_id, region, full=True)
             volume_status.sync_region(account_id, region)
     return check_restore()
@@ -157,12 +161,17 @@ def _find_owners(findings: Sequence[Finding]) -> dict[str, InformationSystem]:
     return owners
 
 
-def _sync_resources(report: RestoreReport, tell: Tell) -> None:
-    """Bring the inventory up to date, with the rows of network objects that follow it."""
-    for account in CloudAccount.objects.filter(
-        pk__in={account_id for account_id, _region in report.listings}
-    ):
-        for type_code in dict.fromkeys([*list_synced_types(account), *_INVENTORY_TYPES]):
+def _list_places(findings: Iterable[Finding]) -> list[tuple[int, str]]:
+    """Return the accounts and regions of findings."""
+    return sorted(
+        {(finding.account_id, finding.region) for finding in findings if finding.account_id is not None}
+    )
+
+
+def _sync_resources(findings: Iterable[Finding], types: Iterable[str], tell: Tell) -> None:
+    """Sync some types of resources of the accounts that findings are in, with the rows that follow them."""
+    for account in CloudAccount.objects.filter(pk__in={finding.account_id for finding in findings}):
+        for type_code in types:
             log = sync_resource(account.pk, type_code)
             if log is not None and log.message:
                 tell(f"Sync of {type_code} of {account.name}: {log.message}")
@@ -182,8 +191,13 @@ def _adopt(
             bound = set(Volume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
             left = [cloud_id for cloud_id in ids if cloud_id not in bound]
             for start in range(0, len(left), MAX_ADOPTED):
-                some = {f"{object_type}s": left[start : start + MAX_ADOPTED]}
-                _adopt_some(scope, account_id, AdoptionRequest(system_id, **some), tell)
+                some = left[start : start + MAX_ADOPTED]
+                request = (
+                    AdoptionRequest(system_id, servers=some)
+                    if object_type == "server"
+                    else AdoptionRequest(system_id, volumes=some)
+                )
+                _adopt_some(scope, account_id, request, tell)
 
 
 def _adopt_some(scope: Scope, account_id: int, request: AdoptionRequest, tell: Tell) -> None:
