@@ -26,6 +26,8 @@ DATABASES = {
 }
 # A request that does not get a row lock within this time is refused as "busy" instead of holding a web thread.
 LOCK_TIMEOUT_SECONDS = env.int("LOCK_TIMEOUT_SECONDS", default=5)
+# `manage.py migrate` waits for a lock no longer than this, because requests wait behind it, and tries again.
+MIGRATION_LOCK_SECONDS = env.float("MIGRATION_LOCK_SECONDS", default=0.5)
 _waits = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
