@@ -286,3 +286,28 @@ def test_health_says_why_nothing_is_done(client, backup):
     assert run_check("--begin")[0] == 0
 
     assert "manage.py check_restore" in client.get("/health/ready").json()["problems"]["restored"]
+
+
+def test_a_restored_job_rolls_nothing_back_by_itself(cloud, account, admin, system, staff, backup):
+    admin.new_vm(system)
+    backup.take()
+    work()
+    (server_id,) = list_servers(cloud)
+    backup.restore()
+    run_check("--mend", "--user", "root")
+    run_check("--end")
+    job = Job.objects.get(status=JobStatus.STUCK)
+    cloud.change(server_id, status="ERROR")
+
+    with transaction.atomic():
+        engine.resume(engine.lock_for_decision(job, "resume"), staff, "Try it.")
+    work()
+
+    job.refresh_from_db()
+    assert (job.status, "not rolled back" in job.outcome_message) == (JobStatus.STUCK, True)
+    assert list_servers(cloud) == {server_id}
+    cloud.change(server_id, status="SHUTOFF")
+    with transaction.atomic():
+        engine.resume(engine.lock_for_decision(job, "resume"), staff, "It was stopped by its tenant.")
+    work()
+    assert VirtualMachine.objects.get().openstack_id == server_id

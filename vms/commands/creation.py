@@ -238,7 +238,11 @@ class CreateVmCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait until running"))
     def wait_until_running(self) -> Result:
-        """Wait for ACTIVE."""
+        """Wait for ACTIVE; a server that has run before, and was stopped or paused since, is built too."""
+        if self.retrying:
+            server = self.cloud().compute.get_server(self.server_id)
+            if server.launched_at is not None and server.status not in {"BUILD", "ERROR"}:
+                return Done(_("The cloud reports %s.") % server.status)
         return self.watch("ACTIVE")
 
     @wait_until_running.stalled

@@ -18,10 +18,10 @@ from tasks import restore_guard
 from tasks.engine.holding import hold_jobs
 from tenants.models import InformationSystem, User
 from tenants.scoping import Role, Scope
-from volumepool.models import OrphanVolume, SpareVolume, Volume
+from volumepool.models import OrphanVolume, SpareVolume, Volume, VolumeSyncState
 from volumepool.sync import status as volume_status
 
-from ..models import VirtualMachine
+from ..models import SyncState, VirtualMachine
 from ..sync.restored_regions import Finding, FindingKind
 from ..sync.status import sync_region
 from .adoption import MAX_ADOPTED, AdoptionRequest, adopt_resources
@@ -38,13 +38,14 @@ _LISTINGS = 2
 SET_ASIDE_BY = "check_restore"
 
 
-def mend_restore(*, user: User, tell: Tell) -> RestoreReport:
+def mend_restore(*, user: User, tell: Tell, accept_losses: bool = False) -> RestoreReport:
     """Mend what a check finds, and check again; return what is left. `tell` is called with a line for each thing done.
 
     The database counts as restored from now on, if it did not already, until somebody ends that state: so nothing else
     changes what is mended. Every part may be repeated, so a run that was interrupted is started again.
 
-    What is forgotten is set aside before anything is adopted. From then on no sweep takes it for an orphan, whatever fails.
+    `accept_losses` lets the syncs believe that more is lost than they would believe of themselves, as somebody does who has
+    read the report. What is forgotten is set aside before anything is adopted. From then on no sweep takes it for an orphan, whatever fails.
     """
     suspended = restore_guard.suspend()
     assert suspended.suspended_at is not None
@@ -66,8 +67,7 @@ def mend_restore(*, user: User, tell: Tell) -> RestoreReport:
     for _listing in range(_LISTINGS):
         _sync_resources(network_objects, _NETWORK_TYPES, tell)
         for account_id, region in _list_places([*forgotten, *differing]):
-            sync_region(account_id, region, full=True)
-            volume_status.sync_region(account_id, region)
+            _sync_rows(account_id, region, tell, accept_losses=accept_losses)
     return check_restore()
 
 
@@ -177,6 +177,18 @@ def _sync_resources(findings: Iterable[Finding], types: Iterable[str], tell: Tel
                 tell(f"Sync of {type_code} of {account.name}: {log.message}")
 
 
+def _sync_rows(account_id: int, region: str, tell: Tell, *, accept_losses: bool) -> None:
+    """Sync the VMs and volumes of a region by complete listings."""
+    if accept_losses:
+        for model in (SyncState, VolumeSyncState):
+            model.objects.filter(account=account_id, region=region).update(losses_accepted=True)
+    run = sync_region(account_id, region, full=True)
+    state = volume_status.sync_region(account_id, region)
+    for name, message in (("VMs", run.message if run else ""), ("volumes", state.message if state else "")):
+        if message:
+            tell(f"Sync of {name} of account {account_id} / {region}: {message}")
+
+
 def _adopt(
     scope: Scope, findings: Sequence[Finding], owners: dict[str, InformationSystem], tell: Tell
 ) -> None:
@@ -198,6 +210,13 @@ def _adopt(
                     else AdoptionRequest(system_id, volumes=some)
                 )
                 _adopt_some(scope, account_id, request, tell)
+    # The volumes of a server went to its system; each goes back to its own, which is of the same tenant.
+    for finding in findings:
+        system = owners.get(finding.cloud_id)
+        if finding.object_type == "volume" and system is not None:
+            Volume.objects.filter(
+                volume_id=finding.cloud_id, information_system__tenant=system.tenant_id
+            ).update(information_system=system)
 
 
 def _adopt_some(scope: Scope, account_id: int, request: AdoptionRequest, tell: Tell) -> None:

@@ -177,11 +177,10 @@ class _Comparison:
 
     def find_spares_handed_out(self) -> Iterator[Finding]:
         """Yield the rows of spares whose volume is attached, was renamed or names a tenant's row."""
-        spares = SpareVolume.objects.filter(
-            pool__account=self.account, region=self.region, volume_id__isnull=False
-        )
-        for spare in spares:
-            found = self.listing.spares.volumes.get(str(spare.volume_id))
+        by_spare_id = {found.spare_id: found for found in self.listing.spares.volumes.values()}
+        for spare in SpareVolume.objects.filter(pool__account=self.account, region=self.region):
+            # A row that is not bound yet: its volume was created, and perhaps claimed, after the backup.
+            found = self.listing.spares.volumes.get(spare.volume_id or "") or by_spare_id.get(spare.pk)
             if found is None or not (
                 found.is_attached or found.name != spare.name or found.owner_id is not None
             ):

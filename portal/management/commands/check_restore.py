@@ -49,6 +49,11 @@ class Command(BaseCommand):
         actions.add_argument("--mend", action="store_true", help="mend what is found")
         actions.add_argument("--end", action="store_true", help="let the database count as checked")
         parser.add_argument(
+            "--accept-losses",
+            action="store_true",
+            help="with --mend: mark what is lost, even if that is a large part of an account",
+        )
+        parser.add_argument(
             "--user", help="with --mend: the platform administrator who adopts what was forgotten"
         )
         parser.add_argument("--force", action="store_true", help="with --end: although something is left")
@@ -64,7 +69,9 @@ class Command(BaseCommand):
             )
             return
         if options["mend"]:
-            report = mend_restore(user=_find_user(options["user"]), tell=self.tell)
+            report = mend_restore(
+                user=_find_user(options["user"]), tell=self.tell, accept_losses=options["accept_losses"]
+            )
         else:
             report = check_restore()
         if options["end"]:
