@@ -116,10 +116,18 @@ def resume() -> None:
         _create_record()
         record = DatabaseEpoch.objects.select_for_update().get()
         epoch = max(record.epoch, _read_witness(record.installation) or 0) + 1
+        identity = _read_identity()
+        # In another place it is another portal, perhaps beside the former one and on the same Redis.
+        installation = record.installation if record.identity == identity else uuid4()
         DatabaseEpoch.objects.update(
-            identity=_read_identity(), epoch=epoch, recorded_at=Now(), suspended_at=None, reason=""
+            installation=installation,
+            identity=identity,
+            epoch=epoch,
+            recorded_at=Now(),
+            suspended_at=None,
+            reason="",
         )
-    _write_witness(record.installation, epoch)
+    _write_witness(installation, epoch)
     forget_trust()
 
 

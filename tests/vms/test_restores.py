@@ -311,3 +311,17 @@ def test_a_restored_job_rolls_nothing_back_by_itself(cloud, account, admin, syst
         engine.resume(engine.lock_for_decision(job, "resume"), staff, "It was stopped by its tenant.")
     work()
     assert VirtualMachine.objects.get().openstack_id == server_id
+
+
+def test_a_copy_beside_the_portal_is_recognized_and_gets_a_number_of_its_own(backup):
+    backup.take()
+    restore_guard.record_epoch()
+    original = restore_guard.DatabaseEpoch.objects.get()
+    backup.restore()
+
+    assert restore_guard.find_suspension() == restore_guard.OTHER_PLACE
+    restore_guard.resume()
+
+    assert restore_guard.find_suspension() == ""
+    copy = restore_guard.DatabaseEpoch.objects.get()
+    assert copy.installation != original.installation, "both may use the same Redis"

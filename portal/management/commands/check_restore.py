@@ -26,6 +26,7 @@ NOTES = (
     "Idempotency keys since the backup are unknown: a request that a client repeats now is carried out again.",
     "Names, tags, protection, end dates and owners of VMs that were changed since are those of the backup.",
     "Snapshots and key pairs that were made since the backup stay in the cloud, without a row.",
+    "Services show the versions of the backup: what was deployed since runs on the hosts.",
     "What was released or adopted since the backup is as it was before that.",
 )
 
