@@ -75,6 +75,7 @@ lint: $(INSTALLED_DEV) ## Check style, types, import contracts, migrations and s
 	$(RUN) $(VENV)/bin/lint-imports --no-logo
 	@# The warning would be that no database runs; the comparison needs none.
 	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(RUN) -m tests.upgrade.migration_rules
 	$(RUN) manage.py check --fail-level WARNING
 	@echo '$(RUN) manage.py check --deploy --fail-level WARNING'
 	@PORTAL_ENV=production DEBUG=off ALLOWED_HOSTS=portal.example.org REDIS_PASSWORD=check \
@@ -111,7 +112,8 @@ STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_
 	tests/deploys/test_malicious_hosts.py tests/deploys/test_systemd.py tests/installation/test_devserver.py tests/installation/test_devserver_users.py \
 	tests/admin/test_admin.py tests/portal/test_health.py tests/portal/test_beat.py tests/portal/test_asked_too_late.py \
 	tests/installation/test_installing.py tests/installation/test_fixtures.py tests/tasks/test_queues.py tests/tasks/test_events.py \
-	tests/ops/test_prometheus.py tests/ops/test_tracing.py tests/security/test_sentinel.py
+	tests/ops/test_prometheus.py tests/ops/test_tracing.py tests/security/test_sentinel.py \
+	tests/upgrade/test_migration_locks.py tests/vms/test_restore_story.py
 
 .PHONY: stories
 stories: $(INSTALLED_DEV) $(MESSAGES) ## Run the tests that tell stories with all of them, more than an hour (N=4 ARGS=)

@@ -19,6 +19,7 @@ SERIALIZATION_FAILURE = "40001"
 UNIQUE_VIOLATION = "23505"
 FOREIGN_KEY_VIOLATION = "23503"
 CHECK_VIOLATION = "23514"
+RESTORED = "PR001"  # Raised by the trigger of `tasks/restore_guard.py`.
 NUL_IN_TEXT = (
     "A string literal cannot contain NUL (0x00) characters."  # psycopg2 refuses it before PostgreSQL can.
 )
@@ -58,6 +59,11 @@ def database_refusal(error: Exception) -> DatabaseRefusal | None:
         return DatabaseRefusal(
             409, "busy", _("Many requests are changing this at once. Try again in a moment."), sqlstate, 1
         )
+    if sqlstate == RESTORED:
+        message = _(
+            "The database was restored from a backup and is being checked. Until then, nothing can be changed in the clouds."
+        )
+        return DatabaseRefusal(503, "database_restored", message, sqlstate, 60)
     if isinstance(error, ProtectedError | RestrictedError) or sqlstate == FOREIGN_KEY_VIOLATION:
         return DatabaseRefusal(
             409, "in_use", _("Other objects still refer to this one, or it was deleted."), sqlstate

@@ -11,6 +11,7 @@ from django_celery_beat.models import PeriodicTask
 from tasks import queues
 from tasks.canary import LATE_SECONDS, seconds_since_canary
 from tasks.clock import database_now
+from tasks.restore_guard import find_suspension
 
 # Schedules run every few seconds. A beat that has sent no task for this time has ended or hangs.
 BEAT_LATE_SECONDS = 60.0
@@ -26,6 +27,8 @@ def find_system_problems() -> dict[str, Any]:
     since_start = _seconds_since_migrations()
     beat, canary = queues.seconds_since_beat(), seconds_since_canary()
     problems: dict[str, str] = {}
+    if reason := find_suspension():
+        problems["restored"] = f"{reason} Sweeps, pools and jobs wait for `manage.py check_restore`."
     max_silence = _max_beat_silence()
     if max_silence is None:
         problems["schedules"] = "No schedule is enabled, so beat sends no tasks."

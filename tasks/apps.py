@@ -12,6 +12,7 @@ class TasksConfig(AppConfig):
     def ready(self) -> None:
         """Declare the schedules of the engine."""
         from .canary import EVERY_SECONDS  # The import also registers the canary's command and watcher.
+        from .restore_guard import EVERY_SECONDS as RECORD_SECONDS
         from .schedules import Schedule, declare_schedule
 
         declare_schedule(
@@ -28,6 +29,14 @@ class TasksConfig(AppConfig):
                 "tasks.canary",
                 EVERY_SECONDS,
                 _("Sends a test task through the whole system; its age shows whether all parts work."),
+            )
+        )
+        declare_schedule(
+            Schedule(
+                "tasks.record_epoch",
+                "tasks.record_epoch",
+                RECORD_SECONDS,
+                _("Records that the database has come this far, so that a restored one is recognized."),
             )
         )
         declare_schedule(Schedule("tasks.prune", "tasks.prune", 3600, _("Purges old tasks.")))

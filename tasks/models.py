@@ -19,6 +19,7 @@ from api.message_fields import MessageField
 from tenants.scoping import TenantScopedQuerySet
 
 from .queries import TREE_PROGRESS
+from .restore_guard import DatabaseEpoch  # noqa: F401 - a table of this room.
 
 
 class JobStatus(models.TextChoices):
@@ -40,11 +41,11 @@ ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, J
 
 # Every allowed transition. `engine/` performs them by compare-and-set, and refuses all others.
 MOVES: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.STUCK}),
     JobStatus.RUNNING: frozenset(
         {JobStatus.RUNNING, JobStatus.WAITING, JobStatus.UNDOING, JobStatus.STUCK, *ENDED}
     ),
-    JobStatus.WAITING: frozenset({JobStatus.RUNNING}),
+    JobStatus.WAITING: frozenset({JobStatus.RUNNING, JobStatus.STUCK}),
     JobStatus.UNDOING: frozenset(
         {
             JobStatus.UNDOING,

@@ -2,6 +2,8 @@
 
 from celery import shared_task
 
+from tasks.restore_guard import is_paused
+
 from . import services
 from .queries import merge_vm_usage
 from .services import usage
@@ -61,20 +63,23 @@ def clean_region_key_pairs(account_id: int, region: str) -> None:
 @shared_task(name="vms.runtime_window", expires=300)
 def enforce_end_dates() -> None:
     """Announce end dates, and stop the VMs whose end date has passed."""
-    services.warn_of_runtime_end()
-    services.stop_at_runtime_end()
+    if not is_paused("vms.runtime_window"):
+        services.warn_of_runtime_end()
+        services.stop_at_runtime_end()
 
 
 @shared_task(name="vms.confirm_resizes", expires=300)
 def confirm_resizes() -> None:
     """Confirm resizes whose confirmation period is over."""
-    services.confirm_due_resizes()
+    if not is_paused("vms.confirm_resizes"):
+        services.confirm_due_resizes()
 
 
 @shared_task(name="vms.empty_bin", expires=3600)
 def empty_bin() -> None:
     """Delete the VMs whose time in the bin is over."""
-    services.empty_vm_bin()
+    if not is_paused("vms.empty_bin"):
+        services.empty_vm_bin()
 
 
 @shared_task(name="vms.prune", expires=3600)

@@ -2,6 +2,8 @@
 
 from celery import shared_task
 
+from tasks.restore_guard import is_paused
+
 from . import services
 from .sync import status
 
@@ -9,15 +11,17 @@ from .sync import status
 @shared_task(name="volumepool.backfill_all", expires=60)
 def backfill_all() -> None:
     """Send a backfill for every pool that may lack spares, and record the stock of all pools."""
-    for pool_id in services.select_pools_to_fill():
-        backfill.delay(pool_id)
+    if not is_paused("volumepool.backfill"):
+        for pool_id in services.select_pools_to_fill():
+            backfill.delay(pool_id)
     services.record_stock()
 
 
 @shared_task(name="volumepool.backfill", expires=300)
 def backfill(pool_id: int) -> None:
     """Create the spares that one pool lacks."""
-    services.backfill(pool_id)
+    if not is_paused("volumepool.backfill"):
+        services.backfill(pool_id)
 
 
 @shared_task(name="volumepool.reconcile_all", expires=60)
@@ -49,7 +53,8 @@ def sync_region_volumes(account_id: int, region: str) -> None:
 @shared_task(name="volumepool.empty_bin", expires=3600)
 def empty_bin() -> None:
     """Delete the volumes whose time in the bin is over."""
-    services.empty_volume_bin()
+    if not is_paused("volumepool.empty_bin"):
+        services.empty_volume_bin()
 
 
 @shared_task(name="volumepool.prune", expires=3600)

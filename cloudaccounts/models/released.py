@@ -20,13 +20,17 @@ class ReleasedObject(models.Model):
 
     What the portal has created carries its tag and metadata for ever, because releasing sends no request to the cloud. This
     row tells such an object from an orphan, which the sweep deletes: it is written in the transaction that deletes the row
-    of the VM or volume, and deleted in the one that adopts the object again.
+    of the VM or volume, and deleted in the one that adopts the object again. `manage.py check_restore` writes it for what a
+    restored database has forgotten, until somebody adopts that.
     """
 
     class Kind(models.TextChoices):
         SERVER = "server", _("server")
         VOLUME = "volume", _("volume")
         PORT = "port", _("port")
+        SECURITY_GROUP = "security_group", _("security group")
+        FLOATING_IP = "floating_ip", _("floating IP")
+        SERVER_GROUP = "server_group", _("server group")
 
     id = models.BigAutoField(primary_key=True)
     # The row outlives its account: where that is added again, the object still carries the portal's tag.
@@ -38,7 +42,7 @@ class ReleasedObject(models.Model):
         verbose_name=_("cloud account"),
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
-    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     # Clouds assign unique ids, and two accounts may see the same project.
     cloud_id = models.CharField(_("cloud ID"), max_length=64, unique=True)
     name = models.CharField(_("name"), max_length=255, blank=True, default="")

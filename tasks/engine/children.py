@@ -22,7 +22,7 @@ from .. import crash_points, queries
 from ..command import Failed, Spawn, UnknownKindError, command_class, declared_title
 from ..dispatch import dispatch_jobs
 from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_before
-from .claims import Claim, check_cancelled, due_unless_cancelled
+from .claims import RESTORED, Claim, check_cancelled, due_unless_cancelled
 from .submission import acquire_locks, build_job, insert_jobs
 
 # The last cancelled child wakes its parent. This is only a fallback.
@@ -57,6 +57,7 @@ def spawn_children(claim: Claim, step: Step, spawn: Spawn) -> Failed | None:
             created_by_id=job.created_by_id,
             request_id=job.request_id,
             traceparent=job.traceparent,
+            data={RESTORED: True} if RESTORED in job.data else {},
             deadline=step.deadline,
         )
         if child.held:

@@ -28,6 +28,8 @@ from ..models import AsyncTask, Job, JobLogLine, JobStatus, PollScope, Step, Ste
 from ..polling import FIRST_POLL_SECONDS
 from ..sanitizing import sanitize_data, sanitize_result, sanitize_text
 
+# The key in a job's data by which `holding.py` marks the jobs of a restored database.
+RESTORED = "restored"
 # Messages may be delivered a little early. Without this tolerance, the job would wait for the next sweep.
 EARLY_MESSAGE = timedelta(milliseconds=150)
 

@@ -20,6 +20,7 @@ from ..leases import renewal
 from ..models import AsyncTask, JobLogLine, JobStatus, Step, StepStatus, statuses_before
 from .children import compensate_children, count_ended_child, lock_parent, wait_for_children
 from .claims import (
+    RESTORED,
     Claim,
     FencedError,
     back_off,
@@ -141,7 +142,21 @@ def mark_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
 def begin_undo(
     claim: Claim, failed_step: Step | None, ending: JobStatus, code: str, message: str, *, trace: str = ""
 ) -> bool:
-    """Begin the undo of a job: mark the steps that have not begun as skipped; return whether there is more to do at once."""
+    """Begin the undo of a job: mark the steps that have not begun as skipped; return whether there is more to do at once.
+
+    A job of a restored database becomes stuck instead, unless staff have requested the undo: what it would delete may have
+    been in use since the backup.
+    """
+    if RESTORED in claim.job.data and claim.job.cancel_requested_at is None:
+        # A verdict that failed the step is forgotten: when staff resume the job, it looks again.
+        AsyncTask.objects.filter(job=claim.job).update(verdict=AsyncTask.Verdict.DROPPED)
+        mark_stuck(
+            claim,
+            _("It is not rolled back by itself, because the database was restored from a backup. %s")
+            % message,
+            trace=trace,
+        )
+        return False
     now = timezone.now()
     for step in claim.steps:
         if step is failed_step:

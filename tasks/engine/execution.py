@@ -24,6 +24,7 @@ from ..models import FINISHED_STEPS, AsyncTask, Job, JobStatus, Step, StepStatus
 from ..polling import observe_object, poll_once_more
 from .children import evaluate_children, spawn_children, wait_for_children
 from .claims import (
+    RESTORED,
     Claim,
     FencedError,
     call_step,
@@ -135,7 +136,8 @@ def run_step(claim: Claim) -> bool:
     step = next((step for step in claim.steps if step.status not in FINISHED_STEPS), None)
     if step is None:
         return end_job(claim, JobStatus.SUCCEEDED)
-    begun = job.attempt > 1 or step.status != StepStatus.PENDING
+    # After a restore any step may have run before, also one that the restored database has not begun (`holding.py`).
+    begun = job.attempt > 1 or step.status != StepStatus.PENDING or RESTORED in job.data
     if begun:
         # The step may have had an effect, unless it returns Failed. Its undo must check the external system.
         job.data["unrecorded"] = step.name

@@ -12,7 +12,7 @@ from api.messages import message as _
 from tasks.command import Done, Failure, Refusal, Result, register, step
 
 from ..models import VMOperationLog, VMStatus
-from .server import ServerCommand
+from .server import ServerCommand, build_server_metadata
 
 _METADATA_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
 
@@ -50,7 +50,9 @@ class ChangeVmCommand(ServerCommand):
     def set_metadata(self) -> Result:
         """Replace the server's metadata; the portal's own key stays."""
         if self.metadata is not None:
-            self.cloud().compute.replace_metadata(self.server_id, self.metadata | {"portal_vm": self.vm_id})
+            self.cloud().compute.replace_metadata(
+                self.server_id, build_server_metadata(self.vm, self.metadata)
+            )
         return Done()
 
     def on_success(self) -> None:

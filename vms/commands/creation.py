@@ -41,7 +41,7 @@ from ..host_hooks import get_host_hooks
 from ..models import VirtualMachine, VMOperationLog
 from .addresses import attach_to_server
 from .logins import build_login_params, find_login, import_key_pair
-from .server import ServerCommand, delete_servers, vm_tag
+from .server import ServerCommand, build_server_metadata, delete_servers, vm_tag
 
 # Nova's queue counts as stuck when it has built nothing for this long.
 QUEUE_STUCK_AFTER = timedelta(seconds=40)
@@ -184,7 +184,7 @@ class CreateVmCommand(ServerCommand):
             image_id=None if self.boot_volume_id else self.image_id,
             boot_volume_id=self.boot_volume_cinder_id(),
             availability_zone=self.availability_zone,
-            metadata=self.vm.metadata | {"portal_vm": self.vm_id},
+            metadata=build_server_metadata(self.vm, self.vm.metadata),
             **self.build_login_params(),
         ).id
         self.record_request_id()
@@ -238,7 +238,11 @@ class CreateVmCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait until running"))
     def wait_until_running(self) -> Result:
-        """Wait for ACTIVE."""
+        """Wait for ACTIVE; a server that has run before, and was stopped or paused since, is built too."""
+        if self.retrying:
+            server = self.cloud().compute.get_server(self.server_id)
+            if server.launched_at is not None and server.status not in {"BUILD", "ERROR"}:
+                return Done(_("The cloud reports %s.") % server.status)
         return self.watch("ACTIVE")
 
     @wait_until_running.stalled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -14,6 +14,7 @@ from django.utils import timezone
 from api.messages import message as _
 from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
+from cloudaccounts.owner_metadata import build_owner_metadata
 from openstack_client import (
     Cloud,
     CloudChangedError,
@@ -40,6 +41,11 @@ LONGEST_DELETION = timedelta(minutes=1)
 def vm_tag(vm_id: str) -> str:
     """Return the tag by which a VM's server is found, even when the answer to its creation was lost."""
     return f"portal-vm-{vm_id}"
+
+
+def build_server_metadata(vm: VirtualMachine, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of a VM's server: the user's, and the portal's own, by which its row and its owner are found."""
+    return {**metadata, "portal_vm": str(vm.pk), **build_owner_metadata(vm.information_system_id)}
 
 
 def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:

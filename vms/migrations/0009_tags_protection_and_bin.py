@@ -1,6 +1,26 @@
-import django.contrib.postgres.indexes
+"""The columns, each with a default that the database keeps, so that nothing is rewritten; all of them by one statement.
+
+Django would write a statement for each, and work out its models between them: seconds during which every request would wait
+for the table. Their indexes and constraint come in `0019_checks_and_indexes_of_the_bin`, which builds them while requests go on.
+"""
+
 from django.conf import settings
 from django.db import migrations, models
+
+
+ADD_COLUMNS = """
+ALTER TABLE vms_virtualmachine
+    ADD COLUMN bin_deletes_volumes boolean DEFAULT false NOT NULL,
+    ADD COLUMN bin_until timestamp with time zone NULL,
+    ADD COLUMN bin_was_running boolean DEFAULT false NOT NULL,
+    ADD COLUMN binned_at timestamp with time zone NULL,
+    ADD COLUMN deletion_protection boolean DEFAULT false NOT NULL,
+    ADD COLUMN tags jsonb DEFAULT '{}'::jsonb NOT NULL
+"""
+DROP_COLUMNS = """
+ALTER TABLE vms_virtualmachine DROP COLUMN bin_deletes_volumes, DROP COLUMN bin_until, DROP COLUMN bin_was_running,
+    DROP COLUMN binned_at, DROP COLUMN deletion_protection, DROP COLUMN tags
+"""
 
 
 class Migration(migrations.Migration):
@@ -12,40 +32,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name="virtualmachine",
-            name="bin_deletes_volumes",
-            field=models.BooleanField(db_default=False, default=False, editable=False),
-        ),
-        migrations.AddField(
-            model_name="virtualmachine",
-            name="bin_until",
-            field=models.DateTimeField(
-                blank=True, editable=False, null=True, verbose_name="in the bin until"
-            ),
-        ),
-        migrations.AddField(
-            model_name="virtualmachine",
-            name="bin_was_running",
-            field=models.BooleanField(db_default=False, default=False, editable=False),
-        ),
-        migrations.AddField(
-            model_name="virtualmachine",
-            name="binned_at",
-            field=models.DateTimeField(
-                blank=True, editable=False, null=True, verbose_name="in the bin since"
-            ),
-        ),
-        migrations.AddField(
-            model_name="virtualmachine",
-            name="deletion_protection",
-            field=models.BooleanField(db_default=False, default=False, verbose_name="deletion protection"),
-        ),
-        migrations.AddField(
-            model_name="virtualmachine",
-            name="tags",
-            field=models.JSONField(blank=True, db_default={}, default=dict, verbose_name="tags"),
-        ),
         migrations.AlterField(
             model_name="vmoperationlog",
             name="operation",
@@ -80,25 +66,46 @@ class Migration(migrations.Migration):
                 verbose_name="operation",
             ),
         ),
-        migrations.AddIndex(
-            model_name="virtualmachine",
-            index=models.Index(
-                condition=models.Q(("bin_until__isnull", False)), fields=["bin_until"], name="vm_by_bin_until"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="virtualmachine",
-            index=django.contrib.postgres.indexes.GinIndex(fields=["tags"], name="vm_by_tag"),
-        ),
-        migrations.AddConstraint(
-            model_name="virtualmachine",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("bin_until", None), ("binned_at", None)),
-                    models.Q(("bin_until__isnull", False), ("binned_at__isnull", False)),
-                    _connector="OR",
+        # Last: its lock is held until the end of the migration.
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.RunSQL(ADD_COLUMNS, DROP_COLUMNS)],
+            state_operations=[
+                migrations.AddField(
+                    model_name="virtualmachine",
+                    name="bin_deletes_volumes",
+                    field=models.BooleanField(db_default=False, default=False, editable=False),
                 ),
-                name="vm_bin_has_an_end",
-            ),
+                migrations.AddField(
+                    model_name="virtualmachine",
+                    name="bin_until",
+                    field=models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="in the bin until"
+                    ),
+                ),
+                migrations.AddField(
+                    model_name="virtualmachine",
+                    name="bin_was_running",
+                    field=models.BooleanField(db_default=False, default=False, editable=False),
+                ),
+                migrations.AddField(
+                    model_name="virtualmachine",
+                    name="binned_at",
+                    field=models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="in the bin since"
+                    ),
+                ),
+                migrations.AddField(
+                    model_name="virtualmachine",
+                    name="deletion_protection",
+                    field=models.BooleanField(
+                        db_default=False, default=False, verbose_name="deletion protection"
+                    ),
+                ),
+                migrations.AddField(
+                    model_name="virtualmachine",
+                    name="tags",
+                    field=models.JSONField(blank=True, db_default={}, default=dict, verbose_name="tags"),
+                ),
+            ],
         ),
     ]

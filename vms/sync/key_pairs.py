@@ -10,6 +10,7 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError
 from security.encryption import UnreadableSecretError
+from tasks.restore_guard import is_paused
 
 from ..models import VMLogin
 from ..public_keys import key_pair_prefix
@@ -25,7 +26,7 @@ def remove_unused_key_pairs(account_id: int, region: str) -> int:
     again (`CreateVmCommand.request_server`).
     """
     account = CloudAccount.objects.filter(pk=account_id, active=True).first()
-    if account is None:
+    if account is None or is_paused("vms.clean_key_pairs"):
         return 0
     own = re.compile(re.escape(key_pair_prefix()) + r"[0-9a-f]{32}")
     removed = 0

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from cloudaccounts.models import CloudAccount
+from cloudaccounts.owner_metadata import read_owner
 from networks.markers import read_row_id
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from openstack_client import Cloud
@@ -33,6 +34,8 @@ class TaggedObject:
     name: str
     row_id: str
     created_at: datetime | None
+    # The information system that its metadata names, "" for none.
+    owner_id: str = ""
 
 
 def list_servers_and_volumes(cloud: Cloud, _account: CloudAccount) -> Iterator[list[TaggedObject]]:
@@ -45,6 +48,7 @@ def list_servers_and_volumes(cloud: Cloud, _account: CloudAccount) -> Iterator[l
                 server.name,
                 next((tag.removeprefix(_VM_TAG) for tag in server.tags if tag.startswith(_VM_TAG)), ""),
                 server.created_at,
+                read_owner(server.metadata),
             )
             for server in servers
         ]
@@ -56,6 +60,7 @@ def list_servers_and_volumes(cloud: Cloud, _account: CloudAccount) -> Iterator[l
                 volume.name,
                 volume.metadata.get("portal_volume", ""),
                 volume.created_at,
+                read_owner(volume.metadata),
             )
             # A Cinder whose policy disables the filter lists all volumes.
             for volume in volumes
@@ -69,30 +74,35 @@ def list_neutron_objects(cloud: Cloud, account: CloudAccount) -> Iterator[list[T
     for ports in cloud.network.port_pages():
         used_groups.update(group_id for port in ports for group_id in port.security_group_ids)
         unused = [port for port in ports if not port.device_id]
-        yield _select_marked(Orphan.Kind.PORT, VmPort.lock_name, unused, cloud, account)
+        yield select_marked(Orphan.Kind.PORT, VmPort.lock_name, unused, cloud, account)
     for groups in cloud.network.security_group_pages():
         unused_groups = [group for group in groups if group.id not in used_groups]
-        yield _select_marked(
+        yield select_marked(
             Orphan.Kind.SECURITY_GROUP, SecurityGroup.lock_name, unused_groups, cloud, account
         )
     for addresses in cloud.network.floating_ip_pages():
         detached = [address for address in addresses if not address.port_id]
-        yield _select_marked(Orphan.Kind.FLOATING_IP, FloatingIp.lock_name, detached, cloud, account)
+        yield select_marked(Orphan.Kind.FLOATING_IP, FloatingIp.lock_name, detached, cloud, account)
 
 
-def list_server_groups(cloud: Cloud, _account: CloudAccount) -> Iterator[list[TaggedObject]]:
-    """Yield the server groups whose name ends with the portal's marker, and that have no members. Nova tells no time of creation."""
+def list_server_groups(
+    cloud: Cloud, _account: CloudAccount, *, with_members: bool = False
+) -> Iterator[list[TaggedObject]]:
+    """Yield the server groups whose name ends with the portal's marker, by default those that have no members.
+
+    Nova tells no time of creation.
+    """
     found = []
     for group in cloud.compute.list_server_groups():
         marker = _MARKER_IN_NAME.search(group.name)
         row_id = read_row_id(ServerGroup.lock_name, marker[1]) if marker else None
         is_own = row_id is not None and group.project_id in {None, cloud.project_id}
-        if is_own and not group.member_ids:
+        if is_own and (with_members or not group.member_ids):
             found.append(TaggedObject(Orphan.Kind.SERVER_GROUP, group.id, group.name, str(row_id), None))
     yield found
 
 
-def _select_marked(
+def select_marked(
     kind: str, lock_name: str, records: Iterable[Any], cloud: Cloud, account: CloudAccount
 ) -> list[TaggedObject]:
     """Return the objects that this installation has created in the account's project.

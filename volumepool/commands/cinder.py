@@ -189,7 +189,9 @@ class CreateObjectCommand(CinderCommand):
 
     @step(deadline=minutes(60), title=gettext_lazy("Wait until available"))
     def wait_until_available(self) -> Result:
-        """Wait until the object is `available`: copying an image or a snapshot takes minutes."""
+        """Wait until the object is `available`: copying an image or a snapshot takes minutes. One that is in use was."""
+        if self.retrying and self.fetch_object(self.data["cinder_id"]).status == "in-use":
+            return Done()
         return self.watch(self.data["cinder_id"], "available")
 
     @wait_until_available.stalled

@@ -95,6 +95,11 @@ class CreateSpareCommand(CreateObjectCommand, SpareCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Create spare volume")
     deadline: ClassVar[timedelta] = minutes(120)
 
+    def find_created(self) -> list[str]:
+        """Return the volumes that were created for this row, without one that a tenant has claimed: an undo must not find it."""
+        found = self.block_storage().find_volumes_by_metadata(self.ownership_metadata())
+        return [volume.id for volume in found if "portal_volume" not in volume.metadata]
+
     def create_object(self) -> str:
         """Send the creation request; return Cinder's id."""
         spare = self.spare

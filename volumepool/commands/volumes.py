@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
 from cloudaccounts.connect import open_cloud
+from cloudaccounts.owner_metadata import build_owner_metadata
 from openstack_client import Cloud, CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
@@ -70,7 +71,8 @@ class VolumeCommand(CinderCommand):
     def write_name_and_metadata(self, cinder_id: str, name: str) -> None:
         """Write the name to Cinder's volume, then the metadata: a volume with the metadata has the name too."""
         self.block_storage().rename_volume(cinder_id, name)
-        self.block_storage().add_metadata(cinder_id, self.ownership_metadata())
+        owner = build_owner_metadata(self.volume.information_system_id)
+        self.block_storage().add_metadata(cinder_id, self.ownership_metadata() | owner)
 
 
 @register
@@ -94,7 +96,9 @@ class CreateVolumeCommand(CreateObjectCommand, VolumeCommand):
             snapshot_id=self.snapshot_id,
             volume_type=self.volume.type or None,
             availability_zone=self.volume.availability_zone or None,
-            metadata=self.ownership_metadata() | {"portal_job": str(self.job.pk)},
+            metadata=self.ownership_metadata()
+            | build_owner_metadata(self.volume.information_system_id)
+            | {"portal_job": str(self.job.pk)},
         )
         return created.id
 

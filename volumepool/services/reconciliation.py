@@ -18,6 +18,7 @@ from tasks.clock import database_now
 from tasks.dispatch import dispatch_task
 from tasks.engine import Spec
 from tasks.models import EntityLock
+from tasks.restore_guard import is_paused
 
 from ..commands import RenameVolumeCommand
 from ..models import OrphanVolume, SpareVolume, Volume, VolumePool
@@ -46,10 +47,11 @@ def select_regions_to_reconcile() -> list[tuple[int, str]]:
 def reconcile(account_id: int, region: str) -> bool:
     """Reconcile one account and region with a listing of Cinder; return whether Cinder returned one.
 
-    Rows that have changed since the listing began are left alone, and so are spares that a job holds.
+    Rows that have changed since the listing began are left alone, and so are spares that a job holds. Nothing is done while
+    the database counts as restored: its spares may have been handed out since.
     """
     account = CloudAccount.objects.filter(pk=account_id, active=True).first()
-    if account is None:
+    if account is None or is_paused("volumepool.reconcile"):
         return False
     began = database_now()
     listing = fetch_listing(account, region)
