@@ -90,7 +90,7 @@ EXAMPLE = "example"  # That of the page of components.
 
 def read_heads(html):
     """Return the heads of the table whose columns can be chosen, without those of boxes and of actions, and its positions."""
-    table = re.search(r'<table class="([^"]*)">\s*<thead>(.*?)</thead>', html, re.DOTALL)
+    table = re.search(r'<table class="([^"]*)" data-columns[^>]*>\s*<thead>(.*?)</thead>', html, re.DOTALL)
     cells = re.findall(r"<th\b(.*?)</th>", table[2], re.DOTALL)
     heads = [re.sub(r"^[^>]*>|<[^>]*>", "", cell).strip() for cell in cells if "choose" not in cell]
     return [head for head in heads if head != "Actions"], set(table[1].split())
