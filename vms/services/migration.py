@@ -14,7 +14,7 @@ from tasks import engine
 from tenants.scoping import Role, Scope, has_staff_permission, require_staff_permission
 
 from ..actions import IN_BIN
-from ..commands.host_commands import STAFF_PERMISSION
+from ..commands import host_commands
 from ..commands.migration import (
     MIGRATION_COMMANDS,
     EvacuateVmCommand,
@@ -26,6 +26,7 @@ from ..models import VirtualMachine
 from .bulk import ControlResult
 from .locked_vms import lock_vm, refuse_by_state, submit_vm_command
 
+STAFF_PERMISSION = host_commands.STAFF_PERMISSION
 MAX_NAMED_HOSTS = 20
 
 
