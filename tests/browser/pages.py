@@ -85,7 +85,6 @@ PAGES = {
     "pool-new": ("admin", "/pools/new/", ""),
     "application-new": ("alice", "/systems/new/", ""),
     "token-new": ("alice", "/preferences/tokens/new/", ""),
-    "deployment": ("alice", "/deployments/", ".name a, td a"),
     "account-edit": ("admin", "/accounts/", ".name a, td a|edit/"),
     "host-edit": ("alice", "/hosts/", ".name a, td a|edit/"),
     "applications": ("alice", "/systems/", ""),
