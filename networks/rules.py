@@ -201,7 +201,7 @@ def list_warnings(rule: Mapping[str, Any], others: Sequence[Mapping[str, Any]] =
         for port, name in LOGIN_PORTS.items():
             if allows_port(rule, "tcp", port):
                 message = _(
-                    "This rule lets everybody on the internet try to sign in by %(name)s (port %(port)s). Allow only the addresses of your office."
+                    "Everybody on the internet can try to sign in by %(name)s (port %(port)s). Allow only the addresses of your office."
                 )
                 warnings.append(message % {"name": name, "port": port})
     if other := next((one for one in others if covers(one, rule)), None):

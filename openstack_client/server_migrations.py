@@ -39,6 +39,15 @@ class ServerMigrations(NovaRequests):
         argument: dict[str, Any] = {} if host is None else {"host": _validate_host(host)}
         self._request_action(server_id, {"evacuate": argument}, f"evacuate server {server_id}")
 
+    def abort_live_migration(self, server_id: str, number: int) -> None:
+        """Abort a live migration: the server stays on its host, and the migration ends as "cancelled". Nova works on it afterwards.
+
+        `number` is that of the migration. Raises `InvalidCloudRequestError` for one that is not queued, preparing or running,
+        `CloudNotFoundError` for one that is not the server's, and `CloudConflictError` when the server is not migrating.
+        """
+        path = f"/servers/{validate_id(server_id, 'server')}/migrations/{int(number)}"
+        self._call("DELETE", path, f"abort the live migration of server {server_id}")
+
     def list_migrations(self, server_id: str) -> RecordPage[ServerMigration]:
         """List a server's migrations of every kind and age, newest first. An unknown server has none."""
         pages = json_pages(

@@ -113,7 +113,8 @@ def read_list_query(
             value = ""
         if value:
             values[one.name] = value
-            chips.append(Chip(f"{one.label}: {label}", _address_without(request, one.name)))
+            chip = _("%(filter)s: %(value)s") % {"filter": one.label, "value": label}
+            chips.append(Chip(chip, _address_without(request, one.name)))
         known.append(replace(one, value=value))
     wanted = sent.get("ordering", "")
     size = sent.get("page_size", "")

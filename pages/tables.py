@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 # The style sheet has a rule for each position up to this one (`hide-2` in components.css).
-MAX_COLUMNS = 9
+MAX_COLUMNS = 12
+# The column by which staff tell the rows of several tenants apart. It is left out where all rows are of one tenant.
+TENANT_COLUMN = "tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ def declare_table(name: str, columns: Sequence[tuple[str, Any]]) -> Table:
         raise ValueError(f"The table {name!r} has more than {MAX_COLUMNS - 1} columns that can be hidden.")
     _tables[name] = Table(name, columns)
     return _tables[name]
+
+
+def list_table_names() -> list[str]:
+    """Return the names of all tables that were declared."""
+    return sorted(_tables)
 
 
 def find_table(name: str) -> Table | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .calls import Call
 from .clock import format_naive
 from .host_selection import select_host
-from .http_messages import bad_request, not_found
+from .http_messages import Response, bad_request, conflict, not_found
+from .nova_history import record_action
+from .nova_lookup import find_server
 from .nova_transitions import Transition
 from .server import SimulatedServer
 from .state import Resource
+from .transitions import schedule_steps
 
 ACTIONS = {
     "migrate": Transition("migrate", ("active", "stopped"), "resize_prep", "resized", 1),
@@ -24,6 +28,8 @@ _RULES = {
 }
 _KINDS = {"migrate": "migration", "os-migrateLive": "live-migration", "evacuate": "evacuation"}
 # Nova's last status of a migration that succeeded, before it is confirmed.
+# The statuses of a live migration that can be aborted; before microversion 2.65, of a running one alone.
+_ABORTABLE = frozenset({"queued", "preparing", "running"})
 _LAST_STATUS = {"migrate": "finished", "os-migrateLive": "completed", "evacuate": "done"}
 
 Step = tuple[float, Resource, list[str]]
@@ -81,7 +87,12 @@ def build_steps(
         ]
         return steps, {**changes, "power_state": server.power_state}, [done]
     if action == "os-migrateLive":
-        return [], {**before, "host": target}, [done]
+        under_way: list[Step] = [
+            (0.1, {}, [f"migration {migration['uuid']} preparing"]),
+            (0.2, {}, [f"migration {migration['uuid']} running"]),
+            (0.9, {}, [f"migration {migration['uuid']} post-migrating"]),
+        ]
+        return under_way, {**before, "host": target}, [done]
     was = "stopped" if server.vm_state == "stopped" else "active"
     last = {"vm_state": was, "power_state": 4 if was == "stopped" else 1}
     return (
@@ -89,6 +100,33 @@ def build_steps(
         {**changes, **last},
         ["launch", done],
     )
+
+
+def abort_live_migration(call: Call, server_id: str, number: str) -> Response:
+    """Abort a live migration under way: the server stays on its host."""
+    call.require_admin("os_compute_api:servers:migrations:delete")
+    server = find_server(call, server_id)
+    migrations = call.region.migrations.values()
+    migration = next(
+        (one for one in migrations if str(one["id"]) == number and one["instance_uuid"] == server.id), None
+    )
+    if server.task_state != "migrating":
+        raise conflict(
+            f"Cannot 'abort live migration' instance {server.id} while it is in task_state {server.task_state}"
+        )
+    if migration is None:
+        raise not_found(f"Migration {number} not found for instance {server.id}")
+    if migration["status"] not in _ABORTABLE or migration["migration_type"] != "live-migration":
+        raise bad_request(
+            f"Migration {number} state of instance {server.id} is {migration['status']}. "
+            "Cannot abort live migration while the migration is in this state."
+        )
+    record_action(call, server, "live_migration_cancel")
+    end = call.now + call.state.clock.action_seconds / 10
+    fields = {"vm_state": server.vm_state, "task_state": None}
+    schedule_steps(server, [[end, fields, [f"migration {migration['uuid']} cancelled"]]])
+    server.updated, server.text, call.state.dirty = call.now, None, True
+    return Response(202)
 
 
 def _record(call: Call, server: SimulatedServer, action: str, target: str | None) -> Resource:
@@ -106,3 +144,8 @@ def _record(call: Call, server: SimulatedServer, action: str, target: str | None
 def _get_host(argument: Any) -> str | None:
     host = argument.get("host") if isinstance(argument, dict) else None
     return None if host is None else str(host)
+
+
+TABLE: list[tuple[str, str, Callable[..., Response]]] = [
+    ("DELETE", "/servers/<server_id>/migrations/<number>", abort_live_migration),
+]

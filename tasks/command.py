@@ -231,6 +231,8 @@ class Command:
     renamed_steps: ClassVar[Mapping[str, str]] = {}
     # The command's own Celery queue, for commands that must neither wait for other jobs nor delay them. A worker must read it.
     queue: ClassVar[str] = ""
+    # The permission of staff that a cancellation needs; "": the role of an operator is enough.
+    cancel_permission: ClassVar[str] = ""
 
     # Set by the engine on the instance that a worker runs.
     job: Job

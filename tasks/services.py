@@ -12,6 +12,7 @@ from api.domain_errors import ConflictError, NotFoundError
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from . import engine
+from .command import UnknownKindError, command_class
 from .models import ENDED, Job, JobStatus
 from .waiting import waiting_slot
 
@@ -22,13 +23,16 @@ DECIDE_PERMISSION = "tasks.change_job"
 def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
     """Cancel a job: it stops at its next step boundary and undoes its effects.
 
-    Raises `NotFoundError` when the scope does not show it, `DomainError` 403 `role_too_low` or 409 `not_cancellable`.
+    Raises `NotFoundError` when the scope does not show it, `DomainError` 403 `role_too_low`, or `staff_only` for what only staff
+    may request, or 409 `not_cancellable`.
     """
     with transaction.atomic():
         job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
         if job is None:
             raise NotFoundError
         scope.require(Role.OPERATOR, Job)
+        if permission := _find_cancel_permission(job.kind):
+            require_staff_permission(scope.user, permission)
         if job.parent_id is not None:
             raise ConflictError(
                 "not_cancellable",
@@ -43,6 +47,13 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
             )
         job.refresh_from_db()
         return job
+
+
+def _find_cancel_permission(kind: str) -> str:
+    try:
+        return command_class(kind).cancel_permission
+    except UnknownKindError:
+        return ""
 
 
 def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:

@@ -194,12 +194,12 @@ POWER_ACTIONS: dict[str, PowerAction] = {
         time_column="last_start_time",
         moves_image=True,
     ),
-    # Of its own image; `RescueVmCommand` takes another one. Nova ends a rescue with a running server, whatever it was before.
+    # Nova rescues a server in error too. Of its own image; `RescueVmCommand` takes another one. Nova ends a rescue with a running server, whatever it was before.
     "rescue": PowerAction(
         title=_("Rescue"),
         verb=_("rescue"),
         command_title=_("Rescue VM"),
-        allowed_from=_RUNNING | _STOPPED,
+        allowed_from=_RUNNING | _STOPPED | {VMStatus.ERROR},
         leads_to=VMStatus.RESCUE,
         starts_vm=True,
         desired_state=DesiredState.RUNNING,
@@ -307,6 +307,7 @@ PROGRESS_LABELS: dict[str, str | Promise] = {
     "vms.unrescue": _("Exiting rescue mode"),
     "vms.rebuild": _("Rebuilding"),
     "vms.live_migrate": _("Migrating"),
+    "vms.abort_migration": _("Aborting migration"),
     "vms.migrate": _("Migrating"),
     "vms.evacuate": _("Evacuating"),
     "vms.create": _("Creating"),

@@ -45,6 +45,11 @@ urlpatterns = [
     path("vms/<uuid:pk>/rescue/", pages.rescue_vm_page, name="vm-rescue-page"),
     path("vms/<uuid:pk>/rebuild/", pages.rebuild_vm_page, name="vm-rebuild-page"),
     path("vms/<uuid:pk>/migrate/", pages.migrate_vm_page, name="vm-migrate-page"),
+    path(
+        "vms/<uuid:pk>/abort-migration/",
+        pages.abort_migration_page,
+        name="vm-abort-migration-page",
+    ),
     path("vms/<uuid:pk>/evacuate/", pages.evacuate_vm_page, name="vm-evacuate-page"),
     path("vms/<uuid:pk>/remove/", pages.remove_vm_page, name="vm-remove"),
     path("vms/<uuid:pk>/resize/", pages.resize_vm_page, name="vm-resize-page"),

@@ -49,6 +49,7 @@ urlpatterns = [
     path("vms/<uuid:pk>/unrescue/", views.VmUnrescueView.as_view(), name="vm-unrescue"),
     path("vms/<uuid:pk>/rebuild/", views.VmRebuildView.as_view(), name="vm-rebuild"),
     path("vms/<uuid:pk>/migrate/", views.VmMigrateView.as_view(), name="vm-migrate"),
+    path("vms/<uuid:pk>/abort-migration/", views.VmAbortMigrationView.as_view(), name="vm-abort-migration"),
     path("vms/<uuid:pk>/evacuate/", views.VmEvacuateView.as_view(), name="vm-evacuate"),
     path("vms/<uuid:pk>/resize/", views.VmResizeView.as_view(), name="vm-resize"),
     path("vms/<uuid:pk>/restore/", views.VmRestoreView.as_view(), name="vm-restore"),

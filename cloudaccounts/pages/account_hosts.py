@@ -9,11 +9,13 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import require_POST
 from pages.panels import render_messages
+from pages.tables import declare_table
 from tasks import engine
 from tasks.models import Job, JobStatus
 from tasks.serializers import JobSerializer
@@ -25,6 +27,20 @@ from ..models import CloudAccount, ComputeHost
 from ..services import read_hosts
 
 MAX_SHOWN_HOSTS = 1000
+
+declare_table(
+    "compute_hosts",
+    [
+        ("region", gettext_lazy("Region")),
+        ("service", gettext_lazy("Compute service")),
+        ("zone", gettext_lazy("Availability zone")),
+        ("aggregates", gettext_lazy("Aggregates")),
+        ("hypervisor", gettext_lazy("Hypervisor")),
+        ("servers", gettext_lazy("Servers")),
+        ("cpu_cores", gettext_lazy("vCPUs")),
+        ("memory", gettext_lazy("Memory")),
+    ],
+)
 
 
 def may_see_hosts(scope: Scope) -> bool:

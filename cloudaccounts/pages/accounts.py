@@ -9,10 +9,12 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope, has_staff_permission
 
@@ -25,6 +27,18 @@ from .account_status import describe_status, list_status_choices, status_conditi
 
 MAX_STALE_SHOWN = 5
 ORDERINGS = frozenset({"name", "last_success"})
+declare_table(
+    "accounts",
+    [
+        ("tenant", gettext_lazy("Tenant")),
+        ("provider", gettext_lazy("Cloud type")),
+        ("regions", gettext_lazy("Regions")),
+        ("status", gettext_lazy("Status")),
+        ("last_success", gettext_lazy("Last synced")),
+        ("next_sync", gettext_lazy("Next sync")),
+        ("last_verified_at", gettext_lazy("Last verified")),
+    ],
+)
 # The permission with which staff see more of a shared account than its name.
 VIEW_ACCOUNTS = "cloudaccounts.view_cloudaccount"
 

@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -24,6 +24,7 @@ from api.errors import status_of
 from api.page_addresses import require_POST
 from pages.lists import Filter, read_list_query
 from pages.panels import render_messages, render_page
+from pages.tables import declare_table
 from tenants.models import Tenant
 from tenants.page_forms import split_errors
 from tenants.scoped_pages import PageRequest, page_scope
@@ -41,6 +42,17 @@ from ..services.catalogue import (
 
 Page = Callable[..., HttpResponse]
 ORDERINGS = frozenset({"account__name", "kind", "created_at"})
+declare_table(
+    "catalogue",
+    [
+        ("kind", gettext_lazy("Kind")),
+        ("object", gettext_lazy("Object")),
+        ("granted_to", gettext_lazy("Tenant")),
+        ("note", gettext_lazy("Note")),
+        ("granted_by", gettext_lazy("Granted by")),
+        ("created_at", gettext_lazy("Granted")),
+    ],
+)
 FIELDS = ("account", "kind", "tenant", "object", "match", "note")
 MAX_TYPED_LENGTH = 255
 

@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
@@ -23,6 +23,7 @@ from api.page_addresses import page_fragment
 from api.row_batches import iterate_rows
 from pages.lists import MAX_SHOWN_LENGTH, Chip, Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
@@ -36,6 +37,23 @@ from .sync_charts import draw_sync_charts
 
 MAX_LINES = 1000
 LOGS = SyncLog.objects.select_related("account", "asked_by")
+
+declare_table(
+    "sync_logs",
+    [
+        ("started_at", gettext_lazy("Started")),
+        ("account", gettext_lazy("Cloud account")),
+        ("type", gettext_lazy("Resource type")),
+        ("result", gettext_lazy("Result")),
+        ("started_by", gettext_lazy("Started by")),
+        ("new", gettext_lazy("New")),
+        ("modified", gettext_lazy("Modified")),
+        ("unchanged", gettext_lazy("Unchanged")),
+        ("missing", gettext_lazy("Missing")),
+        ("deleted", gettext_lazy("Deleted")),
+        ("message", gettext_lazy("Message")),
+    ],
+)
 
 
 @login_required

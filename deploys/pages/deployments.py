@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -19,6 +20,7 @@ from api.form_errors import show_error
 from api.page_addresses import require_POST
 from pages.lists import Filter
 from pages.panels import is_panel_request, render_page
+from pages.tables import declare_table
 from tasks.services import cancel_job
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -31,6 +33,18 @@ from .stored_messages import explain_result
 from .version_change import report_excluded_hosts
 
 SERVICES_OFFERED = 500
+
+declare_table(
+    "deployments",
+    [
+        ("service", gettext_lazy("Service")),
+        ("action", gettext_lazy("Action")),
+        ("result", gettext_lazy("Result")),
+        ("updated", gettext_lazy("Updated")),
+        ("operator", gettext_lazy("Operator")),
+        ("ended_at", gettext_lazy("Ended")),
+    ],
+)
 
 
 @login_required

@@ -9,11 +9,13 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
 
@@ -21,6 +23,18 @@ from ..models import Host, MicroServiceInstance
 from ..services.hosts import visible_host
 
 ORDERINGS = frozenset({"hostname", "ip", "created_at"})
+declare_table(
+    "hosts",
+    [
+        ("tenant", gettext_lazy("Tenant")),
+        ("ip", gettext_lazy("IP address")),
+        ("ssh", gettext_lazy("SSH")),
+        ("vm", gettext_lazy("Virtual machine")),
+        ("services", gettext_lazy("Services")),
+        ("state", gettext_lazy("State")),
+        ("created_at", gettext_lazy("Registered")),
+    ],
+)
 
 
 @login_required

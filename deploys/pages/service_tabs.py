@@ -13,12 +13,14 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from pages.charts import draw_donut
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 from tenants.tag_filters import list_tags
@@ -33,6 +35,30 @@ INSTANCE_ORDERINGS = frozenset({"host__hostname", "version__number", "status", "
 VERSION_ORDERINGS = frozenset({"number", "built_at", "running"})
 # More parts of a ring could not be told apart.
 MAX_CHART_PARTS = 5
+
+declare_table(
+    "versions",
+    [
+        ("version", gettext_lazy("Version")),
+        ("build", gettext_lazy("Build")),
+        ("built_at", gettext_lazy("Built")),
+        ("created_by", gettext_lazy("Registered by")),
+        ("notes", gettext_lazy("Notes")),
+        ("running", gettext_lazy("Instances")),
+    ],
+)
+declare_table(
+    "instances",
+    [
+        ("port", gettext_lazy("Port")),
+        ("version", gettext_lazy("Version")),
+        ("status", gettext_lazy("Status")),
+        ("locked_by", gettext_lazy("Locked by")),
+        ("tag", gettext_lazy("Tag")),
+        ("weight", gettext_lazy("Weight")),
+        ("updated_at", gettext_lazy("Changed")),
+    ],
+)
 
 
 @dataclass(frozen=True, slots=True)

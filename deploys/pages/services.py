@@ -10,12 +10,14 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from api.tags import match_tags
 from pages.lists import read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.application_choices import build_application_filter
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
@@ -26,6 +28,17 @@ from .deployment_status import annotate_counts, summarize_deployment
 
 SERVICES = MicroService.objects.select_related("information_system__tenant")
 ORDERINGS = frozenset({"name", "language"})
+declare_table(
+    "services",
+    [
+        ("tenant", gettext_lazy("Tenant")),
+        ("application", gettext_lazy("Application")),
+        ("language", gettext_lazy("Language")),
+        ("running", gettext_lazy("Running versions")),
+        ("latest", gettext_lazy("Latest build")),
+        ("last_deployment", gettext_lazy("Last deployment")),
+    ],
+)
 _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 
 

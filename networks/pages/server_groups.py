@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from api.form_errors import filled_fields, validate_form
 from pages.lists import read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.application_choices import build_application_filter
 from tenants.models import InformationSystem
 from tenants.page_forms import Outcome, run_form
@@ -25,6 +27,16 @@ from .places import build_filters, build_rows, list_accounts, list_regions
 
 GROUPS = ServerGroup.objects.select_related("information_system__tenant", "account")
 ORDERINGS = frozenset({"name", "created_at"})
+declare_table(
+    "server_groups",
+    [
+        ("policy", gettext_lazy("VMs run")),
+        ("status", gettext_lazy("Status")),
+        ("application", gettext_lazy("Application")),
+        ("account", gettext_lazy("Cloud account")),
+        ("created_at", gettext_lazy("Created")),
+    ],
+)
 NEW_FIELDS = ("information_system", "name", "policy", "account", "region")
 
 

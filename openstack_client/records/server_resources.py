@@ -74,6 +74,7 @@ class ServerMigration:
     id: str
     kind: str
     status: str
+    number: int | None = None  # By which Nova's requests about one migration name it.
 
     @classmethod
     def from_json(cls, raw: Any) -> ServerMigration:
@@ -85,6 +86,7 @@ class ServerMigration:
             id=migration_id,
             kind=text(raw.get("migration_type")) or "",
             status=(text(raw.get("status")) or "unknown").lower(),
+            number=count(raw.get("id"), MAX_COUNT),
         )
 
 

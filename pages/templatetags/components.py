@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from pages.badges import find_tone
 from pages.cloud_statuses import label_cloud_status
-from pages.tables import Table, find_table
+from pages.tables import TENANT_COLUMN, Table, find_table
 
 register = template.Library()
 
@@ -168,15 +168,26 @@ def column(context: dict[str, Any], name: str, label: str, css_class: str = "") 
 def hidden_columns(context: dict[str, Any], name: str) -> str:
     """Return the class of a table that hides the columns which the user has hidden: "hide-3 hide-5"."""
     table, hidden = _read_hidden_columns(context, name)
-    positions = enumerate(table.columns, start=2)
+    positions = enumerate((one for one in table.columns if _is_present(context, one[0])), start=2)
     return " ".join(f"hide-{number}" for number, (column_name, _label) in positions if column_name in hidden)
 
 
 @register.simple_tag(takes_context=True)
-def column_choices(context: dict[str, Any], name: str) -> list[tuple[str, Any, bool]]:
-    """Return the columns of a table that can be hidden: the name of each, its label, and whether it is shown."""
+def column_choices(context: dict[str, Any], name: str) -> list[tuple[str, Any, bool, bool]]:
+    """Return the columns of a table that can be hidden: name, label, whether it is shown, and whether the page has it.
+
+    The choice for a column that the page does not have is sent along unchanged.
+    """
     table, hidden = _read_hidden_columns(context, name)
-    return [(column_name, label, column_name not in hidden) for column_name, label in table.columns]
+    return [
+        (column_name, label, column_name not in hidden, _is_present(context, column_name))
+        for column_name, label in table.columns
+    ]
+
+
+def _is_present(context: dict[str, Any], column_name: str) -> bool:
+    """Return whether the page has a column: that of the tenant is left out where all rows are of one tenant."""
+    return column_name != TENANT_COLUMN or not getattr(context.get("scope"), "tenant", None)
 
 
 def _read_hidden_columns(context: dict[str, Any], name: str) -> tuple[Table, list[str]]:

@@ -12,6 +12,7 @@ from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -19,6 +20,7 @@ from api.domain_errors import InvalidFieldsError, OutdatedError
 from api.form_errors import validate_form
 from pages.lists import read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 
 from .. import services
 from ..models import InformationSystem
@@ -30,6 +32,19 @@ from ..serializers import InformationSystemSerializer
 SYSTEMS = InformationSystem.objects.select_related("tenant", "default_account")
 FIELDS = ("name", "owner", "description", "default_account", "default_network")
 ORDERINGS = frozenset({"name", "owner", "created_at"})
+declare_table(
+    "systems",
+    [
+        ("tenant", gettext_lazy("Tenant")),
+        ("owner", gettext_lazy("Owner")),
+        ("description", gettext_lazy("Description")),
+        ("vms", gettext_lazy("Virtual machines")),
+        ("volumes", gettext_lazy("Volumes")),
+        ("services", gettext_lazy("Services")),
+        ("default_account", gettext_lazy("Default cloud account")),
+        ("created_at", gettext_lazy("Created")),
+    ],
+)
 # What is counted in the list, by the name of the relation.
 COUNTED = ("vms", "volumes", "services")
 

@@ -13,6 +13,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -27,12 +28,22 @@ from api.models import ApiToken
 from pages.dialogs import render_dialog
 from pages.lists import read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 
 from ..models import User
 from ..page_forms import Outcome, run_form, split_errors
 from ..scoped_pages import PageRequest, find_scope
 
 ORDERINGS = frozenset({"name", "created", "expiry"})
+declare_table(
+    "tokens",
+    [
+        ("status", gettext_lazy("Status")),
+        ("created", gettext_lazy("Created")),
+        ("last_used", gettext_lazy("Last used")),
+        ("expiry", gettext_lazy("Expires")),
+    ],
+)
 KEY_LENGTH = 32
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from tests.servers import free_port
 
@@ -58,9 +60,30 @@ def portal(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> I
 
     run("up", "--detach")
     try:
+        create_security_group(f"http://127.0.0.1:{ports['PORTAL_PORT']}")
         yield f"http://127.0.0.1:{ports['PORTAL_PORT']}"
     finally:
         run("down")
+
+
+def create_security_group(address: str) -> None:
+    """Create a security group with a rule that warns. The demo data have none of the portal's own, because these take jobs."""
+    client = requests.Session()
+    client.post(
+        f"{address}/api/v1/auth/login", json={"username": "alice", "password": "demo"}, timeout=30
+    ).raise_for_status()
+    token = next(cookie.value for cookie in client.cookies if "csrf" in cookie.name)
+    client.headers.update({"X-CSRFToken": token or "", "X-Tenant": "acme", "Referer": address})
+    made = client.post(f"{address}/api/v1/security-groups/", json={"name": "web servers"}, timeout=30)
+    made.raise_for_status()
+    rules = f"{address}/api/v1/security-groups/{made.json()['security_group']['id']}/rules/"
+    body = {"direction": "ingress", "protocol": "tcp", "port_min": 22, "remote_cidr": "0.0.0.0/0"}
+    for _ in range(60):
+        answer = client.post(rules, json=body, timeout=30)
+        if answer.status_code != 409:  # The group is still being created.
+            break
+        time.sleep(0.5)
+    answer.raise_for_status()
 
 
 @pytest.fixture(scope="session")

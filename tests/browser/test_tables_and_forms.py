@@ -26,6 +26,23 @@ def test_the_head_of_a_long_table_stays_in_view(sign_in, width, theme):
     assert focused["y"] >= box["y"] + box["height"] - 1
 
 
+def test_a_rule_asks_only_for_what_its_protocol_has(sign_in):
+    page = sign_in()
+    page.goto("/security-groups/")
+    page.click("tr:has-text('web servers') td.name a")
+    first, icmp_type = page.locator("[name=port_min]"), page.locator("[name=icmp_type]")
+    first.fill("80")
+    assert first.is_visible() and not icmp_type.is_visible()
+
+    page.select_option("[name=protocol]", "icmp")
+
+    assert icmp_type.is_visible() and not first.is_visible()
+    # The port that was entered before is not sent, so the rule is not refused because of it.
+    icmp_type.fill("8")
+    page.click("#add-rule button.primary")
+    page.wait_for_selector("#panel-group:has-text('ping')")
+
+
 def test_hidden_columns_are_hidden_in_a_second_browser_too(sign_in):
     page = sign_in("gina")
     page.goto("/vms/")

@@ -4,6 +4,7 @@ import pytest
 
 from openstack_client import (
     Cloud,
+    CloudConflictError,
     CloudCredentials,
     CloudForbiddenError,
     CloudNotFoundError,
@@ -68,6 +69,7 @@ def test_owner_may_not(cloud, server_id):
         lambda: compute.live_migrate_server(server_id),
         lambda: compute.evacuate_server(server_id),
         lambda: compute.list_migrations(server_id),
+        lambda: compute.abort_live_migration(server_id, 1),
     ):
         with pytest.raises(CloudForbiddenError, match="Policy doesn't allow"):
             call()
@@ -116,6 +118,30 @@ def test_live_migration(cloud, staff, server_id, slow_cloud):
     action = cloud.compute.list_server_actions(server_id)[0]
     assert (action.action, action.message) == ("live-migration", "Error" if only_one else None)
     assert (staff.get_server(server_id).host == before.host) is only_one
+
+
+def test_aborted_live_migration(cloud, staff, server_id, slow_cloud):
+    """A migration on a real cloud may end, or find no host, before it is aborted; it is then refused in one of these ways."""
+    before = staff.get_server(server_id)
+    with pytest.raises((CloudConflictError, CloudNotFoundError)):
+        staff.abort_live_migration(server_id, 1)
+    with slow_cloud():
+        staff.live_migrate_server(server_id)
+        try:
+            running = read_last_migration(
+                staff, server_id, {"queued", "preparing", "running", "error", "completed"}
+            )
+            staff.abort_live_migration(server_id, running.number)
+            is_aborted = True
+        except (CloudConflictError, CloudNotFoundError, InvalidCloudRequestError):
+            is_aborted = False
+    ended = read_last_migration(staff, server_id, {"cancelled", "error", "completed"})
+    wait_server_status(cloud, server_id, "ACTIVE")
+    if is_aborted and ended.status == "cancelled":
+        assert staff.get_server(server_id).host == before.host
+        assert cloud.compute.list_server_actions(server_id)[0].action == "live_migration_cancel"
+    with pytest.raises((CloudConflictError, CloudNotFoundError, InvalidCloudRequestError)):
+        staff.abort_live_migration(server_id, running.number)
 
 
 def test_host_that_is_none_or_the_servers_own(staff, server_id):

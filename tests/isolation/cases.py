@@ -290,6 +290,9 @@ CASES: dict[tuple[str, str], Case] = {
         body=lambda member: {"kind": "live"},
         bad_body={"kind": "sideways"},
     ),
+    ("POST", "/api/v1/vms/{id}/abort-migration/"): Case(
+        202, staff=True, ids=create_running_vm, body=lambda member: {}, bad_body={"host": "moon"}
+    ),
     ("POST", "/api/v1/vms/{id}/evacuate/"): Case(
         202, staff=True, ids=create_running_vm, body=lambda member: {}, bad_body={"to": "moon"}
     ),

@@ -66,7 +66,7 @@ def test_a_floating_ip_that_was_detached_is_not_shown_as_one_of_another_owner(vm
     (reached,) = describe_reachability(vm).interfaces
 
     assert (interface.floating_ips, interface.other_addresses) == ([], [])
-    assert "no floating IP" in reached.summary
+    assert "No floating IP" in reached.summary
 
 
 def test_a_floating_ip_of_another_owner_is_shown_by_its_address_alone(vm):

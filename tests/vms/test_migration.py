@@ -125,6 +125,75 @@ def test_a_cancelled_cold_migration_is_reverted(staff, vm, url, cloud):
     assert (server["status"], server["host"]) == ("ACTIVE", vm.host)
 
 
+def begin_migration(staff, vm, url, cloud, *, seconds=300):
+    """Begin a live migration that takes 1000 seconds, of which some are over, and return its job."""
+    cloud.clock(action_seconds=1000)
+    answer = staff.post(f"{url}migrate/", {"kind": "live"})
+    job = Job.objects.get(pk=answer.json()["job"]["id"])
+    for _ in range(5):
+        engine.advance(job.pk)
+    job.refresh_from_db()
+    assert job.status == "waiting"
+    cloud.clock(action_seconds=0, advance_seconds=seconds)
+    return job
+
+
+def test_staff_abort_a_live_migration_and_the_vm_stays(staff, vm, url, cloud):
+    job = begin_migration(staff, vm, url, cloud)
+
+    answers = [staff.post(f"{url}abort-migration/", {}) for _ in range(2)]
+    work_with_losses()
+
+    assert [(one.status_code, one.json()["changed"]) for one in answers] == [(202, True), (202, False)]
+    job.refresh_from_db()
+    assert (job.status, job.cancel_requested_at is None) == ("cancelled", False)
+    server = cloud.call("GET", f"servers/{vm.openstack_id}")
+    assert (server["status"], server["host"]) == ("ACTIVE", vm.host)
+    entry = VMOperationLog.objects.first()
+    assert (entry.operation, entry.success) == ("live_migrate", False)
+
+
+def test_a_migration_that_was_begun_in_the_cloud_is_aborted_by_a_job(staff, vm, url, cloud):
+    job = begin_migration(staff, vm, url, cloud)
+    Job.objects.filter(pk=job.pk).delete()
+
+    aborted = ended(staff.post(f"{url}abort-migration/", {}))
+
+    assert aborted.status == "succeeded", aborted.outcome_message
+    server = cloud.call("GET", f"servers/{vm.openstack_id}")
+    assert (server["status"], server["host"]) == ("ACTIVE", vm.host)
+    assert VMOperationLog.objects.first().operation == "abort_migration"
+    nothing = ended(staff.post(f"{url}abort-migration/", {}))
+    assert (nothing.status, nothing.outcome_code) == ("failed", "not_migrating")
+
+
+def test_a_migration_that_nova_no_longer_aborts_ends_as_it_would_have(staff, vm, url, cloud):
+    job = begin_migration(staff, vm, url, cloud, seconds=950)
+
+    staff.post(f"{url}abort-migration/", {})
+    engine.advance(job.pk)
+    assert cloud.call("GET", f"servers/{vm.openstack_id}")["status"] == "MIGRATING"
+    cloud.clock(advance_seconds=100)
+    work_with_losses()
+
+    job.refresh_from_db()
+    assert job.status == "cancelled"
+    assert cloud.call("GET", f"servers/{vm.openstack_id}")["host"] == other_host(vm)
+
+
+def test_members_of_a_tenant_abort_no_migration_and_cancel_none(staff, owner, vm, url, cloud):
+    job = begin_migration(staff, vm, url, cloud)
+
+    for answer in (
+        owner.post(f"{url}abort-migration/", {}),
+        owner.post(f"/api/v1/jobs/{job.pk}/cancel/", {}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "staff_only")
+
+    job.refresh_from_db()
+    assert job.cancel_requested_at is None
+
+
 def test_an_account_without_the_rights_of_an_administrator_is_told_so(staff, vm, url, account):
     account.access_id = "demo"
     account.set_secret("demo")

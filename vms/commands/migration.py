@@ -6,44 +6,62 @@ cloud says is shown with the names of hosts left out. Staff see the host on the 
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from api.messages import map_texts
 from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
-from cloudaccounts.models import ComputeHost
 from openstack_client import (
     CloudConflictError,
-    CloudForbiddenError,
     CloudNotFoundError,
     InvalidCloudRequestError,
-    Server,
 )
 from openstack_client.compute import Compute
-from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
+from tasks.command import Done, Failed, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
 from ..actions import allowed_actions
 from ..models import VMOperationLog, VMStatus
+from .host_commands import STAFF_PERMISSION, HostCommand
 from .resize import check_resize_progress, revert_server
-from .server import ServerCommand
 
 # What Nova calls a migration that has ended in no move, and one that is not over although the server may be free again.
 _FAILED_STATUSES = frozenset({"error", "failed", "cancelled"})
 _OPEN_STATUSES = frozenset(
     {"accepted", "queued", "preparing", "pre-migrating", "migrating", "running", "post-migrating"}
 )
-HIDDEN_HOST = "***"
+_ABORTABLE_STATUSES = frozenset({"queued", "preparing", "running"})
+LIVE = "live-migration"
 
 
-class MigrationCommand(ServerCommand):
+def abort_live_migrations(compute: Compute, server_id: str, data: dict[str, Any]) -> int:
+    """Abort the live migrations of a server that are under way; return how many were found.
+
+    `data` is that of the job: migrations in its "migrations_before" are left alone, and one that it has aborted is not aborted
+    again. Nova refuses to abort one whose end has begun: it then ends as it would have.
+    """
+    before, aborted = set(data.get("migrations_before", ())), data.setdefault("aborted", [])
+    found = [
+        one
+        for one in compute.list_migrations(server_id)
+        if one.id not in before and one.kind == LIVE and one.status in _OPEN_STATUSES
+    ]
+    for one in found:
+        if one.number is None or one.id in aborted or one.status not in _ABORTABLE_STATUSES:
+            continue
+        with contextlib.suppress(CloudConflictError, CloudNotFoundError, InvalidCloudRequestError):
+            compute.abort_live_migration(server_id, one.number)
+            aborted.append(one.id)
+    return len(found)
+
+
+class MigrationCommand(HostCommand):
     """Request a migration, wait until it is over, and check by Nova's list of migrations how it ended.
 
     Nova accepts a migration for which it then finds no host; the server is as it was before. An attempt that died after the
@@ -152,60 +170,6 @@ class MigrationCommand(ServerCommand):
             return Wait(1.0, _("Waiting for the cloud to report %s.") % "completed")
         return Done()
 
-    @cached_property
-    def hidden_names(self) -> list[str]:
-        """Return the names of hosts that messages must not show, the longest first."""
-        known = ComputeHost.objects.filter(account=self.vm.account_id, region=self.vm.region)
-        names = {self.host, self.vm.host, *self.data.get("hosts", [])}
-        for host, hypervisor in known.values_list("name", "hypervisor"):
-            names |= {host, hypervisor}
-        return sorted(filter(None, names), key=len, reverse=True)
-
-    def hide_hosts(self, message: str) -> str:
-        """Return a message with the names of hosts left out."""
-
-        def hide(text: str) -> str:
-            for name in self.hidden_names:
-                text = text.replace(name, HIDDEN_HOST)
-            return text
-
-        return map_texts(message, hide)
-
-    def translate(self, error: Exception) -> Wait | Failed | None:
-        """Translate an error without the names of hosts; say in words that only administrators of a cloud may do this."""
-        if isinstance(error, CloudForbiddenError):
-            message = _(
-                "The user of the cloud account may not move servers between hosts: that needs an administrator of the cloud. "
-                "%(reason)s"
-            )
-            reason = self.hide_hosts(describe_refusal(error))
-            return Failed("needs_cloud_administrator", message % {"reason": reason})
-        result = super().translate(error)
-        if isinstance(result, Failed):
-            return Failed(result.code, self.hide_hosts(result.message))
-        return Wait(result.seconds, self.hide_hosts(result.message)) if result is not None else None
-
-    def build_refusal(self, refusal: CloudConflictError, server: Server, code: str = "") -> Failed:
-        """Build the failure of a refused request, without the names of hosts."""
-        failed = super().build_refusal(refusal, server, code)
-        return Failed(failed.code, self.hide_hosts(failed.message))
-
-    def explain(self, status: str, fault: str) -> str:
-        """Return what the cloud reports, without the names of hosts."""
-        return self.hide_hosts(super().explain(status, fault))
-
-    def on_success(self) -> None:
-        """Write the cloud's last report, which has the new host, and the operation log."""
-        vm = self.lock_observed_vm()
-        vm.save()
-        self.log(vm, self.operation, success=True)
-
-    def on_failure(self, failure: Failure) -> None:
-        """Write the cloud's last report, if there was one, and the operation log."""
-        vm = self.lock_observed_vm()
-        vm.save()
-        self.log(vm, self.operation, success=False, detail=failure.detail)
-
 
 @register
 @dataclass
@@ -222,6 +186,14 @@ class LiveMigrateVmCommand(MigrationCommand):
     allowed_from: ClassVar[frozenset[VMStatus]] = frozenset({VMStatus.RUNNING, VMStatus.PAUSED})
     nova_action: ClassVar[str] = "live-migration"
     nova_statuses: ClassVar[tuple[str, ...]] = ("ACTIVE", "PAUSED")
+    # Tenants see the job, and may not interfere with what staff do to the hosts.
+    cancel_permission: ClassVar[str] = STAFF_PERMISSION
+
+    def undo_migration(self) -> Result:
+        """Abort the migration as long as Nova can; then wait until the server is free, wherever it is."""
+        if "migrations_before" in self.data:
+            abort_live_migrations(self.cloud().compute, self.server_id, self.data)
+        return super().undo_migration()
 
     @classmethod
     def can_be_undone(cls) -> bool:

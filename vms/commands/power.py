@@ -112,7 +112,7 @@ class PowerCommand(ServerCommand):
             server = compute.get_server(self.server_id)
             if server.task_state is None and self.is_restored(server):
                 return Done()
-            if server.status == "ERROR":
+            if server.status in {"ERROR"} & self.list_failing_statuses():
                 return Done(_("The server is in error; it stays as it is."))
             if server.task_state is None and not self.can_reverse(server):
                 return Done(_("Another request has changed the server; it stays as it is."))
@@ -141,8 +141,11 @@ class PowerCommand(ServerCommand):
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
     def wait_for_completion(self) -> Result:
         """Wait until the cloud reports that the action is done, or that another request has changed the server."""
-        until = self.action.nova_statuses
-        return self.watch(*sorted(until), unless={"ERROR", MISSING, *foreign_statuses(self.action)} - until)
+        return self.watch(*sorted(self.action.nova_statuses), unless=self.list_failing_statuses())
+
+    def list_failing_statuses(self) -> set[str]:
+        """Return Nova's statuses that show that the action has failed, or that another request has changed the server."""
+        return {"ERROR", MISSING, *foreign_statuses(self.action)} - self.action.nova_statuses
 
     @wait_for_completion.stalled
     def resend_if_lost(self) -> Result:
@@ -156,8 +159,10 @@ class PowerCommand(ServerCommand):
             if self.is_lost(server):
                 return self.handle_lost_task(compute, server)
             return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
-        if server.status in self.action.nova_statuses or server.status == "ERROR":
+        if server.status in self.action.nova_statuses | ({"ERROR"} & self.list_failing_statuses()):
             return Wait(1.0)
+        if server.status == "ERROR" and self.has_failed():
+            return Failed("refused_by_cloud", self.explain(server.status, server.fault or ""))
         if not self.can_retry_request():
             return self.build_lost_failure(_("the server stays '%(status)s'.") % {"status": server.status})
         try:
@@ -282,8 +287,18 @@ class RescueVmCommand(PowerCommand):
         return super().translate(error)
 
     def is_restored(self, server: Server) -> bool:
-        """Return whether the server has its former state again. Nova starts a stopped one at the end of a rescue."""
+        """Return whether the server has its former state again. Nova starts a stopped one at the end of a rescue.
+
+        A server that was in error may stay in it; it runs when its rescue has begun and was ended.
+        """
+        if self.vm.status == VMStatus.ERROR:
+            return server.status in {"ERROR", "ACTIVE"}
         return server.status == ("SHUTOFF" if self.vm.status == VMStatus.STOPPED else "ACTIVE")
+
+    def list_failing_statuses(self) -> set[str]:
+        """Return the statuses that show a failure. Nova shows a server in error as such until its rescue has succeeded."""
+        statuses = super().list_failing_statuses()
+        return statuses - {"ERROR"} if self.vm.status == VMStatus.ERROR else statuses
 
     def can_reverse(self, server: Server) -> bool:
         """Return whether the server is in rescue, or runs because this job has ended its rescue."""

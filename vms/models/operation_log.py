@@ -77,6 +77,7 @@ class VMOperationLog(models.Model):
         UNRESCUE = "unrescue", _("Exit rescue")
         REBUILD = "rebuild", _("Rebuild")
         LIVE_MIGRATE = "live_migrate", _("Live migrate")
+        ABORT_MIGRATION = "abort_migration", _("Abort live migration")
         MIGRATE = "migrate", _("Migrate")
         EVACUATE = "evacuate", _("Evacuate")
         REMOVE = "remove", _("Delete")

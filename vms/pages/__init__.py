@@ -14,7 +14,7 @@ from .listing import control_vm_page, sync_vms_now, vm_page
 from .logins import read_password_page, reset_password_page, user_data_page
 from .ownership import move_vm_page, release_vm_page
 from .protection import protect_vm_page, restore_vm_page
-from .recovery import evacuate_vm_page, migrate_vm_page, rebuild_vm_page, rescue_vm_page
+from .recovery import abort_migration_page, evacuate_vm_page, migrate_vm_page, rebuild_vm_page, rescue_vm_page
 from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
 from .ssh_keys import (
     new_own_ssh_key_page,
@@ -34,6 +34,7 @@ from .user_data_templates import (
 from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
 __all__ = [
+    "abort_migration_page",
     "activity_page",
     "adopt_page",
     "attach_new_volume_page",

@@ -6,15 +6,28 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Q
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 
 from ..models import VMOperationLog
 
 RESULTS = {"true": True, "false": False}
+
+declare_table(
+    "audit_log",
+    [
+        ("vm", gettext_lazy("VM")),
+        ("operation", gettext_lazy("Operation")),
+        ("operator", gettext_lazy("Operator")),
+        ("result", gettext_lazy("Result")),
+        ("detail", gettext_lazy("Detail")),
+    ],
+)
 
 
 @login_required

@@ -21,7 +21,7 @@ from volumepool.models import Volume
 
 from ..models import VirtualMachine
 from ..serializers import EvacuationSerializer, MigrationSerializer, RebuildSerializer, RescueSerializer
-from ..services import evacuate_vm, migrate_vm, rebuild_vm, rescue_vm
+from ..services import abort_migration, evacuate_vm, migrate_vm, rebuild_vm, rescue_vm
 from ..services.migration import STAFF_PERMISSION, list_target_hosts
 from ..services.recovery import list_images
 
@@ -113,6 +113,22 @@ def evacuate_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
 
     context = {"hosts": list_target_hosts(vm)}
     return _run(request, "vms/evacuate_form.html", vm, handle, context, fields=("host",))
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def abort_migration_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Abort the live migration of the VM. For staff."""
+    scope = page_scope(request)
+    vm: VirtualMachine = get_visible_row(VMS, scope, pk, Role.OPERATOR)
+    require_staff_permission(scope.user, STAFF_PERMISSION)
+
+    def handle() -> str:
+        abort_migration(scope=scope, vm_id=pk)
+        return _("Aborting the live migration of VM %(name)s.")
+
+    return _run(request, "vms/abort_migration_form.html", vm, handle, {})
 
 
 def _build_image_context(vm: VirtualMachine) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
@@ -16,6 +17,7 @@ from api.form_errors import show_error, validate_form
 from api.page_addresses import require_POST
 from pages.lists import read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -27,6 +29,17 @@ from .listing import build_permission_context
 from .vm_forms import vm_form_page
 
 ORDERINGS = frozenset({"name", "vm_name", "size_bytes", "created_at"})
+declare_table(
+    "vm_snapshots",
+    [
+        ("vm", gettext_lazy("VM")),
+        ("application", gettext_lazy("Application")),
+        ("account", gettext_lazy("Cloud account")),
+        ("status", gettext_lazy("Status")),
+        ("size", gettext_lazy("Size")),
+        ("created_at", gettext_lazy("Created")),
+    ],
+)
 SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "created_by")
 
 

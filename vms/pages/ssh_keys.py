@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
@@ -18,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from api.form_errors import validate_form
 from pages.lists import ListQuery, read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.models import User
 from tenants.page_forms import Outcome, run_form
 from tenants.scoped_pages import PageRequest, find_scope, page_scope
@@ -28,6 +30,27 @@ from ..serializers import NewSSHKeySerializer, RenameSSHKeySerializer
 from ..services import ssh_keys
 
 ORDERINGS = frozenset({"name", "created_at", "last_used_at"})
+declare_table(
+    "ssh_keys",
+    [
+        ("tenant", gettext_lazy("Tenant")),
+        ("type", gettext_lazy("Type")),
+        ("bits", gettext_lazy("Bits")),
+        ("fingerprint", gettext_lazy("Fingerprint")),
+        ("last_used_at", gettext_lazy("Last used")),
+        ("created_at", gettext_lazy("Created")),
+    ],
+)
+declare_table(
+    "own_ssh_keys",
+    [
+        ("type", gettext_lazy("Type")),
+        ("bits", gettext_lazy("Bits")),
+        ("fingerprint", gettext_lazy("Fingerprint")),
+        ("last_used_at", gettext_lazy("Last used")),
+        ("created_at", gettext_lazy("Created")),
+    ],
+)
 OWN_PAGE, TENANT_PAGE = "own-ssh-key-page", "ssh-key-page"
 
 

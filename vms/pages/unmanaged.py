@@ -12,7 +12,7 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -26,6 +26,7 @@ from cloudaccounts.pages.resource_labels import label_status
 from pages.key_values import parse_key_values
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tenants.application_choices import list_application_choices
 from tenants.quotas import measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
@@ -46,6 +47,20 @@ from .refusals import show_refusals
 
 DEFAULT_ORDERING = "type"
 ORDERINGS = frozenset({"type", "name", "status", "last_seen_at"})
+declare_table(
+    "unmanaged",
+    [
+        ("type", gettext_lazy("Type")),
+        ("status", gettext_lazy("Status")),
+        ("flavor", gettext_lazy("Flavor or volume type")),
+        ("cpu_cores", gettext_lazy("vCPUs")),
+        ("memory", gettext_lazy("Memory")),
+        ("disk", gettext_lazy("Disk")),
+        ("addresses", gettext_lazy("IP addresses")),
+        ("region", gettext_lazy("Region")),
+        ("last_seen_at", gettext_lazy("Last seen")),
+    ],
+)
 # The fields of a rule, as the form names them.
 RULE_FIELDS = ("name", "project", "metadata")
 

@@ -42,6 +42,7 @@ from .logins import (
 )
 from .recovery import (
     EvacuationSerializer,
+    MigrationAbortSerializer,
     MigrationSerializer,
     RebuildSerializer,
     RescueSerializer,
@@ -64,6 +65,7 @@ __all__ = [
     "ConsoleSerializer",
     "ControlResultSerializer",
     "EvacuationSerializer",
+    "MigrationAbortSerializer",
     "MigrationSerializer",
     "MoveSerializer",
     "MovedSerializer",

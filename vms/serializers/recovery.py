@@ -39,6 +39,12 @@ class MigrationSerializer(StrictSerializer):
     dry_run = serializers.BooleanField(default=False)
 
 
+class MigrationAbortSerializer(StrictSerializer):
+    """The end of a live migration."""
+
+    dry_run = serializers.BooleanField(default=False)
+
+
 class EvacuationSerializer(StrictSerializer):
     """The host on which a VM is built anew; without one, the cloud chooses."""
 

@@ -7,7 +7,7 @@ from .changes import change_vm
 from .console import read_console
 from .control import control_vm
 from .creation import CreationResult, create_vm, list_creation_options
-from .migration import evacuate_vm, migrate_vm
+from .migration import abort_migration, evacuate_vm, migrate_vm
 from .orphans import remove_orphan
 from .recovery import rebuild_vm, rescue_vm
 from .removal import remove_vm
@@ -21,6 +21,7 @@ __all__ = [
     "BULK_ACTIONS",
     "ControlResult",
     "CreationResult",
+    "abort_migration",
     "attach_volume",
     "change_vm",
     "confirm_due_resizes",

@@ -10,15 +10,23 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import ComputeHost
+from tasks import engine
 from tenants.scoping import Role, Scope, has_staff_permission, require_staff_permission
 
 from ..actions import IN_BIN
-from ..commands.migration import MIGRATION_COMMANDS, EvacuateVmCommand, MigrationCommand
+from ..commands import host_commands
+from ..commands.migration import (
+    MIGRATION_COMMANDS,
+    EvacuateVmCommand,
+    LiveMigrateVmCommand,
+    MigrationCommand,
+)
+from ..commands.migration_abort import AbortMigrationCommand
 from ..models import VirtualMachine
 from .bulk import ControlResult
 from .locked_vms import lock_vm, refuse_by_state, submit_vm_command
 
-STAFF_PERMISSION = "vms.change_virtualmachine"
+STAFF_PERMISSION = host_commands.STAFF_PERMISSION
 MAX_NAMED_HOSTS = 20
 
 
@@ -46,6 +54,27 @@ def migrate_vm(
 def evacuate_vm(*, scope: Scope, vm_id: UUID, host: str = "", dry_run: bool = False) -> ControlResult:
     """Build a VM anew on another host, because its own is dead. Raises as `migrate_vm`."""
     return _submit(scope, vm_id, EvacuateVmCommand(str(vm_id), host), dry_run=dry_run)
+
+
+def abort_migration(*, scope: Scope, vm_id: UUID, dry_run: bool = False) -> ControlResult:
+    """Abort the live migration of a VM; it stays on its host. Asking twice is the same as once.
+
+    A migration of the portal is aborted by the cancellation of its job. Where no job holds the VM, a job looks for a migration
+    that somebody has begun in the cloud. Raises `NotFoundError`, and other domain errors: 403 `staff_only`, `permission_missing`; 409 `busy`
+    when another kind of job holds the VM, `not_bound`.
+    """
+    with transaction.atomic():
+        vm = lock_vm(scope, vm_id, Role.OPERATOR, may_be_in_bin=True)
+        require_staff_permission(scope.user, STAFF_PERMISSION)
+        holder = engine.lock_holder(vm.lock_key)
+        if holder is None or holder.kind != LiveMigrateVmCommand.kind:
+            command = AbortMigrationCommand(str(vm_id))
+            refuse_by_state(vm, command)
+            return submit_vm_command(scope, vm, command, dry_run=dry_run)
+        changed = not dry_run and engine.cancel(holder)
+        if changed:
+            holder.refresh_from_db()
+        return ControlResult(vm, changed=changed, job=None if dry_run else holder, holder=holder)
 
 
 def list_target_hosts(vm: VirtualMachine) -> list[ComputeHost]:

@@ -120,5 +120,5 @@ def _summarize(interface: Interface, accesses: list[Access], port: int | None, *
             "addresses": addresses
         }
     return _(
-        "It has no floating IP: reachable only from its own network and from networks that are routed to it."
+        "No floating IP: the VM is reachable only from its own network and from networks that are routed to it."
     )

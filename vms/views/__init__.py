@@ -12,7 +12,14 @@ from .logins import (
     VmPasswordView,
     VmUserDataView,
 )
-from .recovery import VmEvacuateView, VmMigrateView, VmRebuildView, VmRescueView, VmUnrescueView
+from .recovery import (
+    VmAbortMigrationView,
+    VmEvacuateView,
+    VmMigrateView,
+    VmRebuildView,
+    VmRescueView,
+    VmUnrescueView,
+)
 from .snapshots import SnapshotDetailView, SnapshotListView, VmSnapshotsView
 from .status_sync import VmSyncView
 from .vms import VmDetailView, VmListView, VmOperationsView, VmOptionsView
@@ -27,6 +34,7 @@ __all__ = [
     "UnmanagedResourceListView",
     "UserDataTemplateDetailView",
     "UserDataTemplateListView",
+    "VmAbortMigrationView",
     "VmActionsView",
     "VmBulkActionsView",
     "VmConsoleView",

@@ -16,12 +16,21 @@ from tenants.scoping import Role, require_staff_permission
 from ..serializers import (
     ControlResultSerializer,
     EvacuationSerializer,
+    MigrationAbortSerializer,
     MigrationSerializer,
     RebuildSerializer,
     RescueSerializer,
     UnrescueSerializer,
 )
-from ..services import ControlResult, control_vm, evacuate_vm, migrate_vm, rebuild_vm, rescue_vm
+from ..services import (
+    ControlResult,
+    abort_migration,
+    control_vm,
+    evacuate_vm,
+    migrate_vm,
+    rebuild_vm,
+    rescue_vm,
+)
 from ..services.migration import STAFF_PERMISSION
 from .vms import VmView
 
@@ -82,6 +91,20 @@ class VmMigrateView(_RecoveryView):
     def post(self, request: Request, pk: UUID) -> Response:
         """Move the VM to another host: `live` without stopping it, `cold` with a stop. Staff alone."""
         return self.run_service(request, MigrationSerializer, Role.OPERATOR, migrate_vm)
+
+    def require_access(self, role: Role) -> None:
+        """Require staff too, before the errors of a body are told."""
+        super().require_access(role)
+        require_staff_permission(self.scope.user, STAFF_PERMISSION)
+
+
+class VmAbortMigrationView(_RecoveryView):
+    """Abort the live migration of a VM, for staff."""
+
+    @extend_schema(request=MigrationAbortSerializer, responses=_RESPONSES)
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Abort the live migration that is under way; the VM stays on its host. Staff alone."""
+        return self.run_service(request, MigrationAbortSerializer, Role.OPERATOR, abort_migration)
 
     def require_access(self, role: Role) -> None:
         """Require staff too, before the errors of a body are told."""

@@ -16,6 +16,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from rest_framework.permissions import SAFE_METHODS
@@ -26,6 +27,7 @@ from pages.charts import Chart, Series, draw_bars, draw_lines
 from pages.cloud_statuses import label_cloud_status
 from pages.lists import Filter, read_list_query
 from pages.panels import render_messages, render_page
+from pages.tables import declare_table
 from tasks.dispatch import dispatch_task
 from tasks.models import Job
 from tasks.serializers import describe_job
@@ -39,6 +41,20 @@ from ..services.stock import History, build_history
 
 POOLS = VolumePool.objects.select_related("account")
 ORDERINGS = frozenset({"type", "size_gb", "desired"})
+declare_table(
+    "pools",
+    [
+        ("size", pgettext_lazy("volume", "Size")),
+        ("account", gettext_lazy("Cloud account")),
+        ("status", gettext_lazy("Status")),
+        ("ready", gettext_lazy("Ready / desired")),
+        ("creating", gettext_lazy("Creating")),
+        ("claimed", gettext_lazy("Claimed today")),
+        ("hit_rate", gettext_lazy("Hit rate")),
+        ("saved", gettext_lazy("Wait time saved")),
+        ("suggested", gettext_lazy("Suggested size")),
+    ],
+)
 RANGES = (1, 7, 30)
 SPARES_SHOWN, ORPHANS_SHOWN, JOBS_SHOWN = 50, 20, 10
 JOB_KINDS = ("volumepool.create_spare", "volumepool.remove_spare")

@@ -6,12 +6,14 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Q
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from api.form_errors import filled_fields, validate_form
 from pages.cloud_statuses import VOLUME_STATUSES
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
+from pages.tables import declare_table
 from tasks import engine
 from tenants.page_forms import Outcome, require_typed_name
 from tenants.row_forms import RowForm, row_form_page
@@ -25,6 +27,18 @@ from .volumes import build_place_filters, label_job
 
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account", "volume", "created_by")
 ORDERINGS = frozenset({"name", "size_gb", "status", "created_at"})
+declare_table(
+    "volume_snapshots",
+    [
+        ("volume", gettext_lazy("Volume")),
+        ("size", pgettext_lazy("volume", "Size")),
+        ("status", gettext_lazy("Status")),
+        ("application", gettext_lazy("Application")),
+        ("account", gettext_lazy("Cloud account")),
+        ("created_at", gettext_lazy("Created")),
+        ("created_by", gettext_lazy("Created by")),
+    ],
+)
 
 
 @login_required

@@ -139,6 +139,22 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A field with data-when="protocol=tcp,udp" is there while another field of its form has one of these values. Otherwise, it is
+// not sent, so that a value left in it is not refused. Without a script, all fields are there.
+function showConditionalFields(root) {
+  for (const place of root.querySelectorAll("[data-when]")) {
+    const [name, values] = place.dataset.when.split("=");
+    const chosen = new FormData(place.closest("form")).get(name);
+    place.hidden = !values.split(",").includes(chosen ?? "");
+    for (const control of place.querySelectorAll("input, select, textarea")) control.disabled = place.hidden;
+  }
+}
+document.addEventListener("change", (event) => {
+  if (event.target.form) showConditionalFields(event.target.form);
+});
+window.addEventListener("pageshow", () => showConditionalFields(document));
+document.addEventListener("panel:refreshed", (event) => showConditionalFields(event.detail));
+
 // Filters apply as they change: a selection at once, a text when it has not changed for a while.
 let typing = null;
 const apply = (form) => {
