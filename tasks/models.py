@@ -1,7 +1,4 @@
-"""The task manager's tables. They hold the complete state of jobs; a Celery message only names a row to be processed.
-
-Only `engine/` and `polling.py` change a status.
-"""
+"""The task manager's tables, with the complete state of jobs. Only `engine/` and `polling.py` change a status."""
 
 import uuid
 from typing import Self
@@ -159,11 +156,10 @@ class Job(models.Model):
         verbose_name=_("created by"),
     )
     request_id = models.CharField(_("request id"), max_length=128, blank=True, default="")
-    # The span of the request, as W3C writes it; "" without tracing. Workers continue its trace.
+    # The span of the request, as W3C writes it, for workers to continue its trace; "" without tracing.
     traceparent = models.CharField(_("trace"), max_length=55, blank=True, default="", db_default="")
     entity_type = models.CharField(_("entity type"), max_length=50, blank=True, default="")
     entity_id = models.CharField(_("entity id"), max_length=64, blank=True, default="")
-
     # The final status of a job that is being undone.
     ending = models.CharField(_("ending"), max_length=10, choices=JobStatus.choices, blank=True, default="")
     outcome_code = models.CharField(_("outcome"), max_length=50, blank=True, default="")

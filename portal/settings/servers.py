@@ -61,7 +61,7 @@ elif DATABASE_POOLER:
         "pooler in transaction mode does not keep: set it to the address of PostgreSQL itself."
     )
 # `manage.py migrate` waits for a lock no longer than this, because requests wait behind it, and tries again.
-MIGRATION_LOCK_SECONDS = env.float(\"MIGRATION_LOCK_SECONDS\", default=0.5)
+MIGRATION_LOCK_SECONDS = env.float("MIGRATION_LOCK_SECONDS", default=0.5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("vms", "0018_orphans_of_networks"),
+        ("vms", "0019_checks_and_indexes_of_the_bin"),
     ]
 
     operations = [
