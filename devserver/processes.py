@@ -104,8 +104,8 @@ def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
     """Return the portal's own processes."""
     workers = {
         "worker": "-Q jobs,polling -c 4",
-        "worker-sync": "-Q sync,resources -c 1",
-        "worker-pool": "-Q volumepool -c 1",
+        # In production, the pools have a worker of their own. Here it would take 150 MB to do little.
+        "worker-sync": "-Q sync,resources,volumepool -c 2",
         "worker-deploy": "-Q deploys -c 4",
     }
     web = _python_starter(

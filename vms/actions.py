@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -245,14 +246,40 @@ def foreign_statuses(action: PowerAction) -> set[str]:
     } - action.nova_statuses
 
 
+class _State(NamedTuple):
+    """What decides about a VM's actions. Few states exist, and a list of VMs asks for the actions of each VM."""
+
+    status: str
+    is_bound: bool
+    is_in_bin: bool
+    is_resizing: bool
+    is_past_runtime: bool
+
+
+def _read_state(vm: VirtualMachine) -> _State:
+    """Return the state of a VM. Reads `vm.pending_resize`."""
+    return _State(
+        vm.status,
+        vm.openstack_id is not None,
+        vm.is_in_bin,
+        vm.pending_resize is not None,
+        vm.is_past_runtime,
+    )
+
+
 def allowed_actions(vm: VirtualMachine) -> list[str]:
-    """Return the actions that the VM's state allows when no job holds it. Reads `vm.pending_resize`."""
-    return [name for name in ACTIONS if _find_refusal(vm, name) is None]
+    """Return the actions that the VM's state allows when no job holds it."""
+    return list(_list_allowed(_read_state(vm)))
+
+
+@cache
+def _list_allowed(state: _State) -> tuple[str, ...]:
+    return tuple(name for name in ACTIONS if _find_refusal(state, name) is None)
 
 
 def action_refusals(vm: VirtualMachine, name: str) -> list[Refusal]:
     """Return why the VM's state does not allow an action, with the actions that it does allow; [] when it does."""
-    reason = _find_refusal(vm, name)
+    reason = _find_refusal(_read_state(vm), name)
     if reason is None:
         return []
     code, message = reason
@@ -264,7 +291,7 @@ def action_refusals(vm: VirtualMachine, name: str) -> list[Refusal]:
     return [Refusal(code, message % values, details={"allowed": allowed_actions(vm)})]
 
 
-# The reasons against an action, as code and message. A list asks for them 500 times, and the messages are written for one alone.
+# The reasons against an action, as code and message.
 _NOT_BOUND = "not_bound", _("This VM has no server in the cloud yet.")
 _IS_RESIZING = "wrong_state", _("This VM is being resized; confirm or revert that first.")
 _NOT_RESIZING = "wrong_state", _("This VM is not being resized.")
@@ -272,21 +299,20 @@ _WRONG_STATUS = "wrong_state", _("Can't %(action)s a VM in state '%(status)s'.")
 _RUNTIME_OVER = "runtime_over", _("The VM's end date was %(date)s. Extend it first.")
 
 
-def _find_refusal(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
+def _find_refusal(state: _State, name: str) -> tuple[str, str | Promise] | None:
     """Return the reason against an action; None when the VM's state allows it."""
     action = ACTIONS[name]
-    if vm.is_in_bin:
+    if state.is_in_bin:
         return "in_bin", IN_BIN
-    if vm.openstack_id is None:
+    if not state.is_bound:
         return _NOT_BOUND
-    is_resizing = vm.pending_resize is not None
-    if is_resizing and not action.ends_resize:
+    if state.is_resizing and not action.ends_resize:
         return _IS_RESIZING
     if action.ends_resize:
-        return None if is_resizing else _NOT_RESIZING
-    if vm.status not in action.allowed_from:
+        return None if state.is_resizing else _NOT_RESIZING
+    if state.status not in action.allowed_from:
         return _WRONG_STATUS
-    if action.starts_vm and vm.is_past_runtime:
+    if action.starts_vm and state.is_past_runtime:
         return _RUNTIME_OVER
     return None
 

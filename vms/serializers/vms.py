@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
@@ -16,9 +17,6 @@ from tenants.scoping import Role
 from ..actions import allowed_actions
 from ..models import Resize, VirtualMachine, VMOperationLog, VMStatus, lock_key, stale_after
 from ..services.migration import may_see_host
-
-_STATUS_LABELS = dict(VMStatus.choices)
-_DATA_CENTER_LABELS = dict(VirtualMachine.DataCenterType.choices)
 
 
 def fetch_holding_jobs(vms: list[VirtualMachine]) -> dict[str, Job]:
@@ -139,12 +137,21 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
         job: Job | None = self.context["holding_jobs"].get(lock_key(vm.pk))
         return job
 
-    # Django's `get_status_display` builds a dictionary of all choices and translates each, for every row.
+    # Django's `get_status_display` builds a dictionary of all choices and translates each, for every row; here they are
+    # translated once for all rows.
+    @cached_property
+    def _status_labels(self) -> dict[str, str]:
+        return {value: str(label) for value, label in VMStatus.choices}
+
+    @cached_property
+    def _data_center_labels(self) -> dict[str, str]:
+        return {value: str(label) for value, label in VirtualMachine.DataCenterType.choices}
+
     def get_status_display(self, vm: VirtualMachine) -> str:
-        return str(_STATUS_LABELS.get(vm.status, vm.status))
+        return self._status_labels.get(vm.status, vm.status)
 
     def get_data_center_type_display(self, vm: VirtualMachine) -> str:
-        return str(_DATA_CENTER_LABELS.get(vm.data_center_type, vm.data_center_type))
+        return self._data_center_labels.get(vm.data_center_type, vm.data_center_type)
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_observed_at(self, vm: VirtualMachine) -> Any:
