@@ -28,7 +28,8 @@ from vms.models import VirtualMachine, VMStatus
 LANGUAGE = "zh-hans"
 REPOSITORY = Path(settings.BASE_DIR)
 PO = Path(settings.LOCALE_PATHS[0]) / translation.to_locale(LANGUAGE) / "LC_MESSAGES" / "django.po"
-CHINESE = re.compile(r"[\u4e00-\u9fff]")
+# Letters, and the colon that stands alone between two placeholders.
+CHINESE = re.compile(r"[\u4e00-\u9fff\uff1a]")
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[#0\- +]*[\d.]*[a-zA-Z%]")
 
 
