@@ -110,7 +110,7 @@ debian: ## Do in a bare Debian 12 and 13 what README says, as root, half an hour
 STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_machine.py tests/vms/test_histories.py \
 	tests/cloudaccounts/test_sync_histories.py tests/api/test_fuzz.py tests/deploys/test_ansible.py \
 	tests/deploys/test_malicious_hosts.py tests/deploys/test_systemd.py tests/installation/test_devserver.py tests/installation/test_devserver_users.py \
-	tests/admin/test_admin.py tests/portal/test_health.py tests/portal/test_beat.py tests/portal/test_asked_too_late.py \
+	tests/admin/test_admin.py tests/portal/test_health.py tests/portal/test_beat.py tests/portal/test_asked_too_late.py tests/portal/test_security_headers.py \
 	tests/installation/test_installing.py tests/installation/test_fixtures.py tests/tasks/test_queues.py tests/tasks/test_events.py \
 	tests/ops/test_prometheus.py tests/ops/test_tracing.py tests/security/test_sentinel.py \
 	tests/upgrade/test_migration_locks.py tests/vms/test_restore_story.py
