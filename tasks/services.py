@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, NotFoundError
-from tenants.scoping import Role, Scope, require_staff_permission
+from tenants.scoping import Role, Scope, has_staff_permission, require_staff_permission
 
 from . import engine
 from .command import UnknownKindError, command_class
@@ -47,6 +47,14 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
             )
         job.refresh_from_db()
         return job
+
+
+def may_cancel(scope: Scope, kind: str) -> bool:
+    """Return whether the caller may cancel jobs of a kind; its button is shown to nobody else."""
+    permission = _find_cancel_permission(kind)
+    return scope.allows(Role.OPERATOR, Job) and (
+        not permission or has_staff_permission(scope.user, permission)
+    )
 
 
 def _find_cancel_permission(kind: str) -> str:

@@ -16,13 +16,13 @@ from api.page_addresses import page_fragment, require_POST
 from pages.panels import render_messages, render_page
 from tenants.response_access import ResponseAccess
 from tenants.scoped_pages import PageRequest, page_scope
-from tenants.scoping import Role, has_staff_permission
+from tenants.scoping import has_staff_permission
 
 from ..engine import allowed_decisions
 from ..events import event_stream
 from ..models import Job, JobStatus
 from ..serializers import JobSerializer
-from ..services import DECIDE_PERMISSION, cancel_job
+from ..services import DECIDE_PERMISSION, cancel_job, may_cancel
 from ..views import JOBS
 
 LINES_SHOWN = 50
@@ -42,7 +42,7 @@ def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "has_ended": job.has_ended,
         "is_busy": not job.has_ended and job.status != JobStatus.STUCK,
         "lines": list(job.lines.order_by("-pk")[:LINES_SHOWN])[::-1],
-        "may_cancel": scope.allows(Role.OPERATOR, Job),
+        "may_cancel": may_cancel(scope, job.kind),
         "decisions": allowed_decisions(job) if may_decide else [],
     }
     return render_page(request, "tasks/job_page.html", context, panels={"job": "tasks/job_panel.html"})

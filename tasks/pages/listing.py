@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -18,6 +20,7 @@ from ..canary import CanaryCommand
 from ..command import command_title, registered_kinds
 from ..models import IN_FLIGHT, Job, JobStatus
 from ..serializers import JobSerializer
+from ..services import may_cancel
 from ..views import JOBS
 
 ORDERINGS = frozenset({"created_at", "ended_at", "status"})
@@ -71,12 +74,15 @@ def task_page(request: PageRequest) -> HttpResponse:
         jobs = jobs.filter(created_by=scope.user)
     page = query.paginate(jobs.order_by(query.ordering, "-id"))
     rows = list(page.object_list)
+    rendered: Any = JobSerializer(rows, many=True).data
+    for row in rendered:
+        row["can_cancel"] = row["can_cancel"] and may_cancel(scope, row["kind"])
     context = {
         "scope": scope,
         "page": page,
         "query": query,
         "ordering": query.ordering,
-        "jobs": JobSerializer(rows, many=True).data,
+        "jobs": rendered,
         "is_busy": any(not job.has_ended and job.status != JobStatus.STUCK for job in rows),
         "may_cancel": scope.allows(Role.OPERATOR, Job),
     }

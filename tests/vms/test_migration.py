@@ -183,6 +183,12 @@ def test_a_migration_that_nova_no_longer_aborts_ends_as_it_would_have(staff, vm,
 
 def test_members_of_a_tenant_abort_no_migration_and_cancel_none(staff, owner, vm, url, cloud):
     job = begin_migration(staff, vm, url, cloud)
+    cancel_address = f"/jobs/{job.pk}/cancel/"
+    for person, sees_button in ((owner.member.user, False), (staff.handler._force_user, True)):
+        client = Client()
+        client.force_login(person)
+        for page in ("/tasks/", f"/jobs/{job.pk}/"):
+            assert (cancel_address in client.get(page).content.decode()) is sees_button, page
 
     for answer in (
         owner.post(f"{url}abort-migration/", {}),
