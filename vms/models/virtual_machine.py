@@ -290,6 +290,8 @@ class VirtualMachine(models.Model):
             ),
             models.Index(fields=["bin_until"], condition=Q(bin_until__isnull=False), name="vm_by_bin_until"),
             GinIndex(fields=["tags"], name="vm_by_tag"),
+            # The page of the list asks which tags there are: without this, all VMs are read when few have one.
+            models.Index(fields=["information_system"], condition=~Q(tags={}), name="vm_with_tags"),
             # The status has no index: its change would write every index of the row, also the one for searches, which would
             # cost the sync more than it saves. What needs the numbers reads `VMUsage`.
             models.Index(fields=["created_at", "id"], name="vm_by_creation"),

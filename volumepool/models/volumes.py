@@ -131,6 +131,7 @@ class Volume(models.Model):
                 fields=["bin_until"], condition=Q(bin_until__isnull=False), name="volume_by_bin_until"
             ),
             GinIndex(fields=["tags"], name="volume_by_tag"),
+            models.Index(fields=["information_system"], condition=~Q(tags={}), name="volume_with_tags"),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,22 @@
+"""Index the rows that have tags, while requests go on: a list's page asks for their keys."""
+
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
+from django.db.models import Q
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [
+        ("volumepool", "0008_checks_and_indexes_of_the_bin"),
+    ]
+
+    operations = [
+        # A run that was interrupted leaves an index that is not valid.
+        migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS volume_with_tags", migrations.RunSQL.noop),
+        AddIndexConcurrently(
+            model_name="volume",
+            index=models.Index(fields=["information_system"], condition=~Q(tags={}), name="volume_with_tags"),
+        ),
+    ]
