@@ -28,6 +28,11 @@ NOVAS_WORD = {
 POWER = sorted(POWER_COMMANDS)
 
 
+def nova_status_before(action):
+    """Return Nova's word for the first status, always the same one, from which an action is allowed."""
+    return next(word for status, word in NOVAS_WORD.items() if status in ACTIONS[action].allowed_from)
+
+
 def fresh(vm):
     return VirtualMachine.objects.for_display().get(pk=vm.pk)
 
@@ -61,7 +66,7 @@ def test_each_action_from_each_status(scope, action, status):
 @pytest.mark.parametrize("action", [name for name in POWER if POWER_ACTIONS[name].undone_by])
 def test_what_does_not_get_there_is_taken_back(vms_of, scope, cloud, action):
     """The step's time runs out while the server is as wanted, but the cloud does not tell, asked once more: it is brought back."""
-    before = NOVAS_WORD[next(iter(ACTIONS[action].allowed_from))]
+    before = nova_status_before(action)
     (vm,) = vms_of(1, status=before)
     control_vm(scope=scope, vm_id=vm.pk, action=action)
     job = Job.objects.get()
@@ -92,7 +97,7 @@ def test_what_does_not_get_there_is_taken_back(vms_of, scope, cloud, action):
 
 @pytest.mark.parametrize("action", ["stop", "start", "pause", "suspend"])
 def test_a_server_that_others_move_elsewhere_ends_the_job_and_frees_the_vm(vms_of, scope, action):
-    (vm,) = vms_of(1, status=NOVAS_WORD[next(iter(ACTIONS[action].allowed_from))])
+    (vm,) = vms_of(1, status=nova_status_before(action))
     control_vm(scope=scope, vm_id=vm.pk, action=action)
     engine.advance(Job.objects.get().pk)
     compute = open_cloud(vm.account, vm.region).compute
