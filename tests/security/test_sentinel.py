@@ -6,6 +6,7 @@ import pytest
 import redis
 from django.core.cache.backends.redis import RedisCache
 
+from api.shared_metrics import MetricStore
 from security import policies
 from tests.portal.test_service_urls import read_settings
 from tests.sentinels import start_valkey_group
@@ -40,12 +41,17 @@ def test_the_cache_follows_a_failover_and_all_servers_are_refused(group, setting
     cache = RedisCache(options["LOCATION"], options)
     cache.set("key", "before")
     assert cache.get("key") == "before"
+    metrics = MetricStore()
+    metrics.add({'["counted","",""]': 1})
+    metrics.flush()
 
     group.kill(group.primary)
 
     def answers():
         try:
             cache.set("key", "after")
+            metrics.add({'["counted","",""]': 1})
+            metrics.flush()
         except redis.exceptions.ConnectionError:
             return False
         return True
@@ -54,5 +60,7 @@ def test_the_cache_follows_a_failover_and_all_servers_are_refused(group, setting
     assert group.find_primary() == group.replica
     with redis.Redis(port=group.replica, password=group.password, db=0) as client:
         assert client.get(cache.make_key("key")) == b'"after"'
+    # The counts that could not be written meanwhile are kept.
+    assert metrics.read().counts['["counted","",""]'] >= 2
     # The address of the dead server stays: it comes back as a replica.
     assert {port for _address, port in policies._list_own_servers()} >= {group.primary, group.replica}
