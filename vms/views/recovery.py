@@ -84,7 +84,16 @@ class VmRebuildView(_RecoveryView):
         return self.run_service(request, RebuildSerializer, Role.ADMIN, rebuild_vm)
 
 
-class VmMigrateView(_RecoveryView):
+class _StaffView(_RecoveryView):
+    """A view of an action on a VM's host, which staff alone may request."""
+
+    def require_access(self, role: Role) -> None:
+        """Require staff too, before the errors of a body are told."""
+        super().require_access(role)
+        require_staff_permission(self.scope.user, STAFF_PERMISSION)
+
+
+class VmMigrateView(_StaffView):
     """Move a VM to another host, for staff."""
 
     @extend_schema(request=MigrationSerializer, responses=_RESPONSES)
@@ -92,13 +101,8 @@ class VmMigrateView(_RecoveryView):
         """Move the VM to another host: `live` without stopping it, `cold` with a stop. Staff alone."""
         return self.run_service(request, MigrationSerializer, Role.OPERATOR, migrate_vm)
 
-    def require_access(self, role: Role) -> None:
-        """Require staff too, before the errors of a body are told."""
-        super().require_access(role)
-        require_staff_permission(self.scope.user, STAFF_PERMISSION)
 
-
-class VmAbortMigrationView(_RecoveryView):
+class VmAbortMigrationView(_StaffView):
     """Abort the live migration of a VM, for staff."""
 
     @extend_schema(request=MigrationAbortSerializer, responses=_RESPONSES)
@@ -106,21 +110,11 @@ class VmAbortMigrationView(_RecoveryView):
         """Abort the live migration that is under way; the VM stays on its host. Staff alone."""
         return self.run_service(request, MigrationAbortSerializer, Role.OPERATOR, abort_migration)
 
-    def require_access(self, role: Role) -> None:
-        """Require staff too, before the errors of a body are told."""
-        super().require_access(role)
-        require_staff_permission(self.scope.user, STAFF_PERMISSION)
 
-
-class VmEvacuateView(_RecoveryView):
+class VmEvacuateView(_StaffView):
     """Evacuate a VM from a dead host, for staff."""
 
     @extend_schema(request=EvacuationSerializer, responses=_RESPONSES)
     def post(self, request: Request, pk: UUID) -> Response:
         """Build the VM anew on another host, because its own is down. Staff alone."""
         return self.run_service(request, EvacuationSerializer, Role.OPERATOR, evacuate_vm)
-
-    def require_access(self, role: Role) -> None:
-        """Require staff too, before the errors of a body are told."""
-        super().require_access(role)
-        require_staff_permission(self.scope.user, STAFF_PERMISSION)
