@@ -175,7 +175,7 @@ class MetricStore:
         self._marks: dict[str, float] = {}
         self._thread: threading.Thread | None = None
         self._is_web_process = False
-        self._has_news = threading.Event()
+        self._has_pending = threading.Event()
 
     def add(self, amounts: Mapping[str, float]) -> None:
         """Add to counts."""
@@ -259,7 +259,7 @@ class MetricStore:
     def _wake_thread(self) -> None:
         if not self.is_reporting:
             return
-        self._has_news.set()
+        self._has_pending.set()
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
@@ -268,8 +268,8 @@ class MetricStore:
 
     def _report(self) -> None:
         while True:
-            self._has_news.wait(REPORT_SECONDS if self._is_web_process else None)
-            self._has_news.clear()
+            self._has_pending.wait(REPORT_SECONDS if self._is_web_process else None)
+            self._has_pending.clear()
             try:
                 self.flush()
             except redis.RedisError as error:
