@@ -222,8 +222,8 @@ def test_network_policies_close_everything_and_open_what_is_needed(manifests):
     every = set(pods(manifests))
     reached = {name: selected_pods(manifests, spec["podSelector"]) for name, spec in policies.items()}
 
-    assert policies["portal-nothing"].keys() == {"podSelector", "policyTypes"}
-    assert reached["portal-nothing"] == reached["portal-dns"] == reached["portal-databases"] == every
+    assert policies["portal-default-deny"].keys() == {"podSelector", "policyTypes"}
+    assert reached["portal-default-deny"] == reached["portal-dns"] == reached["portal-databases"] == every
     assert [name for name, spec in policies.items() if "ingress" in spec] == ["portal-web"]
     assert reached["portal-web"] == {"portal-web"}
     by_queue = {
