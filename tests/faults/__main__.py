@@ -15,6 +15,7 @@ from pathlib import Path
 from .creation.campaign import CreationCampaign
 from .deploys.campaign import DeployCampaign
 from .framework.campaign import Campaign
+from .hosts.campaign import HostsCampaign
 from .pool.campaign import PoolCampaign
 from .realcloud.campaign import RealCloudCampaign
 from .storm.campaign import StormCampaign
@@ -25,6 +26,7 @@ CAMPAIGNS: tuple[type[Campaign], ...] = (
     PoolCampaign,
     DeployCampaign,
     RealCloudCampaign,
+    HostsCampaign,
 )
 
 

@@ -86,7 +86,7 @@ class Processes:
                     self.crashes[program.name] += 1
                 # gunicorn's processes outlive their parent by 20 s and keep its port, so they are killed, as systemd
                 # does. The pool of a dead worker goes on, because that is the harder case: it owns jobs unsupervised.
-                if program.name == "web":
+                if program.name.endswith("web"):
                     launch.kill([relative for relative in program.relatives if relative.alive])
             elif now - program.gone_since >= RESTART_SECONDS:
                 program.process = self._launch(program.name, program.arguments)
