@@ -9,18 +9,15 @@ from pathlib import Path
 
 # Celery's line for a sent task, in the portal's format for development.
 SENT = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+)Z? .*Sending due task (\S+)")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # A tick may be under way when a beat loses its lock, and lasts no longer than this.
 TICK_SECONDS = 1.0
 
 
 def read_sent(log: Path) -> list[tuple[datetime, str]]:
     """Return when a beat has sent which schedule, in the order of its log."""
-    colours = re.compile(r"\x1b\[[0-9;]*m")
-    found = []
-    for line in log.read_text(errors="replace").splitlines():
-        if match := SENT.match(colours.sub("", line)):
-            found.append((datetime.fromisoformat(match[1]), match[2]))
-    return found
+    lines = COLOURS.sub("", log.read_text(errors="replace")).splitlines()
+    return [(datetime.fromisoformat(match[1]), match[2]) for line in lines if (match := SENT.match(line))]
 
 
 def find_two_leaders(sent: Mapping[str, Iterable[tuple[datetime, str]]]) -> list[str]:

@@ -7,16 +7,16 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from tests.faults.framework.campaign import Campaign
 from tests.faults.framework.report import Invariant
-from tests.faults.storm.load import Load
 from tests.faults.storm.plan import Plan
 
 from .beats import find_two_leaders, read_sent
 from .faults import FAULTS, Fault, Installation
+from .figures import Result, as_json, make_table, summarize
 from .load import SLOW_SECONDS, HostLoad, HostUser, Manager
 from .processes import HostProcesses, find_faketime
 from .recovery import Recovery, watch_hosts
@@ -31,29 +31,6 @@ USERS = 4
 ADMIN = 0
 IN_FLIGHT = "status IN ('queued', 'running', 'waiting', 'undoing')"
 BEAT_RUNS = "SELECT total_run_count FROM django_celery_beat_periodictask WHERE name = 'tasks.sweep'"
-
-
-@dataclass
-class Result:
-    """What one fault did."""
-
-    fault: Fault
-    struck: str
-    seconds: float
-    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
-    slow: dict[str, int] = field(default_factory=dict)
-    slowest: dict[str, float] = field(default_factory=dict)
-    jobs_ended: int = 0
-    recovery: dict[str, float] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    beat_leaders: list[str] = field(default_factory=list)
-    packets: int = 0
-    invariants: list[Invariant] = field(default_factory=list)
-
-    @property
-    def whole_after(self) -> float:
-        """Return the seconds from the end of the fault until the last sign came."""
-        return max(self.recovery.values(), default=0.0)
 
 
 class HostsCampaign(Campaign):
@@ -95,7 +72,7 @@ class HostsCampaign(Campaign):
         from tests.faults.storm.scene import set_scene
 
         self.plan = Plan(self.seed, 0, self.options.vms, 0.0, self.options.clicks, USERS, (), None)
-        self.scene = set_scene(self.servers, self.plan, bystanders=len(APP_HOSTS))
+        self.scene = set_scene(self.servers, self.plan, bystanders=len(APP_HOSTS) + 1)
         self._fill_catalogue()
         self.users: list[Any] = []
         self.results: list[Result] = []
@@ -104,7 +81,12 @@ class HostsCampaign(Campaign):
             self.processes.start_host(host)
         recovery = Recovery()
         self._watch(recovery, 0)
-        if not self.wait_until(lambda: not recovery.missing, 90):
+
+        def is_ready() -> bool:
+            self.log_progress(lambda: f"waiting for {', '.join(recovery.missing)}")
+            return not recovery.missing
+
+        if not self.wait_until(is_ready, 90):
             raise TimeoutError(f"Not ready: {recovery.missing}\n{self.servers.read_last_lines()}")
 
     def _fill_catalogue(self) -> None:
@@ -160,6 +142,9 @@ class HostsCampaign(Campaign):
         self.installation.struck = "app-b"
         self.servers.network.set_rules()
         jobs_before = self._count("status NOT IN ('queued', 'running', 'waiting', 'undoing')")
+        lock = self.scene.bystanders[-1].id
+        if fault.holds_lock:
+            self.installation.start_lock_holder(lock)
         began = time.monotonic()
         fault.begin(self.installation)
         result = Result(fault, self.installation.struck, 0.0)
@@ -167,6 +152,8 @@ class HostsCampaign(Campaign):
         while time.monotonic() < until:
             self._run_for(1.0)
             result.beat_leaders.append(self.installation.find_beat_leader())
+            if fault.holds_lock and result.lock_freed_after is None and not self.installation.is_locked(lock):
+                result.lock_freed_after = time.monotonic() - began
         result.jobs_ended = (
             self._count("status NOT IN ('queued', 'running', 'waiting', 'undoing')") - jobs_before
         )
@@ -174,6 +161,7 @@ class HostsCampaign(Campaign):
         result.seconds = ended - began
         result.packets = self.servers.network.set_rules(*())
         fault.end(self.installation)
+        self.installation.end_lock_holder()
         stopping.set()
         self._measure_recovery(number, result, load)
         for host in APP_HOSTS:
@@ -181,6 +169,7 @@ class HostsCampaign(Campaign):
                 answer for answer in load.answers if answer.host == host and began <= answer.at <= ended
             ]
             result.outcomes[host] = Counter(answer.outcome for answer in answers)
+            result.median[host] = median([answer.seconds for answer in answers] or [0.0])
             result.slow[host] = sum(answer.seconds > SLOW_SECONDS for answer in answers)
             result.slowest[host] = max((answer.seconds for answer in answers), default=0.0)
         result.invariants = self._compare()
@@ -222,7 +211,7 @@ class HostsCampaign(Campaign):
 
         def is_whole() -> bool:
             self.log_progress(lambda: f"waiting for {', '.join(recovery.missing) or 'jobs and beat'}")
-            if self._read_beat_runs() >= runs + 2 > 1:
+            if self._read_beat_runs() >= runs + 1 > 0:
                 recovery.note("beat")
             if load.is_over() and not recovery.missing and self._count(IN_FLIGHT) == 0:
                 recovery.note("no job in flight")
@@ -303,39 +292,10 @@ class HostsCampaign(Campaign):
         ]
 
     def collect_figures(self) -> dict[str, Mapping[str, object]]:
-        self.report.details["faults"] = [
-            {
-                "name": result.fault.name,
-                "title": result.fault.title,
-                "struck": result.struck,
-                "seconds": round(result.seconds, 1),
-                "answers": {host: dict(counts) for host, counts in result.outcomes.items()},
-                "slow_answers": result.slow,
-                "slowest_answer_seconds": {host: round(value, 1) for host, value in result.slowest.items()},
-                "jobs_ended": result.jobs_ended,
-                "beat_leaders": result.beat_leaders,
-                "packets_struck": result.packets,
-                "seconds_until_whole": {name: round(value, 1) for name, value in result.recovery.items()},
-            }
-            for result in self.results
-        ]
+        self.report.details["faults"] = [as_json(result) for result in self.results]
+        self.report.details["table"] = make_table(self.results)
+        self.log("\n" + "\n".join(make_table(self.results)))
         return {
             "Machine": {"processors": os.cpu_count()},
-            **{
-                result.fault.title: {
-                    **{
-                        f"{host}{' (struck)' if host == result.struck else ''}: {outcome}": count
-                        for host in APP_HOSTS
-                        for outcome, count in sorted(result.outcomes[host].items())
-                    },
-                    **{f"{host}: slowest answer": f"{result.slowest[host]:.1f} s" for host in APP_HOSTS},
-                    "jobs that ended meanwhile": result.jobs_ended,
-                    **{
-                        f"whole again: {sign}": f"{value:.1f} s"
-                        for sign, value in sorted(result.recovery.items())
-                    },
-                    "whole again": "never" if result.missing else f"{result.whole_after:.1f} s",
-                }
-                for result in self.results
-            },
+            **{result.fault.title: summarize(result) for result in self.results},
         }

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psycopg2
 
+from devserver import launch
+from tests.faults.framework.servers import REPOSITORY
+
+from .lock_holder import LOCKED
+from .namespaces import entered
 from .processes import HostProcesses
 from .servers import (
     APP_HOSTS,
@@ -43,6 +52,33 @@ class Installation:
     # Called again and again by faults that take their time.
     pause: Callable[[], None]
     struck: str = VICTIM
+    _lock_holder: subprocess.Popen[bytes] | None = None
+
+    def start_lock_holder(self, vm_id: str) -> None:
+        """Lock the row of a VM in a transaction of the struck host."""
+        log = self.servers.folder / f"{self.struck}.lock-holder.log"
+        log.unlink(missing_ok=True)
+        with entered(self.servers.hosts[self.struck]):
+            self._lock_holder = launch.start(
+                [sys.executable, "-m", "tests.faults.hosts.lock_holder", vm_id],
+                log=log,
+                folder=REPOSITORY,
+                environment=os.environ,
+                when_parent_dies=signal.SIGKILL,
+            )
+        self.servers.wait(lambda: LOCKED in log.read_text(), "The holder of a lock")
+
+    def end_lock_holder(self) -> None:
+        """End the process that holds the lock, if there is one."""
+        if self._lock_holder is not None:
+            self._lock_holder.kill()
+            self._lock_holder.wait()
+            self._lock_holder = None
+
+    def is_locked(self, vm_id: str) -> bool:
+        """Return whether the row of a VM is locked."""
+        statement = "SELECT 1 FROM vms_virtualmachine WHERE id = %s FOR UPDATE SKIP LOCKED"
+        return not self.servers.query(statement, vm_id)
 
     def cut(
         self, targets: Sequence[str], *, ways: Sequence[str] = ("there", "back"), port: int | None = None
@@ -80,6 +116,8 @@ class Fault:
     begin: Callable[[Installation], None]
     end: Callable[[Installation], None] = _mend_network
     needs_clock: bool = False
+    # A transaction on the struck host holds a lock when the fault begins; the report says when it is freed.
+    holds_lock: bool = False
 
 
 def _cut_host(installation: Installation) -> None:
@@ -122,7 +160,15 @@ def _kill_host(installation: Installation) -> None:
     installation.processes.kill_host(installation.struck)
 
 
+def _cut_power(installation: Installation) -> None:
+    # Without the network, nothing tells the others that the processes have ended.
+    _cut_host(installation)
+    installation.end_lock_holder()
+    installation.processes.kill_host(installation.struck)
+
+
 def _start_host(installation: Installation) -> None:
+    _mend_network(installation)
     installation.processes.start_host(installation.struck)
 
 
@@ -137,7 +183,7 @@ def _do_nothing(_installation: Installation) -> None:
 
 FAULTS = (
     Fault("none", "no fault, to compare with", _do_nothing),
-    Fault("cut", "one host cut off, both ways", _cut_host),
+    Fault("cut", "one host cut off, both ways", _cut_host, holds_lock=True),
     Fault(
         "slow",
         f"one host slow: {SLOW_DELAY_SECONDS * 1000:.0f} ms each way, {SLOW_LOSS:.0%} of packets lost",
@@ -147,11 +193,13 @@ FAULTS = (
         "database-requests",
         "one way: nothing reaches PostgreSQL from one host",
         _cut_port(POSTGRES_PORT, "there"),
+        holds_lock=True,
     ),
     Fault(
         "database-answers",
         "one way: no answer of PostgreSQL reaches one host",
         _cut_port(POSTGRES_PORT, "back"),
+        holds_lock=True,
     ),
     Fault("redis-requests", "one way: nothing reaches Redis from one host", _cut_port(VALKEY_PORT, "there")),
     Fault("redis-answers", "one way: no answer of Redis reaches one host", _cut_port(VALKEY_PORT, "back")),
@@ -170,7 +218,8 @@ FAULTS = (
         _set_clock(0),
         needs_clock=True,
     ),
-    Fault("host-dead", "all processes of one host killed", _kill_host, _start_host),
+    Fault("host-killed", "all processes of one host killed", _kill_host, _start_host),
+    Fault("host-dead", "one host without power", _cut_power, _start_host, holds_lock=True),
     Fault("beat-leader", "the host whose beat leads cut off", _cut_beat_leader),
     # The last one, because nothing makes the killed primary a standby again.
     Fault("failover", "PostgreSQL's primary killed, the standby promoted after 5 s", _fail_over, _do_nothing),

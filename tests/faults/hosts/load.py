@@ -55,7 +55,7 @@ class Creation:
 class HostUser(User):
     """A user of the storm who talks to the web process of one host, and keeps the answers."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - those of `User`, and the host.
+    def __init__(
         self, number: int, plan: Plan, scene: Scene, url: str, stopping: threading.Event, host: str
     ) -> None:
         super().__init__(number, plan, scene, url, stopping)

@@ -63,7 +63,7 @@ class Network:
         targets: Iterable[str],
         *,
         ways: Sequence[str] = ("there", "back"),
-        **options: float | int,
+        **options: float,
     ) -> list[Rule]:
         """Return the rules between a host and others, for one way or both."""
         start = self.hosts[source].number
