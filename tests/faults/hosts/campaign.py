@@ -14,7 +14,7 @@ from tests.faults.framework.campaign import Campaign
 from tests.faults.framework.report import Invariant
 from tests.faults.storm.plan import Plan
 
-from .beats import find_two_leaders, read_sent
+from .beats import BeatWatcher, find_two_leaders
 from .faults import FAULTS, Fault, Installation
 from .figures import Result, as_json, make_table, summarize
 from .load import SLOW_SECONDS, HostLoad, HostUser, Manager
@@ -77,6 +77,8 @@ class HostsCampaign(Campaign):
         self.users: list[Any] = []
         self.results: list[Result] = []
         self.installation = Installation(self.servers, self.processes, self._pause)
+        self.beats = BeatWatcher({host: self.servers.folder / f"{host}.beat.log" for host in APP_HOSTS})
+        self.beats.start()
         for host in APP_HOSTS:
             self.processes.start_host(host)
         recovery = Recovery()
@@ -282,7 +284,7 @@ class HostsCampaign(Campaign):
                 statements.setdefault(invariant.statement, []).extend(violations)
                 checked[invariant.statement] = invariant.checked
         never = [f"{result.fault.name}: {sign}" for result in self.results for sign in result.missing]
-        sent = {host: read_sent(self.servers.folder / f"{host}.beat.log") for host in APP_HOSTS}
+        sent = self.beats.sent
         problems = [problem for user in self.users for problem in user.problems]
         return [
             *(Invariant(statement, found, checked[statement]) for statement, found in statements.items()),
