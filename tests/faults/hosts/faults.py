@@ -141,7 +141,7 @@ def _cut_port(port: int, *ways: str) -> Callable[[Installation], None]:
     return begin
 
 
-def _set_clock(seconds: float) -> Callable[[Installation], None]:
+def _set_clock(seconds: int) -> Callable[[Installation], None]:
     def begin(installation: Installation) -> None:
         installation.processes.set_clock(installation.struck, seconds)
 
