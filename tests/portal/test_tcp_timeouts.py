@@ -11,6 +11,8 @@ from django.db import connection
 
 from portal.celery import app
 from portal.direct_connection import create_direct_connection
+from tasks.dispatch import dispatch_task
+from tests.conftest import flush_broker
 from tests.portal.test_service_urls import read_settings
 
 __all__ = ["read_settings"]
@@ -60,6 +62,24 @@ def test_a_worker_notices_that_the_broker_is_gone():
             assert read_options(connected._sock.fileno()) == PROBES
         finally:
             client.connection_pool.release(connected)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_over_a_connection_that_has_ended_is_sent_over_a_new_one():
+    """As after a cut of the network: the kernel has given the connection up, and nobody has noticed."""
+    with app.producer_or_acquire() as producer:
+        channel = producer.channel
+        before = channel.client.llen("polling")
+        pool = channel.client.connection_pool
+        used = pool.get_connection()
+        used._sock.shutdown(socket.SHUT_WR)
+        pool.release(used)
+
+    dispatch_task("tasks.poll", ("nobody", "nothing"))
+
+    with app.connection_for_read() as broker:
+        assert broker.default_channel.client.llen("polling") == before + 1
+    flush_broker()
 
 
 def test_the_time_is_one_setting_and_the_address_goes_before_it(read_settings, monkeypatch):

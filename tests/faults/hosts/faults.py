@@ -148,7 +148,13 @@ def _set_clock(seconds: int) -> Callable[[Installation], None]:
     return begin
 
 
+def _cut_standby(installation: Installation) -> None:
+    installation.struck = STANDBY_HOST
+    installation.cut([DATABASE_HOST])
+
+
 def _fail_over(installation: Installation) -> None:
+    installation.struck = DATABASE_HOST
     installation.servers.kill_postgres()
     until = time.monotonic() + PROMOTION_SECONDS
     while time.monotonic() < until:
@@ -221,6 +227,7 @@ FAULTS = (
     Fault("host-killed", "all processes of one host killed", _kill_host, _start_host),
     Fault("host-dead", "one host without power", _cut_power, _start_host, holds_lock=True),
     Fault("beat-leader", "the host whose beat leads cut off", _cut_beat_leader),
+    Fault("standby", "the synchronous standby cut off from the primary", _cut_standby),
     # The last one, because nothing makes the killed primary a standby again.
     Fault("failover", "PostgreSQL's primary killed, the standby promoted after 5 s", _fail_over, _do_nothing),
 )

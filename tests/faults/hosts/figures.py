@@ -99,8 +99,10 @@ def make_table(results: Iterable[Result]) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for result in results:
-        others = [host for host in APP_HOSTS if host != result.struck]
-        cells = [_describe_answers(result, host) for host in (*others, result.struck)]
+        # A fault of a database server strikes both hosts alike.
+        struck = result.struck if result.struck in APP_HOSTS else APP_HOSTS[-1]
+        others = [host for host in APP_HOSTS if host != struck]
+        cells = [_describe_answers(result, host) for host in (*others, struck)]
         whole = "never" if result.missing else f"{result.whole_after:.0f} s"
         lines.append(
             f"| {result.fault.title}, {result.seconds:.0f} s | {' | '.join(cells)} | {result.jobs_ended} | {whole} |"
