@@ -167,7 +167,11 @@ class Processes:
         waited_for = [program.process for program in self.programs.values()]
         ours = {process.pid for process in [*waited_for, *self.servers.running.values()]}
         for path in Path("/proc/self/task").glob("*/children"):
-            for text in path.read_text().split():
+            try:
+                children = path.read_text().split()
+            except OSError:
+                continue  # The thread has ended meanwhile.
+            for text in children:
                 pid = int(text)
                 if pid not in ours and ProcessId.of(pid) is None:
                     with contextlib.suppress(ChildProcessError):

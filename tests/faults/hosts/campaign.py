@@ -127,6 +127,7 @@ class HostsCampaign(Campaign):
             self.log(f"{fault.title}.")
             result = self._run_fault(number, fault)
             self.results.append(result)
+            self.log(f"  {make_table([result])[-1]}")
             broken = [invariant for invariant in result.invariants if invariant.violations]
             self.log(
                 f"  whole after {result.whole_after:.1f} s"
@@ -299,7 +300,6 @@ class HostsCampaign(Campaign):
     def collect_figures(self) -> dict[str, Mapping[str, object]]:
         self.report.details["faults"] = [as_json(result) for result in self.results]
         self.report.details["table"] = make_table(self.results)
-        self.log("\n" + "\n".join(make_table(self.results)))
         return {
             "Machine": {"processors": os.cpu_count()},
             **{result.fault.title: summarize(result) for result in self.results},
