@@ -58,7 +58,7 @@ class HostsCampaign(Campaign):
     def create_processes(self) -> HostProcesses:
         self.faults = self._choose_faults()
         clocks = {fault.needs_clock for fault in self.faults}
-        return HostProcesses(self.servers, ("app-b",) if True in clocks else ())
+        return HostProcesses(self.servers, APP_HOSTS if True in clocks else ())
 
     def _choose_faults(self) -> list[Fault]:
         """Return the chosen faults. Raises `ValueError` for an unknown name."""

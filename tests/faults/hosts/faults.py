@@ -143,6 +143,8 @@ def _cut_port(port: int, *ways: str) -> Callable[[Installation], None]:
 
 def _set_clock(seconds: int) -> Callable[[Installation], None]:
     def begin(installation: Installation) -> None:
+        # Its beat reckons by its own clock when the schedules are due.
+        installation.struck = installation.find_beat_leader() or VICTIM
         installation.processes.set_clock(installation.struck, seconds)
 
     return begin
@@ -151,6 +153,10 @@ def _set_clock(seconds: int) -> Callable[[Installation], None]:
 def _cut_standby(installation: Installation) -> None:
     installation.struck = STANDBY_HOST
     installation.cut([DATABASE_HOST])
+
+
+def _set_clock_right(installation: Installation) -> None:
+    installation.processes.set_clock(installation.struck, 0)
 
 
 def _fail_over(installation: Installation) -> None:
@@ -212,16 +218,16 @@ FAULTS = (
     Fault("redis", "Redis cut from one host, both ways", _cut_port(VALKEY_PORT, "there", "back")),
     Fault(
         "clock-fast",
-        "one host's clock 5 minutes fast",
+        "the clock of the host whose beat leads 5 minutes fast",
         _set_clock(CLOCK_SECONDS),
-        _set_clock(0),
+        _set_clock_right,
         needs_clock=True,
     ),
     Fault(
         "clock-slow",
-        "one host's clock 5 minutes slow",
+        "the clock of the host whose beat leads 5 minutes slow",
         _set_clock(-CLOCK_SECONDS),
-        _set_clock(0),
+        _set_clock_right,
         needs_clock=True,
     ),
     Fault("host-killed", "all processes of one host killed", _kill_host, _start_host),
