@@ -1,4 +1,4 @@
-"""The audit log of a tenant: the operations on all of its VMs, also on deleted ones."""
+"""The operations on all VMs of a tenant, also on deleted ones."""
 
 from __future__ import annotations
 
