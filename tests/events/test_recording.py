@@ -141,8 +141,9 @@ def test_a_task_is_an_event_when_it_is_requested_and_when_it_ends() -> None:
     job.root_id = job.pk
     child = Job.objects.create(kind="vms.start", deadline=deadline, tenant=tenant, parent=job, root_id=job.pk)
 
-    for status in ("running", "waiting", "succeeded"):
-        Job.objects.filter(pk__in=[job.pk, child.pk]).update(status=status)
+    jobs = Job.objects.filter(pk__in=[job.pk, child.pk])
+    jobs.update(status="waiting")
+    jobs.update(status="succeeded", ended_at=deadline)
 
     requested, ended = events_of("vm")
     assert (requested.code, ended.code) == ("task.requested", "task.succeeded")
