@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
 
+from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -22,7 +24,10 @@ from api.client_address import UNKNOWN, client_address
 from api.models import ApiToken
 from api.request_id import current_request_id
 
+from .models import Event
 from .tracking import find_tracked_table
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _WRITE = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(\w+)"?')
 _request: ContextVar[HttpRequest | None] = ContextVar("events_request", default=None)
@@ -36,11 +41,30 @@ class ActorMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request."""
-        token = _request.set(request)
-        try:
-            return self.get_response(request)
-        finally:
-            _request.reset(token)
+        with acting_request(request):
+            response = self.get_response(request)
+            if response.status_code == HTTPStatus.FORBIDDEN and request.method not in SAFE_METHODS:
+                _record_refusal(request)
+        return response
+
+
+def _record_refusal(request: HttpRequest) -> None:
+    """Record that a user was not allowed to change something. The limits of requests bound how often that happens.
+
+    Nothing else was written, so the event is a transaction of its own; without a database, the refusal stands as well.
+    """
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return
+    scope: Any = getattr(request, "tenant_scope", None)
+    with suppress(DatabaseError), transaction.atomic():
+        Event.objects.create(
+            code="request.refused",
+            tenant_id=scope.tenant.pk if scope is not None and scope.tenant else None,
+            object_type="request",
+            object_name=request.path[:300],
+            parameters={"method": request.method},
+            **describe_actor(),
+        )
 
 
 @contextmanager

@@ -85,6 +85,8 @@ class ScopedView(GenericAPIView[Any]):
         """Set the scope once the caller is authenticated, before anything is looked up."""
         super().initial(request, *args, **kwargs)
         self.scope = get_request_scope(request)
+        # For what is recorded about the request, such as that it was refused.
+        request._request.tenant_scope = self.scope  # type: ignore[attr-defined] # noqa: SLF001 - Django's own request.
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the rows of the scope; none while the schema is being generated."""

@@ -167,3 +167,21 @@ def test_signing_in_and_failing_to_are_events(client: Client) -> None:
         "127.0.0.1",
     )
     assert "wrong" not in json.dumps([failed.parameters, failed.object_name])
+
+
+def test_a_change_that_the_role_does_not_allow_is_an_event_of_the_tenant() -> None:
+    member = MembershipFactory(role=Role.VIEWER)
+    client = Client(headers={"X-Tenant": member.tenant.slug})
+    client.force_login(member.user)
+
+    assert (
+        client.post(
+            "/api/v1/information-systems/", {"name": "x"}, content_type="application/json"
+        ).status_code
+        == 403
+    )
+    assert client.get("/api/v1/audit/").status_code == 403
+
+    (event,) = Event.objects.filter(code="request.refused")
+    assert (event.tenant_id, event.actor_id) == (member.tenant.pk, member.user.pk)
+    assert (event.object_name, event.parameters) == ("/api/v1/information-systems/", {"method": "POST"})
