@@ -101,7 +101,7 @@ def create_deployment(address: str, client: requests.Session) -> None:
     for version in client.get(versions, timeout=30).json()["results"]:
         upgrade = f"{versions}{version['id']}/upgrade/"
         answer = client.get(upgrade, timeout=30)
-        targets = [one["id"] for one in answer.json()["results"] if one["enabled"]] if answer.ok else []
+        targets = [one["id"] for one in answer.json() if one["enabled"]] if answer.ok else []
         if targets and client.post(upgrade, json={"dest_version": targets[0], "hosts": "all"}, timeout=30).ok:
             return
     raise AssertionError("No version of the demo can be upgraded.")
