@@ -109,7 +109,7 @@ class EventChain(models.Model):
     removed_number = models.BigIntegerField(default=0, db_default=0)
     removed_digest = models.CharField(max_length=64, default="", db_default="")
 
-    objects: ClassVar[models.Manager[EventChain]] = models.Manager()
+    objects = TenantScopedQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("chain of events")

@@ -46,7 +46,7 @@ def number_events(tenant_id: UUID | None) -> int:
     committed are not seen, and are numbered by a later call.
     """
     if not Event.objects.filter(tenant=tenant_id, number=None).exists():
-        chain = EventChain.objects.filter(tenant=tenant_id).first()
+        chain: EventChain | None = EventChain.objects.filter(tenant=tenant_id).first()
         return chain.last_number if chain else 0
     EventChain.objects.bulk_create([EventChain(tenant_id=tenant_id)], ignore_conflicts=True)
     while True:
@@ -56,7 +56,7 @@ def number_events(tenant_id: UUID | None) -> int:
             if events:
                 _append(chain, events)
         if len(events) < BATCH:
-            return chain.last_number
+            return int(chain.last_number)
 
 
 def number_all_events() -> None:

@@ -12,6 +12,9 @@ from api.read_serializers import ReadOnlyModelSerializer
 from .labels import find_outcome, label_event
 from .models import Event
 
+# The changed columns with their values, or null where there was no row before or is none after.
+VALUES = {"type": ["object", "null"], "additionalProperties": True}
+
 
 class EventActorSerializer(serializers.Serializer[Any]):
     """The actor of an event. `name` is that of the time of the event."""
@@ -38,6 +41,9 @@ class EventSerializer(ReadOnlyModelSerializer[Event]):
     object = serializers.SerializerMethodField()
     label = serializers.SerializerMethodField()  # type: ignore[assignment] # The label of a field has the same name.
     outcome = serializers.SerializerMethodField()
+    parameters = serializers.SerializerMethodField()
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
 
     class Meta:
         model = Event
@@ -76,3 +82,25 @@ class EventSerializer(ReadOnlyModelSerializer[Event]):
     @extend_schema_field(serializers.ChoiceField(choices=["done", "failed", "refused"]))
     def get_outcome(self, event: Event) -> str:
         return find_outcome(event)
+
+    @extend_schema_field({"type": "object", "additionalProperties": True})
+    def get_parameters(self, event: Event) -> dict[str, Any]:
+        parameters: dict[str, Any] = event.parameters
+        return parameters
+
+    @extend_schema_field(VALUES)
+    def get_before(self, event: Event) -> dict[str, Any] | None:
+        return event.before
+
+    @extend_schema_field(VALUES)
+    def get_after(self, event: Event) -> dict[str, Any] | None:
+        return event.after
+
+
+class StreamedEventSerializer(serializers.Serializer[Any]):
+    """One server-sent event: `event` is the code, `id` the number, and `data` the event as JSON."""
+
+    event = serializers.CharField(required=False)
+    data = serializers.CharField(required=False)  # type: ignore[assignment] # the name of the field in the stream.
+    id = serializers.CharField(required=False)
+    retry = serializers.IntegerField(required=False)

@@ -27,7 +27,7 @@ from .feed import read_feed, stream_feed
 from .filters import EventFilter
 from .models import Event
 from .recording import record_event
-from .serializers import EventSerializer
+from .serializers import EventSerializer, StreamedEventSerializer
 
 DEFAULT_LIMIT, MAX_LIMIT = 200, 1000
 AFTER = OpenApiParameter("after", int, description="The number of the last known event.")
@@ -106,7 +106,7 @@ class EventStreamView(ScopedView):
                 description="The number of the last event that the reader received; browsers send it when they reconnect.",
             ),
         ],
-        responses={(200, "text/event-stream"): EventSerializer},
+        responses={(200, "text/event-stream"): StreamedEventSerializer},
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Send the events after a number, and those that happen from now on. The event's name is its code, its id its number."""
