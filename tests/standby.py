@@ -70,6 +70,19 @@ class Standby:
             launch.kill(launch.process_tree(self.process.pid))
             self.process.wait()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop the standby's processes while the block runs: the kernel still takes its connections and what is sent."""
+        assert self.process is not None
+        frozen = launch.process_tree(self.process.pid)
+        for process in frozen:
+            process.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in frozen:
+                process.send(signal.SIGCONT)
+
     def end(self) -> None:
         """End the standby; its data is thrown away."""
         if self.process is not None:

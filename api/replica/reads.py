@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
 from ..shared_metrics import Counter
+from .deadlines import read_deadline
 from .positions import ANSWERED_BY_REPLICA, fetch_position
 from .routing import REPLICA_ALIAS, allow_replica, is_replica_allowed
 from .status import watch
@@ -28,6 +29,8 @@ READS = Counter(
     "Lists by the server that gave the answer, and why it was the primary.",
     ("server", "reason"),
 )
+# No list takes so long. One that does is cut off and read from the primary.
+READ_SECONDS = 5.0
 # The state is asked on the connection that the list is read from, so that it holds also after the address has moved.
 HAS_REPLAYED = """
     SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() - '0/0'::pg_lsn >= %s
@@ -46,7 +49,7 @@ def read_list(request: HttpRequest | Request, read: Callable[[], Answer]) -> Ans
     reason = _find_refusal(request)
     if reason is None:
         try:
-            with allow_replica():
+            with read_deadline(REPLICA_ALIAS, READ_SECONDS), allow_replica():
                 answer = read()
                 is_from_replica = is_replica_allowed()
         except Exception as error:  # noqa: BLE001 - see above; what is wrong on the primary, too, is raised there.
@@ -88,7 +91,7 @@ def _find_refusal(request: HttpRequest | Request) -> str | None:
     if position is None:
         return None
     try:
-        with connections[REPLICA_ALIAS].cursor() as cursor:
+        with read_deadline(REPLICA_ALIAS, READ_SECONDS), connections[REPLICA_ALIAS].cursor() as cursor:
             cursor.execute(HAS_REPLAYED, [position])
             (has_replayed,) = cursor.fetchone()
     except Error as error:

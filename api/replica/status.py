@@ -6,27 +6,29 @@ for a replica that is away: it reads the last result. A request that fails on th
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import psycopg2
 import structlog
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS
 
+from .deadlines import cut_overdue_reads
 from .lag import LagMeter
+from .probes import Probe
 from .routing import REPLICA_ALIAS
 
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 1.0
+# A server that is asked how it is and does not answer for so long is away.
+ANSWER_SECONDS = 2.0
 # A result that is older than this counts for nothing: the thread hangs, or the machine slept.
-RESULT_SECONDS = 4.0
+RESULT_SECONDS = 5.0
 # For how long a replica on which a request has failed is not used, even if it answers again.
 SUSPENSION_SECONDS = 3.0
 # A replica that is slightly behind gets these pauses to replay what the primary has just written.
@@ -75,7 +77,8 @@ class ReplicaWatch:
         self._checking = threading.Lock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._connections: dict[str, Any] = {}
+        self._primary = Probe(DEFAULT_DB_ALIAS, ANSWER_SECONDS)
+        self._replica = Probe(REPLICA_ALIAS, ANSWER_SECONDS)
         self._meter = LagMeter(settings.DATABASE_REPLICA_MAX_LAG_SECONDS + 60)
         self._status = ReplicaStatus(ReplicaState.UNKNOWN, None, float("-inf"))
         self._suspended_until = float("-inf")
@@ -116,16 +119,16 @@ class ReplicaWatch:
 
     def _compare(self) -> tuple[ReplicaState, float | None]:
         try:
-            is_standby, replayed, replica_system = self._fetch(REPLICA_ALIAS, REPLICA)
-        except (psycopg2.Error, Error):
+            is_standby, replayed, replica_system = self._replica.fetch_row(REPLICA)
+        except psycopg2.Error:
             return ReplicaState.AWAY, None
         if not is_standby or replayed is None:
             return ReplicaState.NOT_A_STANDBY, None
         try:
             # After the replica: a standby of this primary cannot be ahead of what the primary has written later.
             read_at = time.monotonic()
-            written, system = self._fetch(DEFAULT_DB_ALIAS, PRIMARY)
-        except (psycopg2.Error, Error):
+            written, system = self._primary.fetch_row(PRIMARY)
+        except psycopg2.Error:
             return ReplicaState.UNKNOWN, None
         if system != replica_system or replayed > written:
             return ReplicaState.OTHER_DATABASE, None
@@ -135,30 +138,12 @@ class ReplicaWatch:
                 break
             time.sleep(pause)
             try:
-                replayed = self._fetch(REPLICA_ALIAS, REPLICA)[1]
-            except (psycopg2.Error, Error):
+                replayed = self._replica.fetch_row(REPLICA)[1]
+            except psycopg2.Error:
                 return ReplicaState.AWAY, None
         lag = self._meter.measure(time.monotonic(), replayed)
         is_near = lag is not None and lag <= settings.DATABASE_REPLICA_MAX_LAG_SECONDS
         return ReplicaState.IN_USE if is_near else ReplicaState.BEHIND, lag
-
-    def _fetch(self, alias: str, statement: str) -> tuple[Any, ...]:
-        """Return the row of a statement. The connections belong to no thread, unlike those of Django."""
-        connection = self._connections.pop(alias, None)
-        if connection is None:
-            wrapper = connections[alias].copy()
-            connection = wrapper.get_new_connection(wrapper.get_connection_params())
-            connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                row: tuple[Any, ...] = cursor.fetchone()
-        except psycopg2.Error:
-            with contextlib.suppress(psycopg2.Error):
-                connection.close()
-            raise
-        self._connections[alias] = connection
-        return row
 
     def _start(self) -> None:
         if self._thread is not None:
@@ -172,6 +157,8 @@ class ReplicaWatch:
         while True:
             try:
                 self.check()
+                if cut_overdue_reads():
+                    self.suspend()
             except Exception:  # The thread must not end; without a result, the replica is not used.
                 log.exception("replica_not_checked")
             time.sleep(CHECK_SECONDS)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
+import psycopg2
 import pytest
 from django.contrib.auth.models import Permission
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from api.models import ApiToken
+from api.replica.deadlines import cut_overdue_reads, read_deadline
 from api.replica.lag import LagMeter
 from api.replica.positions import fetch_position, remember_position
+from api.replica.probes import Probe
 from api.replica.routing import ReplicaRouter, allow_replica
 from tasks.models import Job
 from tenants.models import InformationSystem, Membership, Tenant, User
 from tests.factories import UserFactory
 from tests.portal.test_service_urls import read_settings
+from tests.working import wait_for
 from vms.models import VirtualMachine
 
 __all__ = ["read_settings"]
@@ -115,5 +122,31 @@ def test_the_replica_is_given_up_soon_and_never_written_to(read_settings):
 
 
 def test_a_lag_that_cannot_be_measured_is_refused(read_settings):
-    with pytest.raises(ImproperlyConfigured, match="DATABASE_REPLICA_MAX_LAG_SECONDS is 1.5"):
+    with pytest.raises(ImproperlyConfigured, match=r"DATABASE_REPLICA_MAX_LAG_SECONDS is 1\.5"):
         read_settings(DATABASE_REPLICA_URL=REPLICA_URL, DATABASE_REPLICA_MAX_LAG_SECONDS="1.5")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_read_that_is_overdue_is_cut_off():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    # The query ends when its connection does, however long it would take.
+    cutting = threading.Thread(target=lambda: wait_for("the read is cut off", cut_overdue_reads))
+    with read_deadline("default", 0), pytest.raises(OperationalError):
+        cutting.start()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(100)")
+    cutting.join()
+    connection.close()
+
+    assert cut_overdue_reads() == 0
+
+
+def test_a_server_that_is_silent_is_not_waited_for(monkeypatch):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        monkeypatch.setitem(connection.settings_dict, "PORT", listener.getsockname()[1])
+
+        with pytest.raises(psycopg2.OperationalError, match="No answer within"):
+            Probe("default", answer_seconds=0.1).fetch_row("SELECT 1")

@@ -224,6 +224,33 @@ def test_a_standby_that_dies_fails_no_request_and_is_used_again(standby, portal,
     assert set(statuses) == {200}
 
 
+def test_a_standby_that_hangs_holds_no_request(standby, portal, system):
+    readers = [Person(portal, system.tenant) for _ in range(4)]
+    VirtualMachineFactory(information_system=system, name="shop-1")
+    statuses, stopped = [], threading.Event()
+
+    def read(reader):
+        while not stopped.is_set():
+            statuses.append(reader.get("vms/").status_code)
+
+    threads = [threading.Thread(target=read, args=[reader]) for reader in readers]
+    before = count_reads(portal, "replica")
+    with standby.frozen():
+        for thread in threads:
+            thread.start()
+        try:
+            # Each of the four threads of the web process may be waiting for the standby by now.
+            wait_for("the requests are answered", lambda: len(statuses) > len(readers), 60)
+            wait_for_state(portal, "away")
+        finally:
+            stopped.set()
+            for thread in threads:
+                thread.join()
+    assert set(statuses) == {200}
+    assert count_reads(portal, "replica") == before
+    wait_for_state(portal, "in_use")
+
+
 def test_a_standby_that_is_too_far_behind_is_not_used(standby, tmp_path, system):
     with serve(tmp_path, standby, max_lag=2) as portal, standby.paused():
         VirtualMachineFactory(information_system=system, name="new")
