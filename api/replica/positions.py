@@ -9,7 +9,7 @@ The positions are kept in Redis, because the next request of a user may come to 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,8 @@ from .status import SUSPENSION_SECONDS, watch
 
 log = structlog.get_logger(__name__)
 
-KEY = "portal:replica:position:{user_id}"
+KEY = "portal:replica:position:{owner}"
+EVERYBODY = "all"
 MEMBER = "position"
 # Longer than the replica may be behind: an older position is in every replica that is used.
 MARGIN_SECONDS = 60
@@ -48,6 +49,18 @@ def remember_position(user_id: UUID) -> None:
     Without Redis the position cannot be kept. Then this process does not use the replica until it has to be in it; another
     process that reaches Redis may show the user a list that is `DATABASE_REPLICA_MAX_LAG_SECONDS` old.
     """
+    _remember(str(user_id))
+
+
+def remember_position_for_all() -> None:
+    """Let everybody's lists show everything that is committed now: call it when rows have been taken out of somebody's sight.
+
+    As `remember_position`, it does not raise.
+    """
+    _remember(EVERYBODY)
+
+
+def _remember(*owners: str) -> None:
     global _silent_until  # noqa: PLW0603 - of this process: when Redis did not answer.
     if not settings.HAS_DATABASE_REPLICA or time.monotonic() < _silent_until:
         return
@@ -55,7 +68,7 @@ def remember_position(user_id: UUID) -> None:
         with connection.cursor() as cursor:
             cursor.execute(POSITION)
             (position,) = cursor.fetchone()
-        _write(user_id, position)
+        _write(owners, position)
     except redis.RedisError as error:
         # A dead Redis delays one request, and not each.
         _silent_until = time.monotonic() + SUSPENSION_SECONDS
@@ -70,25 +83,29 @@ def fetch_position(user_id: UUID) -> int | None:
 
     Raises `redis.RedisError`.
     """
-    score = _client().zscore(KEY.format(user_id=user_id), MEMBER)
-    return None if score is None else int(score)
+    with _client().pipeline(transaction=False) as pipeline:
+        for owner in (user_id, EVERYBODY):
+            pipeline.zscore(KEY.format(owner=owner), MEMBER)
+        return max((int(score) for score in pipeline.execute() if score is not None), default=None)
 
 
-def _write(user_id: UUID, position: int) -> None:
+def _write(owners: Collection[str], position: int) -> None:
     """Keep a position, unless a later one is kept: two requests of a user may end in another order.
 
     A sorted set is the value of Redis that only grows (GT). Its numbers are exact up to 2^53, nine petabytes of log.
     """
-    key = KEY.format(user_id=user_id)
     with _client().pipeline(transaction=True) as pipeline:
-        pipeline.zadd(key, {MEMBER: position}, gt=True)
-        pipeline.expire(key, int(settings.DATABASE_REPLICA_MAX_LAG_SECONDS) + MARGIN_SECONDS)
+        for owner in owners:
+            key = KEY.format(owner=owner)
+            pipeline.zadd(key, {MEMBER: position}, gt=True)
+            pipeline.expire(key, int(settings.DATABASE_REPLICA_MAX_LAG_SECONDS) + MARGIN_SECONDS)
         pipeline.execute()
 
 
 class ReplicaPositionMiddleware:
     """Remember the position of each answer to a signed-in user that the replica has not given.
 
+    A change by staff counts for everybody: it may be a grant that is revoked, or anything in the admin.
     It comes before the middleware that opens a transaction for a view: the position is read after the commit, and kept before
     the answer is sent. And it comes after that of the log, which wraps `request.user` again when the view has ended.
     """
@@ -101,12 +118,13 @@ class ReplicaPositionMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request."""
         response = self.get_response(request)
-        if not request.META.get(ANSWERED_BY_REPLICA) and (user_id := _find_user_id(request)) is not None:
-            remember_position(user_id)
+        if not request.META.get(ANSWERED_BY_REPLICA) and (user := _find_user(request)) is not None:
+            is_change = request.method not in {"GET", "HEAD", "OPTIONS"}
+            _remember(str(user.pk), *([EVERYBODY] if is_change and user.is_staff else []))
         return response
 
 
-def _find_user_id(request: HttpRequest) -> UUID | None:
+def _find_user(request: HttpRequest) -> Any | None:
     """Return the user of a request; None for anonymous ones, and for those whose view did not ask for the user.
 
     The session is not loaded for it: that would cost a query and a `Vary: Cookie`.
@@ -114,4 +132,4 @@ def _find_user_id(request: HttpRequest) -> UUID | None:
     user: Any = request.user
     if type(user) is SimpleLazyObject and not request.session.accessed:
         return None
-    return user.pk if user.is_authenticated else None
+    return user if user.is_authenticated else None

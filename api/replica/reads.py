@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from ..shared_metrics import Counter
 from .deadlines import read_deadline
 from .positions import ANSWERED_BY_REPLICA, fetch_position
-from .routing import REPLICA_ALIAS, allow_replica, is_replica_allowed
+from .routing import REPLICA_ALIAS, allow_replica
 from .status import watch
 
 log = structlog.get_logger(__name__)
@@ -49,18 +49,19 @@ def read_list(request: HttpRequest | Request, read: Callable[[], Answer]) -> Ans
     reason = _find_refusal(request)
     if reason is None:
         try:
-            with read_deadline(REPLICA_ALIAS, READ_SECONDS), allow_replica():
+            with read_deadline(REPLICA_ALIAS, READ_SECONDS), allow_replica() as use:
                 answer = read()
-                is_from_replica = is_replica_allowed()
         except Exception as error:  # noqa: BLE001 - see above; what is wrong on the primary, too, is raised there.
             reason = "failed" if isinstance(error, Error) else "refused"
             if isinstance(error, Error):
                 _handle_failure(error)
         else:
-            # Otherwise a query has required the primary, from where the answer is as late as its last query.
-            if is_from_replica:
+            if use.has_read and use.is_allowed:
                 request.META[ANSWERED_BY_REPLICA] = True
-            READS.increment(*(("replica", "") if is_from_replica else ("primary", "memberships")))
+                READS.increment("replica", "")
+            else:
+                # All of its rows decide about access, or a query has required the primary for the rest.
+                READS.increment("primary", "access")
             return answer
     READS.increment("primary", reason)
     return read()
@@ -73,6 +74,7 @@ def reads_list(view: PageView) -> PageView:
     def read_page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return read_list(request, lambda: view(request, *args, **kwargs))
 
+    read_page.reads_replica = True  # type: ignore[attr-defined] # A test finds the pages by it.
     return read_page  # type: ignore[return-value]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -16,22 +17,39 @@ REPLICA_ALIAS = "replica"
 REPLICATED_ROOMS = frozenset({"cloudaccounts", "volumepool", "networks", "vms", "deploys", "tasks"})
 REPLICATED_MODELS = frozenset({"tenants.informationsystem"})
 
-_allows_replica: ContextVar[bool] = ContextVar("allows_replica", default=False)
+
+@dataclass
+class ReplicaUse:
+    """Whether a block may read from the replica, and whether it has."""
+
+    is_allowed: bool = True
+    has_read: bool = False
+
+
+_use: ContextVar[ReplicaUse | None] = ContextVar("replica_use", default=None)
 
 
 @contextmanager
-def allow_replica() -> Iterator[None]:
+def allow_replica() -> Iterator[ReplicaUse]:
     """Let queries of this thread read rows of lists from the replica while the block runs."""
-    token = _allows_replica.set(True)
+    token = _use.set(use := ReplicaUse())
+    try:
+        yield use
+    finally:
+        _use.reset(token)
+
+
+@contextmanager
+def read_primary() -> Iterator[None]:
+    """Read from the primary while the block runs, and as before after it. For a part of a page that decides about access.
+
+    The block must send its queries itself, and not return a queryset.
+    """
+    token = _use.set(None)
     try:
         yield
     finally:
-        _allows_replica.reset(token)
-
-
-def is_replica_allowed() -> bool:
-    """Return whether rows of lists are read from the replica here."""
-    return _allows_replica.get()
+        _use.reset(token)
 
 
 def require_primary() -> None:
@@ -40,8 +58,8 @@ def require_primary() -> None:
     For a query that joins what decides about access, such as memberships: a router knows the model of a query, and not the
     tables that it joins.
     """
-    if _allows_replica.get():
-        _allows_replica.set(False)
+    if (use := _use.get()) is not None:
+        use.is_allowed = False
 
 
 class ReplicaRouter:
@@ -56,11 +74,14 @@ class ReplicaRouter:
 
         The answer never depends on where a related object was read, as it would if this returned None.
         """
-        if not _allows_replica.get() or connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        use = _use.get()
+        if use is None or not use.is_allowed or connections[DEFAULT_DB_ALIAS].in_atomic_block:
             return DEFAULT_DB_ALIAS
         options = model._meta  # noqa: SLF001 - Django's documented API.
-        is_replicated = options.app_label in REPLICATED_ROOMS or options.label_lower in REPLICATED_MODELS
-        return REPLICA_ALIAS if is_replicated else DEFAULT_DB_ALIAS
+        if options.app_label not in REPLICATED_ROOMS and options.label_lower not in REPLICATED_MODELS:
+            return DEFAULT_DB_ALIAS
+        use.has_read = True
+        return REPLICA_ALIAS
 
     def db_for_write(self, model: type[Model], **_hints: Any) -> str:
         """Return the primary, also for an object that was read from the replica."""

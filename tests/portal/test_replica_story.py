@@ -8,16 +8,28 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import contextmanager
+from inspect import unwrap
 
 import pytest
 import requests
 from django.db.models.functions import Now
 from django.test import Client
+from django.urls import get_resolver
+from rest_framework.mixins import ListModelMixin
 
 from api.models import ApiToken
+from cloudaccounts.models import CatalogueGrant
 from tasks.models import Job
+from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
-from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
+from tests.factories import (
+    CloudAccountFactory,
+    CloudResourceFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    UserFactory,
+    VirtualMachineFactory,
+)
 from tests.standby import start_standby
 from tests.web_processes import start_web_process
 from tests.working import wait_for
@@ -117,6 +129,47 @@ def test_lists_and_their_pages_are_read_from_the_standby_and_single_objects_from
     wait_for("the standby has the VM", lambda: ">new<" in visitor.page("vms/").text)
 
 
+def list_addresses():
+    """The addresses of all lists that may be read from the standby and belong to no single object, from the URL map."""
+    found = {"api": [], "pages": []}
+
+    def walk(patterns, prefix):
+        for pattern in patterns:
+            path = prefix + str(pattern.pattern)
+            if hasattr(pattern, "url_patterns"):
+                walk(pattern.url_patterns, path)
+            elif "<" not in path:
+                view = getattr(pattern.callback, "view_class", None)
+                if view and issubclass(view, ScopedView) and issubclass(view, ListModelMixin):
+                    found["api"].append(path.removeprefix("api/v1/"))
+                elif getattr(unwrap(pattern.callback, stop=is_marked), "reads_replica", False):
+                    found["pages"].append(path)
+
+    walk(get_resolver().url_patterns, "")
+    return found["api"], found["pages"]
+
+
+def is_marked(view):
+    return hasattr(view, "reads_replica") and not hasattr(getattr(view, "__wrapped__", None), "reads_replica")
+
+
+def test_every_list_is_read_from_the_standby(standby, portal, system):
+    reader = Person(portal, system.tenant)
+    VirtualMachineFactory(information_system=system)
+    paths, pages = list_addresses()
+    pages[pages.index("search/")] += "?q=vm"
+    assert len(paths) > 15
+    assert len(pages) > 15
+    wait_for("the standby has the VM", lambda: reader.page("vms/").ok and len(reader.names("vms/")) == 1)
+    missed = []
+    for request, path in [*((reader.get, path) for path in paths), *((reader.page, path) for path in pages)]:
+        before = count_reads(portal, "replica")
+        answer = request(path)
+        if (answer.status_code, count_reads(portal, "replica")) != (200, before + 1):
+            missed.append((answer.url, answer.status_code))
+    assert not missed, str(missed)
+
+
 def test_what_the_standby_does_not_have_yet_is_not_missing(standby, portal, system):
     reader = Person(portal, system.tenant)
     before = count_reads(portal, "primary")
@@ -188,6 +241,41 @@ def test_access_ends_at_once(standby, portal, system):
         assert staff.names("vms/") == []
         assert holder.get("vms/").status_code == 401
         assert count_reads(portal, "replica") == before
+
+
+def test_what_is_taken_away_is_gone_at_once(standby, portal, system):
+    mover, former, staff = (Person(portal, system.tenant) for _ in range(3))
+    target = InformationSystemFactory()
+    MembershipFactory(user=mover.user, tenant=target.tenant, role=Role.ADMIN)
+    staff.user.is_staff = staff.user.is_superuser = True
+    staff.user.save()
+    mover.authorization["X-Tenant"] = system.tenant.slug
+    account = CloudAccountFactory(grants=False)
+    network = CloudResourceFactory(account=account, type="network", cloud_id="net-1", name="net")
+    grant = CatalogueGrant.objects.create(
+        account=account, kind="network", cloud_id="net-1", tenant=system.tenant
+    )
+    vm = VirtualMachineFactory(information_system=system, name="moving")
+    with standby.paused():
+        assert (former.names("vms/"), former.names("cloud-resources/")) == (["moving"], [network.name])
+
+        moved = mover.post(f"vms/{vm.pk}/move/", {"information_system": str(target.pk)})
+        assert moved.status_code < 300, moved.text
+        assert former.names("vms/") == []
+    wait_for("the standby is used again", lambda: count_reads_of(former, "cloud-resources/", "replica"))
+    with standby.paused():
+        assert former.names("cloud-resources/") == [network.name]
+        url = f"{portal.url}/api/v1/catalogue-grants/{grant.pk}/"
+        revoked = requests.delete(url, headers=staff.authorization, timeout=30)
+        assert revoked.status_code < 300, revoked.text
+        assert former.names("cloud-resources/") == []
+
+
+def count_reads_of(person, path, server):
+    """How many lists a server gives when this one is read."""
+    before = count_reads(person.portal, server)
+    person.names(path)
+    return count_reads(person.portal, server) - before
 
 
 def test_a_standby_that_dies_fails_no_request_and_is_used_again(standby, portal, system):

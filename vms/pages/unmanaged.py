@@ -19,7 +19,6 @@ from django.views.decorators.http import require_GET, require_http_methods
 from api.domain_errors import DomainError, InvalidFieldsError, NotFoundError
 from api.errors import status_of
 from api.form_errors import errors_by_field, filled_fields, validate_form
-from api.replica.reads import reads_list
 from api.uuids import is_uuid
 from cloudaccounts.filters import search_resources
 from cloudaccounts.models import CloudAccount, CloudResource
@@ -68,7 +67,6 @@ RULE_FIELDS = ("name", "project", "metadata")
 
 @login_required
 @require_GET
-@reads_list
 def unmanaged_page(request: PageRequest, pk: int) -> HttpResponse:
     """Show what the portal does not manage in an account: the filters are those of REST."""
     scope = page_scope(request)
