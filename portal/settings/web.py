@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "events.actors.ActorMiddleware",
     "api.sessions.SessionRecordMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "api.replica.positions.ReplicaPositionMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

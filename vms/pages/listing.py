@@ -24,6 +24,7 @@ from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import require_POST
 from api.pagination import CappedPaginator
+from api.replica.reads import reads_list
 from api.tags import match_tags
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_messages, render_page
@@ -66,6 +67,7 @@ FORCE_RESTART = "force_restart"
 
 @login_required
 @require_GET
+@reads_list
 def vm_page(request: PageRequest) -> HttpResponse:
     """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
