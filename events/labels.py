@@ -35,6 +35,7 @@ OBJECT_LABELS: dict[str, str | Promise] = {
     "deploy_key": gettext_lazy("Deploy key"),
     "instance": gettext_lazy("Instance"),
     "vm": gettext_lazy("VM"),
+    "volume": gettext_lazy("Volume"),
 }
 CHANGE_LABELS: dict[str, str | Promise] = {
     "created": gettext_lazy("%(object)s created"),

@@ -71,6 +71,12 @@ class VmsConfig(AppConfig):
         ):
             declare_schedule(Schedule(name, name, seconds, text))
         declare_tracked_tables(
+            TrackedTable(
+                "vms_virtualmachine",
+                "vm",
+                tenant="information_system_id",
+                only=("description", "data_center_type", "os_type", "os_version", "tags"),
+            ),
             TrackedTable("vms_sshkey", "ssh_key", ignored=("last_used_at",)),
             TrackedTable("vms_userdatatemplate", "user_data_template", hidden=("encrypted_text",)),
         )

@@ -48,6 +48,12 @@ class VolumePoolConfig(AppConfig):
             declare_schedule(Schedule(name, name, seconds, text))
         declare_tracked_tables(
             TrackedTable(
+                "volumepool_volume",
+                "volume",
+                tenant="information_system_id",
+                only=("tags", "deletion_protection"),
+            ),
+            TrackedTable(
                 "volumepool_volumepool",
                 "volume_pool",
                 tenant="",

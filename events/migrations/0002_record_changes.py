@@ -4,7 +4,8 @@ from django.db import migrations
 
 from events.tracking import TrackTable
 
-# Arguments of the trigger: the object's type, the column that leads to the tenant, hidden columns, ignored columns.
+# Arguments of the trigger: the object's type, the column that leads to the tenant, hidden columns, ignored columns, and the
+# only columns that count, if there are any.
 # A value of more than 2,000 characters is cut, so that no event is much longer than a page.
 RECORD_ROW = """
 CREATE OR REPLACE FUNCTION events_describe_values(shown jsonb, hidden text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
@@ -22,6 +23,7 @@ CREATE OR REPLACE FUNCTION events_record_row() RETURNS trigger LANGUAGE plpgsql 
 DECLARE
     hidden text[] := string_to_array(TG_ARGV[2], ',');
     ignored text[] := string_to_array(TG_ARGV[3], ',');
+    only_these text[] := string_to_array(TG_ARGV[4], ',');
     actor jsonb := nullif(current_setting('portal.actor', true), '')::jsonb;
     old_row jsonb;
     new_row jsonb;
@@ -39,7 +41,8 @@ BEGIN
     IF TG_OP = 'UPDATE' THEN
         SELECT jsonb_object_agg(was.key, was.value), jsonb_object_agg(was.key, now.value) INTO old_row, new_row
         FROM jsonb_each(old_row) AS was JOIN jsonb_each(new_row) AS now USING (key)
-        WHERE was.value <> now.value AND was.key <> ALL (ignored);
+        WHERE was.value <> now.value AND was.key <> ALL (ignored)
+            AND (TG_ARGV[4] = '' OR was.key = ANY (only_these));
         IF old_row IS NULL THEN
             RETURN NULL;
         END IF;
@@ -61,6 +64,8 @@ BEGIN
     named := coalesce(present ->> 'name', present ->> 'hostname', present ->> 'label', present ->> 'username');
     IF named IS NULL AND present ->> 'user_id' IS NOT NULL THEN
         SELECT username INTO named FROM tenants_user WHERE id = (present ->> 'user_id')::uuid;
+    ELSIF named IS NULL AND present ->> 'host_id' IS NOT NULL THEN
+        SELECT hostname INTO named FROM deploys_host WHERE id = (present ->> 'host_id')::uuid;
     END IF;
     INSERT INTO events_event (
         tenant_id, code, actor_type, actor_id, actor_name, token_name, address, request_id,

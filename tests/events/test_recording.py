@@ -185,3 +185,16 @@ def test_a_change_that_the_role_does_not_allow_is_an_event_of_the_tenant() -> No
     (event,) = Event.objects.filter(code="request.refused")
     assert (event.tenant_id, event.actor_id) == (member.tenant.pk, member.user.pk)
     assert (event.object_name, event.parameters) == ("/api/v1/information-systems/", {"method": "POST"})
+
+
+def test_what_people_change_of_a_vm_is_an_event_and_what_the_sync_writes_is_none() -> None:
+    vm = VirtualMachineFactory()
+    before = Event.objects.count()
+
+    type(vm).objects.filter(pk=vm.pk).update(status="stopped", ip_address="10.0.0.9", version=7)
+    assert Event.objects.count() == before
+    type(vm).objects.filter(pk=vm.pk).update(description="front", tags={"team": "web"}, version=8)
+
+    event = Event.objects.get(code="vm.changed")
+    assert (event.object_id, event.tenant_id) == (str(vm.pk), vm.information_system.tenant_id)
+    assert event.after == {"description": "front", "tags": {"team": "web"}}

@@ -37,6 +37,12 @@ class Migration(migrations.Migration):
     dependencies = [("events", "0002_record_changes"), ("vms", "0021_index_of_tagged_rows")]
 
     operations = [
+        TrackTable(
+            "vms_virtualmachine",
+            "vm",
+            tenant="information_system_id",
+            only=("description", "data_center_type", "os_type", "os_version", "tags"),
+        ),
         TrackTable("vms_sshkey", "ssh_key", ignored=("last_used_at",)),
         TrackTable("vms_userdatatemplate", "user_data_template", hidden=("encrypted_text",)),
         migrations.RunSQL(RECORD_OPERATION, DROP_OPERATION),

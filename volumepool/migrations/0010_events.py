@@ -10,6 +10,12 @@ class Migration(migrations.Migration):
 
     operations = [
         TrackTable(
+            "volumepool_volume",
+            "volume",
+            tenant="information_system_id",
+            only=("tags", "deletion_protection"),
+        ),
+        TrackTable(
             "volumepool_volumepool",
             "volume_pool",
             tenant="",
