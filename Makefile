@@ -76,6 +76,8 @@ lint: $(INSTALLED_DEV) ## Check style, types, import contracts, migrations and s
 	@# The warning would be that no database runs; the comparison needs none.
 	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(RUN) -m tests.upgrade.migration_rules
+	@$(RUN) manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml - || { \
+		echo 'docs/openapi.yaml is not the API of the code. If the change is meant: make schema' >&2; exit 1; }
 	$(RUN) manage.py check --fail-level WARNING
 	@echo '$(RUN) manage.py check --deploy --fail-level WARNING'
 	@PORTAL_ENV=production DEBUG=off ALLOWED_HOSTS=portal.example.org REDIS_PASSWORD=check \
@@ -109,13 +111,8 @@ faults: $(INSTALLED_DEV) $(MESSAGES) ## Run the fault campaigns: everything fail
 debian: ## Do in a bare Debian 12 and 13 what README says, as root, half an hour (ARGS="--keep --only trixie")
 	@exec $(PYTHON) tests/bare_debian.py $(ARGS)
 
-STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_machine.py tests/vms/test_histories.py \
-	tests/cloudaccounts/test_sync_histories.py tests/api/test_fuzz.py tests/deploys/test_ansible.py \
-	tests/deploys/test_malicious_hosts.py tests/deploys/test_systemd.py tests/installation/test_devserver.py tests/installation/test_devserver_users.py \
-	tests/admin/test_admin.py tests/portal/test_health.py tests/portal/test_beat.py tests/portal/test_asked_too_late.py tests/portal/test_security_headers.py \
-	tests/installation/test_installing.py tests/installation/test_fixtures.py tests/tasks/test_queues.py tests/tasks/test_events.py \
-	tests/ops/test_prometheus.py tests/ops/test_tracing.py tests/security/test_sentinel.py \
-	tests/upgrade/test_migration_locks.py tests/vms/test_restore_story.py
+# The files that have more to run than `make test` runs of them, see tests/stories.py.
+STORIES = $(sort $(shell grep -rlE --include='test_*.py' 'mark\.story|from tests\.stories import' tests))
 
 .PHONY: stories
 stories: $(INSTALLED_DEV) $(MESSAGES) ## Run the tests that tell stories with all of them, more than an hour (N=4 ARGS=)

@@ -15,7 +15,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
 
-def _parse_parameter(request: Request, name: str, default: int, minimum: int, maximum: int) -> int:
+def parse_parameter(request: Request, name: str, default: int, minimum: int, maximum: int) -> int:
+    """Return a whole number of the query, or the default. Raises 400 when it is none, out of bounds or given twice."""
     texts = request.query_params.getlist(name)
     if not texts:
         return default
@@ -45,11 +46,11 @@ class PagePagination(PageNumberPagination):
 
     def get_page_size(self, request: Request) -> int:
         """Return the page size. Raises 400 when it is out of bounds, instead of reducing it silently."""
-        return _parse_parameter(request, "page_size", self.page_size or 50, 1, self.max_page_size or 200)
+        return parse_parameter(request, "page_size", self.page_size or 50, 1, self.max_page_size or 200)
 
     def get_page_number(self, request: Request, paginator: Any) -> int:
         """Return the page number. Raises 400 for an invalid one; a page past the end is 404 later."""
-        return _parse_parameter(request, "page", 1, 1, 10**9)
+        return parse_parameter(request, "page", 1, 1, 10**9)
 
 
 class CappedPage(Page[Any]):
@@ -197,8 +198,8 @@ class LogPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """Return the lines after the cursor."""
-        after = _parse_parameter(request, "after", 0, 0, 2**63 - 1)
-        limit = _parse_parameter(request, "limit", self.default_limit, 1, self.max_limit)
+        after = parse_parameter(request, "after", 0, 0, 2**63 - 1)
+        limit = parse_parameter(request, "limit", self.default_limit, 1, self.max_limit)
         lines = list(queryset.filter(pk__gt=after).order_by("pk")[:limit])
         self.after = lines[-1].pk if lines else after
         return lines

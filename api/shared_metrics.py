@@ -22,12 +22,10 @@ from typing import Any
 
 import redis
 import structlog
-from django.conf import settings
-from django.utils.module_loading import import_string
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from .redis_client import create_redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -243,17 +241,7 @@ class MetricStore:
 
     def _connect(self) -> Any:
         if self._client is None:
-            # The Redis of the cache, also behind Sentinels. One attempt and short timeouts: a dead Redis must not delay a
-            # scrape. The pool notices forks by itself.
-            cache = settings.CACHES["default"]
-            pool_class = import_string(cache["OPTIONS"].get("pool_class", "redis.ConnectionPool"))
-            pool = pool_class.from_url(
-                cache["LOCATION"],
-                socket_connect_timeout=0.5,
-                socket_timeout=0.5,
-                retry=Retry(NoBackoff(), 0),
-            )
-            self._client = redis.Redis(connection_pool=pool)
+            self._client = create_redis_client()
         return self._client
 
     def _wake_thread(self) -> None:

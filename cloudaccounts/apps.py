@@ -11,6 +11,7 @@ class CloudAccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register commands, providers and syncers, connect signals, and declare periodic tasks."""
+        from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.schedules import Schedule, declare_schedule
 
         from . import commands  # noqa: F401 - importing registers.
@@ -33,3 +34,20 @@ class CloudAccountsConfig(AppConfig):
             ),
         ):
             declare_schedule(Schedule(name, name, seconds, description))
+        declare_tracked_tables(
+            TrackedTable(
+                "cloudaccounts_cloudaccount",
+                "cloud_account",
+                hidden=("encrypted_secret",),
+                ignored=(
+                    "clock_offsets",
+                    "facts",
+                    "last_error",
+                    "last_verified_at",
+                    "resume_schedule",
+                    "scheduled_minutes",
+                    "sign_in_failed_at",
+                ),
+            ),
+            TrackedTable("cloudaccounts_cataloguegrant", "catalogue_grant"),
+        )

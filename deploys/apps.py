@@ -10,6 +10,7 @@ class DeploysConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, and the hooks that this room adds to VMs."""
+        from events.tracking import TrackedTable, declare_tracked_tables
         from vms.host_hooks import HostHooks, register_host_hooks
         from vms.ownership_hooks import register_tenant_change_hook
         from vms.removal_guards import register_removal_guard
@@ -23,3 +24,17 @@ class DeploysConfig(AppConfig):
         register_removal_guard(check_vm_removal)
         register_tenant_change_hook(unlink_vms)
         register_host_hooks(HostHooks(find_public_key, require_host_access, register_new_vm))
+        declare_tracked_tables(
+            TrackedTable(
+                "deploys_microservice", "service", tenant="information_system_id", ignored=("last_number",)
+            ),
+            TrackedTable("deploys_microserviceversion", "version", tenant="service_id"),
+            TrackedTable("deploys_host", "host"),
+            TrackedTable("deploys_deploykey", "deploy_key", hidden=("encrypted_private_key",)),
+            TrackedTable(
+                "deploys_microserviceinstance",
+                "instance",
+                tenant="service_id",
+                ignored=("locked", "locked_by_id", "status"),
+            ),
+        )

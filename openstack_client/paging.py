@@ -8,7 +8,7 @@ How a listing may end wrongly, and how this module reacts:
 | a page is shorter than requested, and no link to a next page: perhaps a limit of the server | the rest is requested by marker until a page is empty |
 | the marker was removed between two pages (400, 404) | the listing is restarted, at most `MAX_RESTARTS` times; objects are not yielded twice |
 | a page is empty, or has no id that could be a marker, but links to a next page | the marker of the link is used, never its host or path |
-| a page holds only objects of earlier pages | `CloudUnavailableError`: the server ignores the marker, and the rest cannot be read |
+| a page ends with the marker of an earlier page, as Nova's do now and then when servers are created meanwhile | the listing is restarted, too; a server that always ignores the marker is `CloudUnavailableError`, because the rest cannot be read |
 | an object is listed twice | it is yielded once |
 | an object cannot be read | its page reports it, and the others are read |
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -97,6 +97,29 @@ def _get_id(raw: Any) -> Any:
     return found if is_id(found) else None
 
 
+@dataclass(slots=True)
+class _Position:
+    """The position in a listing: the marker of the next page, the markers before it, and how often the listing was restarted."""
+
+    marker: str | None = None
+    # The raw objects after the marker on its page, which the next page may have again.
+    tail: list[Any] = field(default_factory=list)
+    used_markers: set[str] = field(default_factory=set)
+    restarts: int = 0
+
+    def advance(self, marker: str, tail: list[Any]) -> None:
+        self.used_markers.add(marker)
+        self.marker, self.tail = marker, tail
+
+    def restart(self, reason: Exception) -> None:
+        """Go back to the first page. Raises `reason` when that has not helped `MAX_RESTARTS` times."""
+        self.restarts += 1
+        if self.restarts > MAX_RESTARTS:
+            raise reason from None
+        self.marker, self.tail = None, []
+        self.used_markers.clear()
+
+
 @bounded_listing
 def json_pages(
     transport: Transport,
@@ -118,23 +141,17 @@ def json_pages(
     """
     validate_page_size(page_size)
     seen: set[str] = set()
-    restarts = 0
-    marker: str | None = None
-    used_markers: set[str] = set()
-    tail: list[Any] = []
+    position = _Position()
     while True:
         query: dict[str, Any] = {**(params or {}), "limit": page_size}
-        if marker is not None:
-            query["marker"] = marker
+        if position.marker is not None:
+            query["marker"] = position.marker
         try:
             body = transport.request(
                 service, "GET", path, doing=doing, params=query, microversion=microversion
             )
         except (InvalidCloudRequestError, CloudNotFoundError) as refused:
-            restarts += 1
-            _check_restart(refused, path, marker, restarts)
-            marker, tail = None, []
-            used_markers.clear()
+            position.restart(_check_marker_unknown(refused, path, position.marker))
             continue
         raw_page = body.get(key) if isinstance(body, dict) else None
         if not isinstance(raw_page, list):
@@ -145,33 +162,32 @@ def json_pages(
         markers = [get_marker(raw) for raw in raw_page]
         last = max((index for index, candidate in enumerate(markers) if candidate), default=None)
         next_marker = linked_marker if last is None else markers[last]
-        if next_marker and next_marker in used_markers:
-            raise malformed_answer(f"the listing of {path} loops at {next_marker}")
-        if page := _drop_seen(raw_page, markers, seen, tail):
+        if next_marker in position.used_markers:
+            position.restart(malformed_answer(f"the listing of {path} loops at {next_marker}"))
+            continue
+        if page := _drop_seen(raw_page, markers, seen, position.tail):
             yield page
         if not next_marker:
             if linked_marker is None and len(raw_page) < page_size:
                 # No object can be a marker, there is no link, and the page is not full: this is the end.
                 return
             raise malformed_answer(f"a page of {path} announces another page without its address")
-        used_markers.add(next_marker)
-        marker, tail = next_marker, [] if last is None else raw_page[last + 1 :]
+        position.advance(next_marker, [] if last is None else raw_page[last + 1 :])
 
 
-def _check_restart(
-    refused: InvalidCloudRequestError | CloudNotFoundError, path: str, marker: str | None, restarts: int
-) -> None:
-    """Raise unless the listing may restart because the service no longer knows the marker."""
+def _check_marker_unknown(
+    refused: InvalidCloudRequestError | CloudNotFoundError, path: str, marker: str | None
+) -> Exception:
+    """Return what is wrong when restarts do not help. Raises unless the service has refused because it no longer knows the marker."""
     if marker is None or refused.status_code not in {400, 404}:
         if isinstance(refused, CloudNotFoundError):
             # Not raised as it is: for a deletion, `CloudNotFoundError` means success.
             raise malformed_answer(f"there is no listing at {path}: {refused.message}") from None
         raise refused
-    if restarts > MAX_RESTARTS:
-        raise malformed_answer(
-            f"the listing of {path} broke off {restarts} times, because the last object of a page was gone "
-            f"before the next page was requested: {refused.message}"
-        ) from None
+    return malformed_answer(
+        f"the listing of {path} broke off again and again, because the last object of a page was gone "
+        f"before the next page was requested: {refused.message}"
+    )
 
 
 def prefetch_pages(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterator[AnyPage]:

@@ -17,6 +17,8 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from api.replica.routing import REPLICA_ALIAS
+
 log = structlog.get_logger(__name__)
 
 
@@ -46,8 +48,8 @@ def refuse_pooler_without_lock_timeout(connection: BaseDatabaseWrapper, **_signa
     `LOCK_TIMEOUT_SECONDS` cannot be sent through PgBouncer, so its configuration has to set it. Without that, requests that
     wait for a row would hold all web threads, and nobody would notice before that day.
     """
-    if not settings.DATABASE_POOLER:
-        return
+    if not settings.DATABASE_POOLER or connection.alias == REPLICA_ALIAS:
+        return  # Nothing is locked on the replica.
     with connection.cursor() as cursor:
         cursor.execute("SHOW lock_timeout")
         (lock_timeout,) = cursor.fetchone()

@@ -17,6 +17,7 @@ from tasks.canary import seconds_since_canary
 from vms.services.status_sync import select_stale_states
 
 from .metrics import has_metrics_token
+from .replica_metrics import describe_replica
 from .system_health import find_system_problems
 
 
@@ -46,7 +47,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     `queues` has for each queue its messages, whether a worker reads it, and how many seconds its oldest message and its
     oldest due job or poll have waited: also only information, because a long queue is no failure.
     Accounts whose VMs or resources were not synced for three intervals are only information, because a cloud that does not
-    answer is no failure of the portal.
+    answer is no failure of the portal. So is `replica`, where there is one: without it, the primary answers.
     """
     checks: dict[str, Any] = _check_process()
     healthy = all(value == "ok" for value in checks.values())
@@ -57,6 +58,7 @@ def ready(request: HttpRequest) -> JsonResponse:
         checks["beat_last_tick_seconds_ago"] = _rounded(queues.seconds_since_beat())
         checks["canary_seconds_ago"] = _rounded(seconds_since_canary())
         checks["queues"] = _describe_queues()
+        checks |= describe_replica()
         if _may_see_accounts(request):
             checks |= _stale_accounts()
     status = "unavailable" if not healthy else "degraded" if problems else "ok"

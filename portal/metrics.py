@@ -32,6 +32,7 @@ from volumepool.services import select_stale_volume_states
 
 from .database_metrics import build_database_metrics, fetch_database_status
 from .pool_metrics import build_pool_metrics
+from .replica_metrics import build_replica_metrics
 
 
 class PortalCollector(Collector):
@@ -42,6 +43,7 @@ class PortalCollector(Collector):
         yield from _broker_metrics()
         database = fetch_database_status()
         yield from build_database_metrics(database)
+        yield from build_replica_metrics()
         if database is not None:
             yield from self._collect_tables()
 

@@ -11,12 +11,21 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from tenants.scoping import Role
+
 UserTest = Callable[[Any], bool]
 
 
 def is_any_user(user: Any) -> bool:
     """Return True: every user may open the page."""
     return True
+
+
+def may_read_audit_log(user: Any) -> bool:
+    """Return whether the user administers a tenant, or is staff who may view events."""
+    if user.is_staff:
+        return bool(user.has_perm("events.view_event"))
+    return any(membership.role == Role.ADMIN for membership in user.own_memberships)
 
 
 def has_one_of(*permissions: str) -> UserTest:
@@ -92,7 +101,14 @@ GROUPS = (
         gettext_lazy("Activity"),
         (
             Link(gettext_lazy("Tasks"), "task-page", "queue-list", ("/tasks/", "/jobs/")),
-            Link(gettext_lazy("Audit log"), "activity-page", "clock", ("/activity/",)),
+            Link(gettext_lazy("VM operations"), "activity-page", "clock", ("/activity/",)),
+            Link(
+                gettext_lazy("Audit log"),
+                "audit-page",
+                "clipboard-document-list",
+                ("/audit/",),
+                may_read_audit_log,
+            ),
         ),
     ),
     Group(

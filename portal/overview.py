@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from cloudaccounts.models import CloudAccount
 from pages.charts import Chart, Series, draw_donut, draw_lines
 from pages.panels import is_panel_request, render_page
@@ -56,6 +57,7 @@ class Concern:
 
 @login_required
 @require_GET
+@reads_list
 def overview_page(request: PageRequest) -> HttpResponse:
     """Show the overview of the scope. A user without a tenant is shown their invitations instead."""
     try:

@@ -19,6 +19,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from cloudaccounts.models import CloudAccount, CloudResource
 from deploys.models import Host, MicroService
 from tasks.models import Job
@@ -58,6 +59,7 @@ Search = Callable[[Scope, str], list[Hit]]
 
 @login_required
 @require_GET
+@reads_list
 def search_page(request: HttpRequest) -> HttpResponse:
     """Show everything in the scope that matches a text."""
     scope = page_scope(request)

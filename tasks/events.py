@@ -23,6 +23,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
+from api.replica.positions import remember_position
 from tenants.response_access import ResponseAccess
 
 from . import queries
@@ -95,6 +96,8 @@ class _Reader:
             job = _render_job(self.job_id)
         if job != self.last_job:
             self.last_job = job
+            # A reader that lists something after an event sees at least what the event has told.
+            remember_position(self.access.user_id)
             yield b"event: job\ndata: " + job + b"\n\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import cast
+from uuid import UUID
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
@@ -27,6 +28,11 @@ class ResponseAccess:
         self._session = (
             None if self._token_pk else cast("SessionBase | None", getattr(request, "session", None))
         )
+
+    @property
+    def user_id(self) -> UUID:
+        """Return the user of the request."""
+        return self._user.pk
 
     def get_scope(self) -> Scope | None:
         """Return the scope as it is now; None when the request would be refused now."""

@@ -39,6 +39,7 @@ def page_scope(request: HttpRequest) -> Scope:
             refusal = error
         else:
             activate_time_zone(user, scope.tenant)
+            request.tenant_scope = scope  # type: ignore[attr-defined] # As in `ScopedView.initial`.
             return scope
     raise PermissionDenied(refusal.detail)
 

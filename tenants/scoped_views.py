@@ -9,8 +9,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from api.domain_errors import ForbiddenError, InvalidError, NotFoundError
+from api.pagination import LogPagination
+from api.replica.reads import read_list
 
 from .models import Membership, Tenant, User
 from .scoping import Role, Scope, TenantScopedQuerySet
@@ -85,6 +88,8 @@ class ScopedView(GenericAPIView[Any]):
         """Set the scope once the caller is authenticated, before anything is looked up."""
         super().initial(request, *args, **kwargs)
         self.scope = get_request_scope(request)
+        # For what is recorded about the request, such as that it was refused.
+        request._request.tenant_scope = self.scope  # type: ignore[attr-defined] # noqa: SLF001 - Django's own request.
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the rows of the scope; none while the schema is being generated."""
@@ -92,3 +97,14 @@ class ScopedView(GenericAPIView[Any]):
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()
         return queryset.within(self.scope)
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Return a page of the list; with a replica, from there. A log that is followed by its cursor is read from the primary."""
+
+        def read() -> Response:
+            answer: Response = super(ScopedView, self).list(request, *args, **kwargs)  # type: ignore[misc] # of ListModelMixin.
+            return answer
+
+        if isinstance(self.paginator, LogPagination):
+            return read()
+        return read_list(request, read)

@@ -17,6 +17,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError, ForbiddenError, InvalidError, NotFoundError
+from api.replica.routing import require_primary
 from api.requirements import record_requirement
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class TenantScopedQuerySet(models.QuerySet[Any]):
 
     def of_member(self, user: User) -> Self:
         """Return the rows of the tenants that the user is a member of, even if they may see more as staff."""
+        # It joins memberships, and one that has ended must not count any more.
+        require_primary()
         return self.filter(**{self._path("memberships", "user"): user, self._path("active"): True})
 
     def visible_to(self, user: User) -> Self:

@@ -1,6 +1,6 @@
 """The OpenAPI document of the API for tests, read from docs/openapi.yaml.
 
-To generate it takes some seconds for each process of a test run. `tests/portal/test_schema_document.py` checks that the file
+To generate it takes some seconds for each process of a test run. `make lint` checks that the file
 is what the code generates.
 """
 

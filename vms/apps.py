@@ -15,6 +15,7 @@ class VmsConfig(AppConfig):
         from django.db.models.indexes import IndexExpression
 
         from cloudaccounts.own_pages import register_adoption_finder, register_page_finder
+        from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
         from tenants.scoping import Role
@@ -69,3 +70,13 @@ class VmsConfig(AppConfig):
             ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):
             declare_schedule(Schedule(name, name, seconds, text))
+        declare_tracked_tables(
+            TrackedTable(
+                "vms_virtualmachine",
+                "vm",
+                tenant="information_system_id",
+                only=("description", "data_center_type", "os_type", "os_version", "tags"),
+            ),
+            TrackedTable("vms_sshkey", "ssh_key", ignored=("last_used_at",)),
+            TrackedTable("vms_userdatatemplate", "user_data_template", hidden=("encrypted_text",)),
+        )

@@ -11,6 +11,7 @@ class VolumePoolConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands and the watchers, and declare the schedules."""
+        from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
         from tenants.scoping import Role
@@ -45,3 +46,24 @@ class VolumePoolConfig(AppConfig):
             ("volumepool.prune", 86400, _("Purges old pool history and old claims.")),
         ):
             declare_schedule(Schedule(name, name, seconds, text))
+        declare_tracked_tables(
+            TrackedTable(
+                "volumepool_volume",
+                "volume",
+                tenant="information_system_id",
+                only=("tags", "deletion_protection"),
+            ),
+            TrackedTable(
+                "volumepool_volumepool",
+                "volume_pool",
+                tenant="",
+                ignored=(
+                    "creation_seconds",
+                    "current_snapshot_id",
+                    "last_error",
+                    "paused_until",
+                    "pauses",
+                    "source_error",
+                ),
+            ),
+        )

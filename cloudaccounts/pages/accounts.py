@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
 from pages.tables import declare_table
@@ -45,6 +46,7 @@ VIEW_ACCOUNTS = "cloudaccounts.view_cloudaccount"
 
 @login_required
 @require_GET
+@reads_list
 def account_page(request: PageRequest) -> HttpResponse:
     """Show the accounts of the tenant, and the shared ones; only staff see more of these than the name."""
     scope = page_scope(request)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
 from pages.tables import declare_table
@@ -48,6 +49,7 @@ declare_table(
 
 @login_required
 @require_GET
+@reads_list
 def resource_page(request: PageRequest) -> HttpResponse:
     """Show the resources, with the filters of the API's list; deleted ones are left out by default."""
     scope = page_scope(request)

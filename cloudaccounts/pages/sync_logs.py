@@ -20,6 +20,7 @@ from django.views.decorators.http import require_GET
 
 from api.messages import read_in_language
 from api.page_addresses import page_fragment
+from api.replica.reads import reads_list
 from api.row_batches import iterate_rows
 from pages.lists import MAX_SHOWN_LENGTH, Chip, Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_page
@@ -59,6 +60,7 @@ declare_table(
 @login_required
 @never_cache
 @require_GET
+@reads_list
 def sync_log_page(request: PageRequest) -> HttpResponse:
     """Show the syncs of the accounts that the scope owns, newest first."""
     scope = page_scope(request)

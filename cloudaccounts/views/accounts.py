@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.preconditions import etag_of
+from api.replica.reads import read_list
 from tasks.command_views import CommandView, job_response
 from tasks.models import Job
 from tenants.scoping import Role
@@ -79,9 +80,13 @@ class AccountListView(_AccountView, ListAPIView[CloudAccount]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List a page of accounts with their statuses, in a fixed number of queries."""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        context = {**self.get_serializer_context(), "account_statuses": load_account_statuses(page)}
-        return self.get_paginated_response(CloudAccountSerializer(page, many=True, context=context).data)
+
+        def read() -> Response:
+            page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+            context = {**self.get_serializer_context(), "account_statuses": load_account_statuses(page)}
+            return self.get_paginated_response(CloudAccountSerializer(page, many=True, context=context).data)
+
+        return read_list(request, read)
 
     @extend_schema(
         request=CloudAccountSerializer,

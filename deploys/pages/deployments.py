@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import require_POST
+from api.replica.reads import reads_list
 from pages.lists import Filter
 from pages.panels import is_panel_request, render_page
 from pages.tables import declare_table
@@ -50,6 +51,7 @@ declare_table(
 @login_required
 @never_cache
 @require_GET
+@reads_list
 def deployment_page(request: PageRequest) -> HttpResponse:
     """Show the list, newest first, with the outcomes of the last days; of one instance, if one is named."""
     scope = page_scope(request)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
@@ -40,6 +41,7 @@ declare_table(
 @login_required
 @never_cache
 @require_GET
+@reads_list
 def host_page(request: PageRequest) -> HttpResponse:
     """Show the hosts, with the number of services on each."""
     scope = page_scope(request)

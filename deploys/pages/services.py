@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from api.tags import match_tags
 from pages.lists import read_list_query
 from pages.panels import render_page
@@ -45,6 +46,7 @@ _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 @login_required
 @never_cache
 @require_GET
+@reads_list
 def service_page(request: PageRequest) -> HttpResponse:
     """Show the services with their running versions, latest build and last deployment."""
     scope = page_scope(request)

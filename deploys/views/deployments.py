@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.idempotency import idempotent
+from api.replica.reads import read_list
 from api.serializers import body_with_dry_run
 from tasks.command_views import CommandView, job_response
 from tenants.scoped_views import ScopedView
@@ -130,8 +131,12 @@ class DeploymentListView(_DeploymentView, ListAPIView[Deployment]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List a page of deployments with their counts, in a fixed number of queries."""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response(serialize_deployments(page))
+
+        def read() -> Response:
+            page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+            return self.get_paginated_response(serialize_deployments(page))
+
+        return read_list(request, read)
 
 
 class DeploymentDetailView(_DeploymentView):

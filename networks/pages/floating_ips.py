@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from api.form_errors import filled_fields, validate_form
+from api.replica.reads import reads_list
 from cloudaccounts.models import CloudResource
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
@@ -42,6 +43,7 @@ declare_table(
 
 @login_required
 @require_GET
+@reads_list
 def floating_ip_page(request: PageRequest) -> HttpResponse:
     """Show the floating IPs. What is not attached shows since when."""
     scope = page_scope(request)

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.errors import status_of
+from api.replica.reads import reads_list
 from pages.lists import read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
@@ -66,6 +67,7 @@ declare_table(
 
 @login_required
 @require_GET
+@reads_list
 def security_group_page(request: PageRequest) -> HttpResponse:
     """Show the security groups."""
     scope = page_scope(request)

@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from api.form_errors import filled_fields, validate_form
+from api.replica.reads import reads_list
 from pages.lists import read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
@@ -42,6 +43,7 @@ NEW_FIELDS = ("information_system", "name", "policy", "account", "region")
 
 @login_required
 @require_GET
+@reads_list
 def server_group_page(request: PageRequest) -> HttpResponse:
     """Show the server groups."""
     scope = page_scope(request)

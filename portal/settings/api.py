@@ -89,6 +89,8 @@ SPECTACULAR_SETTINGS = {
         "StepStatusEnum": "tasks.models.StepStatus",
         "VMStatusEnum": "vms.models.VMStatus",
         "DesiredStateEnum": "vms.models.virtual_machine.VirtualMachine.DesiredState",
+        "TypeEnum": "vms.serializers.adoption.ADOPTED_TYPES",
+        "ActorTypeEnum": "events.models.Event.ActorType",
         "RoleEnum": "tenants.scoping.Role",
         "CatalogueKindEnum": "cloudaccounts.models.catalogue_grants.CatalogueKind",
         "ActionEnum": "deploys.models.deployments.Deployment.Action",

@@ -69,6 +69,25 @@ def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
     return database | {"OPTIONS": options}
 
 
+def _read_replica() -> dict[str, Any]:
+    """Return the entry of `DATABASES` for the replica. It may be behind a pooler, too, in the mode of the primary's."""
+    url = service_url("DATABASE_REPLICA_URL", "", _database_password, separate_setting="DATABASE_PASSWORD")
+    replica = _read_database(url, pooler=DATABASE_POOLER)
+    # A replica whose machine is gone must not hold a request: it is given up after a few seconds, also during a query.
+    options = {
+        "tcp_user_timeout": 3000,
+        "keepalives_idle": 2,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+        **replica["OPTIONS"],
+        "connect_timeout": 2,
+    }
+    if not DATABASE_POOLER:
+        # Nothing is written to it, even after it was promoted.
+        options["options"] += " -c default_transaction_read_only=on"
+    return replica | {"OPTIONS": options, "TEST": {"MIRROR": "default"}}
+
+
 DATABASES = {
     "default": _read_database(
         service_url("DATABASE_URL", "postgresql://portal:portal@127.0.0.1:5433/portal", _database_password),
@@ -87,6 +106,18 @@ elif DATABASE_POOLER:
         "DATABASE_POOLER is set and DATABASE_DIRECT_URL is not. Beat's lock and migrations need sessions, which a "
         "pooler in transaction mode does not keep: set it to the address of PostgreSQL itself."
     )
+# A read-only streaming standby, from which lists are read: see docs/replica.md.
+DATABASE_REPLICA_MAX_LAG_SECONDS = env.float("DATABASE_REPLICA_MAX_LAG_SECONDS", default=10)
+HAS_DATABASE_REPLICA = bool(env.str("DATABASE_REPLICA_URL", default=""))
+DATABASE_ROUTERS: list[str] = []
+if HAS_DATABASE_REPLICA:
+    if DATABASE_REPLICA_MAX_LAG_SECONDS < 2:
+        raise ImproperlyConfigured(
+            f"DATABASE_REPLICA_MAX_LAG_SECONDS is {DATABASE_REPLICA_MAX_LAG_SECONDS:g}; set it to at least 2. The lag is measured "
+            "every second, so a shorter one cannot be told from none."
+        )
+    DATABASES["replica"] = _read_replica()
+    DATABASE_ROUTERS.append("api.replica.routing.ReplicaRouter")
 # `manage.py migrate` waits for a lock no longer than this, because requests wait behind it, and tries again.
 MIGRATION_LOCK_SECONDS = env.float("MIGRATION_LOCK_SECONDS", default=0.5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

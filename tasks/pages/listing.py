@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
@@ -39,6 +40,7 @@ declare_table(
 
 @login_required
 @require_GET
+@reads_list
 def task_page(request: PageRequest) -> HttpResponse:
     """Show the tasks of the scope, the newest first. Subtasks are on the page of their task."""
     scope = page_scope(request)

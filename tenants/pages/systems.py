@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from api.domain_errors import InvalidFieldsError, OutdatedError
 from api.form_errors import validate_form
+from api.replica.reads import reads_list
 from pages.lists import read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
@@ -51,6 +52,7 @@ COUNTED = ("vms", "volumes", "services")
 
 @login_required
 @require_GET
+@reads_list
 def system_page(request: PageRequest) -> HttpResponse:
     """Show the applications with the number of their resources."""
     scope = page_scope(request)

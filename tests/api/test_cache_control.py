@@ -89,6 +89,7 @@ def test_what_is_everybodys_has_an_etag(path: str) -> None:
     assert {"Accept", "Accept-Language"} <= vary(first)
 
 
+@pytest.mark.story
 def test_the_document_is_made_once_for_each_language_and_form(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     real = SchemaGenerator.get_schema

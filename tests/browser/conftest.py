@@ -60,20 +60,28 @@ def portal(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> I
 
     run("up", "--detach")
     try:
-        create_security_group(f"http://127.0.0.1:{ports['PORTAL_PORT']}")
-        yield f"http://127.0.0.1:{ports['PORTAL_PORT']}"
+        address = f"http://127.0.0.1:{ports['PORTAL_PORT']}"
+        client = sign_in_client(address)
+        create_security_group(address, client)
+        create_deployment(address, client)
+        yield address
     finally:
         run("down")
 
 
-def create_security_group(address: str) -> None:
-    """Create a security group with a rule that warns. The demo data have none of the portal's own, because these take jobs."""
+def sign_in_client(address: str) -> requests.Session:
+    """Return a client of the API that has signed in as alice."""
     client = requests.Session()
     client.post(
         f"{address}/api/v1/auth/login", json={"username": "alice", "password": "demo"}, timeout=30
     ).raise_for_status()
     token = next(cookie.value for cookie in client.cookies if "csrf" in cookie.name)
     client.headers.update({"X-CSRFToken": token or "", "X-Tenant": "acme", "Referer": address})
+    return client
+
+
+def create_security_group(address: str, client: requests.Session) -> None:
+    """Create a security group with a rule that warns. The demo data have none of the portal's own, because these take jobs."""
     made = client.post(f"{address}/api/v1/security-groups/", json={"name": "web servers"}, timeout=30)
     made.raise_for_status()
     rules = f"{address}/api/v1/security-groups/{made.json()['security_group']['id']}/rules/"
@@ -84,6 +92,19 @@ def create_security_group(address: str) -> None:
             break
         time.sleep(0.5)
     answer.raise_for_status()
+
+
+def create_deployment(address: str, client: requests.Session) -> None:
+    """Start the upgrade of a service of the demo, so that there is a deployment to look at."""
+    (service, *_others) = client.get(f"{address}/api/v1/services/", timeout=30).json()["results"]
+    versions = f"{address}/api/v1/services/{service['id']}/versions/"
+    for version in client.get(versions, timeout=30).json()["results"]:
+        upgrade = f"{versions}{version['id']}/upgrade/"
+        answer = client.get(upgrade, timeout=30)
+        targets = [one["id"] for one in answer.json() if one["enabled"]] if answer.ok else []
+        if targets and client.post(upgrade, json={"dest_version": targets[0], "hosts": "all"}, timeout=30).ok:
+            return
+    raise AssertionError("No version of the demo can be upgraded.")
 
 
 @pytest.fixture(scope="session")

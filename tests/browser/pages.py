@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# By the name of the screenshot: who looks, and the address, or a link to follow from it.
+# By the name of the screenshot: the user, the address, and the links to follow from there, separated by " > ". Each is a
+# selector, and after a bar what is added to the address of the link.
 PAGES = {
     "overview": ("alice", "/overview/", ""),
     "search": ("alice", "/search/?q=shop", ""),
@@ -58,6 +59,12 @@ PAGES = {
     "services": ("alice", "/services/", ""),
     "service-new": ("alice", "/services/new/", ""),
     "service-versions": ("alice", "/services/", ".name a, td a|versions/"),
+    "version-new": ("alice", "/services/", ".name a, td a|versions/new/"),
+    "version-edit": ("alice", "/services/", ".name a, td a|versions/ > a[href$='/edit/']"),
+    "instance-new": ("alice", "/services/", ".name a, td a|instances/new/"),
+    "instance-edit": ("alice", "/services/", ".name a, td a > a[href*='/instances/'][href$='/edit/']"),
+    "service-deployments": ("alice", "/services/", ".name a, td a|deployments/"),
+    "service-edit": ("alice", "/services/", ".name a, td a|edit/"),
     "service-settings": ("alice", "/services/", ".name a, td a|settings/"),
     "hosts": ("alice", "/hosts/", ""),
     "host-new": ("alice", "/hosts/new/", ""),
@@ -65,6 +72,7 @@ PAGES = {
     "deploy-keys": ("alice", "/deploy-keys/", ""),
     "service": ("alice", "/services/", ".name a, td a"),
     "deployments": ("alice", "/deployments/", ""),
+    "deployment": ("alice", "/deployments/", ".name a, td a"),
     "accounts": ("alice", "/accounts/", ""),
     "account-new": ("alice", "/accounts/new/", ""),
     "account": ("admin", "/accounts/", ".name a, td a"),
@@ -76,7 +84,8 @@ PAGES = {
     "resource-topology": ("admin", "/resources/?type=server", ".name a, td a|topology/"),
     "sync-history": ("admin", "/sync-logs/", ""),
     "sync-log": ("admin", "/sync-logs/", ".name a, td a"),
-    "audit-log": ("alice", "/activity/", ""),
+    "vm-operations": ("alice", "/activity/", ""),
+    "audit-log": ("alice", "/audit/", ""),
     "tasks": ("admin", "/tasks/", ""),
     "task": ("admin", "/tasks/", ".name a"),
     "queue": ("admin", "/queue/", ""),
@@ -105,8 +114,8 @@ def open_page(page: Page, name: str) -> bool:
     """Open a page in the browser of its user; return False when there is nothing to follow to it."""
     _user, address, follow = PAGES[name]
     page.goto(address)
-    if follow:
-        selector, _bar, query = follow.partition("|")
+    for one in follow.split(" > ") if follow else []:
+        selector, _bar, query = one.partition("|")
         link = page.locator(selector).first
         if not link.count():
             return False

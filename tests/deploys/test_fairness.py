@@ -20,6 +20,7 @@ def until(what, condition, seconds=40):
         time.sleep(0.05)
 
 
+@pytest.mark.story
 def test_a_quick_deployment_ends_while_all_of_another_tenants_hosts_are_slow(celery_worker, tmp_path):
     companies = []
     for name in ["slow", "quick"]:

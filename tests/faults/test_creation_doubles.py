@@ -6,6 +6,7 @@ import pytest
 
 from tasks import engine
 from tasks.models import JobStatus
+from tests.stories import select_evenly
 from vms.models import VMSnapshot
 from vms.services import take_snapshot
 
@@ -40,7 +41,7 @@ def worker():
     [(SERVERS, FIND_SERVERS, False), (VOLUMES, FIND_VOLUMES, True), (SERVERS, FIND_SERVERS, True)],
     ids=["server", "volume", "server of a volume"],
 )
-@pytest.mark.parametrize("look", ["status", "reset", "garbage"])
+@pytest.mark.parametrize("look", select_evenly(["status", "reset", "garbage"], 2))
 def test_while_nobody_can_tell_whether_it_was_made_nothing_is_made(
     stage, worker, asked, looked_for, boot_volume, look
 ):

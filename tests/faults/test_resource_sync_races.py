@@ -187,6 +187,7 @@ def ring(log_id):
     current_app.send_task("cloudaccounts.sync_resource", args=[log_id], ignore_result=True)
 
 
+@pytest.mark.story
 def test_two_workers_that_are_rung_many_times_list_once(simulator, known, odd, celery_worker):
     odd.requested_targets.clear()
     (log_id,) = SyncLog.objects.open(known.pk, ["volume"])
@@ -200,6 +201,7 @@ def test_two_workers_that_are_rung_many_times_list_once(simulator, known, odd, c
     check_rows()
 
 
+@pytest.mark.story
 def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     simulator, cloud, known, odd, celery_worker
 ):

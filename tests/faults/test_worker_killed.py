@@ -171,6 +171,7 @@ def test_a_poller_killed_between_looking_and_writing_is_replaced(cloud, scope, o
     assert Job.objects.count() == len(jobs)
 
 
+@pytest.mark.story
 def test_a_web_process_killed_between_commit_and_ring_has_lost_no_click(
     cloud, vms_of, web, authorization, celery_worker, tmp_path
 ):

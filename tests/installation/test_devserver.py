@@ -24,6 +24,7 @@ from tests.servers import free_ports
 from tests.stories import select_evenly
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("number", select_evenly([signal.SIGTERM, signal.SIGINT, signal.SIGHUP], 1))
 def test_a_signal_ends_everything_and_the_next_start_keeps_the_data(used_machine, number):
     supervisor = used_machine.up()
@@ -212,6 +213,7 @@ def test_detached_it_runs_on_until_down(used_machine):
     assert "Nothing is running" in used_machine.call("down").stdout
 
 
+@pytest.mark.story
 def test_a_detached_start_that_fails_says_why(used_machine):
     answer = used_machine.call("up", "--detach", TEST_PARTS="broken=wait; echo there is no table; exit 7")
 

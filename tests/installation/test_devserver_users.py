@@ -57,6 +57,7 @@ CHROOT = ("unshare", "--mount", "sh", "-c", CHROOT_SCRIPT)
 FEWER_CAPABILITIES = ("setpriv", "--bounding-set=-dac_read_search,-sys_admin")
 
 
+@pytest.mark.story
 @pytest.mark.skipif(not AS_ROOT, reason="root alone enters folders that nobody may")
 @pytest.mark.parametrize("fewer", [(), FEWER_CAPABILITIES], ids=["root", "root of a container"])
 def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_pass(folder, fewer):
@@ -99,6 +100,7 @@ def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_p
         machine.clean_up()
 
 
+@pytest.mark.story
 @pytest.mark.skipif(not AS_ROOT, reason="it runs as an ordinary user everywhere else")
 def test_it_runs_as_an_ordinary_user(folder):
     prefix = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")

@@ -36,6 +36,7 @@ def test_the_simulator_answers(simulator):
         assert answer.status == 200
 
 
+@pytest.mark.story
 def test_a_worker_answers_and_can_be_killed(celery_worker):
     worker = celery_worker(queues="jobs", concurrency=2)
     names = [name for reply in app.control.ping(timeout=1) for name in reply]

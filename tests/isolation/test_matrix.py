@@ -112,8 +112,10 @@ def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path
         assert send(client_of(stranger), method, path, theirs, case.bad_body).status_code == 404
 
 
+# Events, which are refused to those who may not read them instead of being an empty list; see tests/events.
+EVENTS = {"/api/v1/events/", "/api/v1/events/stream/", "/api/v1/audit/", "/api/v1/audit/export/"}
 # What is no list of rows is tried in tests/vms.
-NO_LISTS = {
+NO_LISTS = EVENTS | {
     "/api/v1/vms/options/",
     "/api/v1/vms/export/",
     "/api/v1/volumes/options/",
@@ -252,6 +254,8 @@ def test_staff_without_permissions_do_nothing_in_tenants(method, path, case):
             assert response.status_code == 404, response.content
         elif path == "/api/v1/hosts/key/":
             assert response.json()["code"] in {"tenant_required", "permission_missing"}
+        elif path in EVENTS:
+            assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
         elif method == "GET":
             assert response.status_code == 200
             if path in LISTS:

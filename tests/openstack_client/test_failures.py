@@ -312,6 +312,13 @@ def test_listing_that_loops(cloud, monkeypatch):
         read_all_pages(cloud.compute.server_pages(page_size=2))
 
 
+def test_listing_that_repeats_a_marker_once_is_restarted(cloud, monkeypatch):
+    first, second, third = ([{"id": "a"}, {"id": "b"}], [{"id": "x"}, {"id": "b"}], [{"id": "c"}])
+    pages = iter({"servers": servers} for servers in (first, second, first, third, []))
+    monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: next(pages))
+    assert [s.id for s in read_all_pages(cloud.compute.server_pages(page_size=2))] == ["a", "b", "c"]
+
+
 def test_server_on_two_pages_is_listed_once(cloud, monkeypatch):
     pages = iter(
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from collections import Counter
 from datetime import timedelta
 
@@ -15,6 +16,8 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.replica.reads import READS
+from api.replica.status import ReplicaState, ReplicaStatus, watch
 from tasks import canary, engine, queues
 from tasks.models import Job
 from tests.factories import ScheduledAccountFactory, SpareVolumeFactory
@@ -42,11 +45,14 @@ needs_promtool = pytest.mark.skipif(
 
 
 @pytest.fixture
-def exposed(client, account, monkeypatch):
+def exposed(client, account, monkeypatch, settings):
     """The metrics of a portal in which everything has happened once: the labels of each sample."""
     monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._fetch_broker_status))
     # Without a worker nobody has been seen.
     queues.WORKER_SEEN.mark("jobs")
+    settings.HAS_DATABASE_REPLICA = True
+    monkeypatch.setattr(watch, "_status", ReplicaStatus(ReplicaState.IN_USE, 0.1, time.monotonic() + 600))
+    READS.increment("replica", "")
     external_system.reset()
     ScheduledAccountFactory()
     pool = SpareVolumeFactory().pool

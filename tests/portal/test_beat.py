@@ -59,6 +59,7 @@ def count_runs():
     return PeriodicTask.objects.get(name="tasks.sweep").total_run_count
 
 
+@pytest.mark.story
 def test_the_second_beat_waits_and_leads_after_the_first_is_killed(beat):
     call_command("write_schedules", verbosity=0)
     second, _created = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)

@@ -80,6 +80,7 @@ def test_all_is_well(serve, running_beat):
         assert ask(portal, "live")[:2] == (200, {"status": "ok"})
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     "silent",
     select_evenly([True, False], 1),
@@ -137,6 +138,7 @@ def the_database_takes_nobody():
             cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
+@pytest.mark.story
 def test_a_database_that_goes_away_and_comes_back_is_noticed_both_times(serve, running_beat):
     with serve() as portal:
         assert ask(portal, "ready")[0] == 200

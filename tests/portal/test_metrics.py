@@ -193,6 +193,7 @@ def test_the_buckets_of_durations_add_up(monkeypatch):
     }
 
 
+@pytest.mark.story
 def test_a_web_process_tells_that_the_database_is_away_and_writes_its_counts(client, tmp_path):
     live = ("portal_http_requests_total", "GET", "/health/live", "200")
     before = figures(client).get(live, 0)

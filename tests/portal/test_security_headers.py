@@ -84,7 +84,8 @@ def test_every_answer_protects_its_reader(is_signed_in, settings):
         client.force_login(UserFactory(is_staff=True, is_superuser=True))
 
     faults = {}
-    for address in TRIED:
+    # The middleware is the same for strangers, whom most pages send to the sign-in.
+    for address in TRIED if is_signed_in else select_evenly(TRIED, 80):
         if address in {"/logout/", "/admin/logout/"}:
             continue  # It would sign the administrator out.
         answer = client.get(address)

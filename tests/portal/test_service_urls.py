@@ -34,9 +34,9 @@ def read_settings(monkeypatch):
     """The settings as another process would read them, by the given environment."""
 
     def read(**environment):
-        services = ("DATABASE", "DATABASE_DIRECT", "REDIS", "REDIS_SENTINEL", "RABBITMQ")
+        services = ("DATABASE", "DATABASE_DIRECT", "DATABASE_REPLICA", "REDIS", "REDIS_SENTINEL", "RABBITMQ")
         names = [f"{service}_{part}" for service in services for part in ("URL", "PASSWORD")]
-        for name in [*names, "DATABASE_POOLER"]:
+        for name in [*names, "DATABASE_POOLER", "DATABASE_REPLICA_MAX_LAG_SECONDS"]:
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)

@@ -64,6 +64,7 @@ PAGES = {
     "volume_snapshots": "/volumes/snapshots/",
     "vm_snapshots": "/snapshots/",
     "tasks": "/tasks/",
+    "audit": "/audit/",
     "audit_log": "/activity/",
     "resources": "/resources/",
     "accounts": "/accounts/",

@@ -350,7 +350,7 @@ def test_a_scenario_passes_the_points_that_are_said_of_it(harness, scenario):
 @pytest.mark.parametrize("point", CRASH_POINTS)
 def test_whoever_dies_at_a_point_the_end_is_the_same(harness, point):
     everyone = [scenario for scenario, passed in PASSES.items() if point in passed]
-    for scenario in everyone if ALL else select_evenly(DIES[point], 3):
+    for scenario in everyone if ALL else select_evenly(DIES[point], 2):
         driver = harness.new_driver()
         expected = told(scenario, driver)
         for death in select_evenly(range(driver.passed[point]), MOST_DEATHS):

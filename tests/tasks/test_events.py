@@ -107,6 +107,7 @@ def test_lines_come_with_their_ids_and_a_reader_who_comes_back_goes_on_after_the
     assert next(again)[1]["message"] == "line 141"
 
 
+@pytest.mark.story
 def test_an_ended_job_is_told_and_closed_at_once(portal, job, token):
     work()
     began = time.monotonic()
@@ -127,6 +128,7 @@ def test_a_stream_ends_by_itself_and_says_when_to_come_back(web, job, token):
     assert "event: end" not in text
 
 
+@pytest.mark.story
 def test_who_finds_no_place_gets_what_there_is_and_comes_back_later(web, job, token):
     portal = web(workers=1, environment={"WAITING_REQUESTS_AT_MOST": "1"})
     first = events(follow(portal, job, token))

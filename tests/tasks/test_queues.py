@@ -63,6 +63,7 @@ def a_job(key, **columns):
 # --- The broker --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.story
 def test_workers_and_queue_depths_are_listed(staff, celery_worker):
     a_job("waits")
     celery_worker(queues="polling,sync", concurrency=2)
@@ -95,6 +96,7 @@ def dead_broker(request):
     listener.close()
 
 
+@pytest.mark.story
 def test_a_dead_broker_is_unknown_and_no_answer_waits_for_it(web, staff_token, dead_broker):
     portal = web(environment={"REDIS_URL": dead_broker})
 

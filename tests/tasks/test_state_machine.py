@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 SETTINGS = settings(
-    max_examples=count_examples(10),
+    max_examples=count_examples(5),
     stateful_step_count=25,
     derandomize=not ALL,
     database=None,

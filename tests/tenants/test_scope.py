@@ -17,6 +17,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
+from events.models import Event, EventChain
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
@@ -206,6 +207,8 @@ MAKE = {
     SSHKey: lambda tenant: SSHKey.objects.create(tenant=tenant, name="office", bits=256),
     UserDataTemplate: lambda tenant: UserDataTemplate.objects.create(tenant=tenant, name="web"),
     VMOperationLog: a_log_entry,
+    Event: lambda tenant: Event.objects.create(tenant=tenant, code="host.changed"),
+    EventChain: lambda tenant: EventChain.objects.create(tenant=tenant),
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
@@ -241,6 +244,8 @@ WITHOUT_TENANT = {
         lambda: ReleasedObject.objects.create(kind="server", cloud_id=str(uuid4()), row_id=uuid4()),
         False,
     ),
+    Event: (lambda: Event.objects.create(code="sign_in.failed"), False),
+    EventChain: (EventChain.objects.create, False),
     # A person's own key.
     SSHKey: (lambda: SSHKey.objects.create(user=UserFactory(), name="laptop", bits=256), False),
 }

@@ -86,6 +86,7 @@ def run_program(database_url, folder, *program):
     return result.stdout
 
 
+@pytest.mark.story
 @pytest.mark.timeout(300)
 def test_jobs_of_the_previous_release_go_on(database_url, cloud, tmp_path):
     run_program(database_url, tmp_path, "manage.py", "migrate", "--no-input", "-v", "0")

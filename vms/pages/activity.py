@@ -1,4 +1,4 @@
-"""The audit log of a tenant: the operations on all of its VMs, also on deleted ones."""
+"""The operations on all VMs of a tenant, also on deleted ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
+from api.replica.reads import reads_list
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
@@ -32,6 +33,7 @@ declare_table(
 
 @login_required
 @require_GET
+@reads_list
 def activity_page(request: PageRequest) -> HttpResponse:
     """Show the operations, the newest first."""
     scope = page_scope(request)

@@ -24,6 +24,7 @@ from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import require_POST
 from api.pagination import CappedPaginator
+from api.replica.reads import reads_list
 from api.tags import match_tags
 from pages.lists import Filter, ListQuery, read_list_query
 from pages.panels import is_panel_request, render_messages, render_page
@@ -58,12 +59,15 @@ declare_table(
 MAX_SEARCH_WORDS = 10
 MAX_SHOWN_TAGS = 3
 NO_NEEDS = Needs()
+# Stands for the id of a VM in an address.
+ANY_ID = UUID(int=0)
 # The button for a hard restart, which in the API is the action "restart" with `hard`.
 FORCE_RESTART = "force_restart"
 
 
 @login_required
 @require_GET
+@reads_list
 def vm_page(request: PageRequest) -> HttpResponse:
     """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
@@ -215,9 +219,13 @@ def _render_rows(vms: list[VirtualMachine], scope: Scope, group: str) -> list[di
     """Return the rows of the list. The first row of a group has the text above it as `group_title`."""
     rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
     titles = {name: str(action.title) for name, action in ACTIONS.items() if not action.is_rare}
+    # To look an address up for each VM would take as long as to read the VMs.
+    page_of, action_of = (reverse(name, args=[ANY_ID]) for name in ("vm-detail-page", "vm-action"))
     before = None
     for row, vm in zip(rows, vms, strict=True):
         tags = list_tags(vm.tags)
+        row["url"] = page_of.replace(str(ANY_ID), str(vm.pk))
+        row["action_url"] = action_of.replace(str(ANY_ID), str(vm.pk))
         row["shown_tags"], row["hidden_tags"] = tags[:MAX_SHOWN_TAGS], len(tags[MAX_SHOWN_TAGS:])
         # As the columns of the row: a template formats times, not the texts of the API.
         row["bin_until"] = vm.bin_until

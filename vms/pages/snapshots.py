@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET
 from api.domain_errors import DomainError
 from api.form_errors import show_error, validate_form
 from api.page_addresses import require_POST
+from api.replica.reads import reads_list
 from pages.lists import read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table
@@ -45,6 +46,7 @@ SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "
 
 @login_required
 @require_GET
+@reads_list
 def snapshot_page(request: PageRequest) -> HttpResponse:
     """Show the snapshots, newest first."""
     scope = page_scope(request)

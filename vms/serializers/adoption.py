@@ -22,6 +22,9 @@ from .vms import VirtualMachineSerializer
 MAX_RULE_METADATA = 20
 
 
+ADOPTED_TYPES = ["server", "volume"]
+
+
 class UnmanagedResourceSerializer(serializers.Serializer[CloudResource]):
     """A server or volume that the portal does not manage, as the last sync has found it.
 
@@ -29,7 +32,7 @@ class UnmanagedResourceSerializer(serializers.Serializer[CloudResource]):
     """
 
     id = serializers.UUIDField()
-    type = serializers.ChoiceField(choices=["server", "volume"])
+    type = serializers.ChoiceField(choices=ADOPTED_TYPES)
     cloud_id = serializers.CharField()
     name = serializers.CharField()
     status = serializers.CharField()
@@ -154,7 +157,7 @@ def build_adoption_request(params: dict[str, Any]) -> AdoptionRequest:
 class AdoptionResultSerializer(serializers.Serializer[Candidate]):
     """The outcome for one server or volume. `vm` and `volumes` are the ids of its rows, once they are written."""
 
-    type = serializers.ChoiceField(choices=["server", "volume"])
+    type = serializers.ChoiceField(choices=ADOPTED_TYPES)
     id = serializers.CharField()
     resource = serializers.SerializerMethodField()
     cloud_id = serializers.SerializerMethodField()

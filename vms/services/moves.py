@@ -12,6 +12,8 @@ from django.db.models import Q
 
 from api.domain_errors import ConflictError, DomainError, InvalidFieldsError
 from api.messages import message as _
+from api.replica.positions import remember_position_for_all
+from api.replica.routing import read_primary
 from cloudaccounts.models import CloudAccount
 from networks.models import FloatingIp
 from tenants.models import InformationSystem
@@ -103,6 +105,8 @@ class MoveRequest(BulkAction):
             forget_login_secrets(gone)
             # The addresses by which the VMs are reached go with them; the VMs' jobs hold them, so none is in flight.
             FloatingIp.objects.filter(vm__in=gone).update(tenant=self.target.tenant)
+            # Their former tenant must not see what they are from now on.
+            transaction.on_commit(remember_position_for_all, robust=True)
 
     def _select_leaving(self, vms: Sequence[VirtualMachine]) -> list[VirtualMachine]:
         return [vm for vm in vms if vm.information_system.tenant_id != self.target.tenant_id]
@@ -206,6 +210,7 @@ def move_vm(
         return result.vm or vm, result.changed and not dry_run
 
 
+@read_primary()
 def list_move_targets(scope: Scope, vm: VirtualMachine | None = None) -> list[InformationSystem]:
     """Return the applications that the caller may move a visible VM to, those of its own tenant first.
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from api.form_errors import filled_fields, validate_form
+from api.replica.reads import reads_list
 from pages.cloud_statuses import VOLUME_STATUSES
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
@@ -43,6 +44,7 @@ declare_table(
 
 @login_required
 @require_GET
+@reads_list
 def volume_snapshot_page(request: PageRequest) -> HttpResponse:
     """Show the snapshots, newest first."""
     scope = page_scope(request)

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import InvalidFieldsError
 from api.form_errors import filled_fields, validate_form
+from api.replica.reads import reads_list
 from api.tags import match_tags
 from cloudaccounts.models import CloudAccount
 from pages.cloud_statuses import VOLUME_STATUSES, label_cloud_status
@@ -72,6 +73,7 @@ UPDATING = gettext_lazy("Updating")
 
 @login_required
 @require_GET
+@reads_list
 def volume_page(request: PageRequest) -> HttpResponse:
     """Show the volumes. The search and the filters are those of REST."""
     scope = page_scope(request)

@@ -1,0 +1,112 @@
+"""The actor of a change: the user of the present request, told to the database together with the change.
+
+The triggers that write events run in the database, which knows nothing of users. The actor travels in a setting of the
+transaction, `portal.actor`, in the same message as the statement, so it costs no round trip. It ends with the transaction;
+therefore it is correct behind PgBouncer too, where the next transaction may be somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Any
+
+from django.db import DatabaseError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from api.client_address import UNKNOWN, client_address
+from api.models import ApiToken
+from api.request_id import current_request_id
+
+from .models import Event
+from .tracking import find_tracked_table
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_WRITE = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(\w+)"?')
+_request: ContextVar[HttpRequest | None] = ContextVar("events_request", default=None)
+
+
+class ActorMiddleware:
+    """Keep the request at hand until its response is complete; its user is read when something is changed."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        with acting_request(request):
+            response = self.get_response(request)
+            if response.status_code == HTTPStatus.FORBIDDEN and request.method not in SAFE_METHODS:
+                _record_refusal(request)
+        return response
+
+
+def _record_refusal(request: HttpRequest) -> None:
+    """Record that a user was not allowed to change something. The limits of requests bound how often that happens.
+
+    Nothing else was written, so the event is a transaction of its own; without a database, the refusal stands as well.
+    """
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return
+    scope: Any = getattr(request, "tenant_scope", None)
+    with suppress(DatabaseError), transaction.atomic():
+        Event.objects.create(
+            code="request.refused",
+            tenant_id=scope.tenant.pk if scope is not None and scope.tenant else None,
+            object_type="request",
+            object_name=request.path[:300],
+            parameters={"method": request.method},
+            **describe_actor(),
+        )
+
+
+@contextmanager
+def acting_request(request: HttpRequest | None) -> Iterator[None]:
+    """Attribute the changes within the block to a request."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+def describe_actor() -> dict[str, Any]:
+    """Return the columns of an event that tell its actor: the user of the present request, or the system."""
+    request = _request.get()
+    actor: dict[str, Any] = {"request_id": current_request_id()[:128]}
+    if request is None:
+        return actor
+    address = client_address(request)
+    actor["address"] = "" if address == UNKNOWN else address[:64]
+    user: Any = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return actor
+    actor |= {"actor_type": "user", "actor_id": str(user.pk), "actor_name": user.get_username()[:150]}
+    # REST framework stores the credentials of a request on Django's request as well.
+    token = getattr(request, "auth", None)
+    if isinstance(token, ApiToken):
+        actor |= {"actor_type": "token", "token_name": token.name[:150]}
+    return actor
+
+
+def _tell_actor(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """Send the actor along with a statement that changes a tracked table."""
+    if not many and isinstance(sql, str) and (found := _WRITE.match(sql)) and find_tracked_table(found[1]):
+        if params is None:
+            sql, params = sql.replace("%", "%%"), ()
+        sql = f"SELECT set_config('portal.actor', %s, true); {sql}"
+        params = (json.dumps(describe_actor()), *params)
+    return execute(sql, params, many, context)
+
+
+def prepare_connection(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
+    """Let a new connection tell the actor of its changes."""
+    if _tell_actor not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_tell_actor)
