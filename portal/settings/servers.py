@@ -26,6 +26,12 @@ if TCP_TIMEOUT_SECONDS < 3:
     )
 # An idle connection is probed at each third of the time.
 _probe_seconds = TCP_TIMEOUT_SECONDS // 3
+_TCP_LIMITS = {
+    "tcp_user_timeout": TCP_TIMEOUT_SECONDS * 1000,
+    "keepalives_idle": _probe_seconds,
+    "keepalives_interval": _probe_seconds,
+    "keepalives_count": 3,
+}
 # Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
 _database_password = os.environ.get("DATABASE_PASSWORD", "")
 # "transaction" behind PgBouncer in that mode: see docs/pgbouncer.md.
@@ -37,8 +43,8 @@ if DATABASE_POOLER not in {"", "transaction"}:
     )
 
 
-def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
-    """Return the entry of `DATABASES` for a URL."""
+def _read_database(url: str, *, pooler: str, tcp_limits: dict[str, int] = _TCP_LIMITS) -> dict[str, Any]:
+    """Return the entry of `DATABASES` for a URL, whose own parameters go before `tcp_limits`."""
     database: dict[str, Any] = {
         **env.db_url_config(url),
         # A connection is kept by its thread; a dead one is noticed before a request uses it.
@@ -50,10 +56,7 @@ def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
     options = {
         # For each server that the URL names.
         "connect_timeout": 5,
-        "keepalives_idle": _probe_seconds,
-        "keepalives_interval": _probe_seconds,
-        "keepalives_count": 3,
-        "tcp_user_timeout": TCP_TIMEOUT_SECONDS * 1000,
+        **tcp_limits,
         **database.get("OPTIONS", {}),
     }
     if not pooler:
@@ -72,16 +75,15 @@ def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
 def _read_replica() -> dict[str, Any]:
     """Return the entry of `DATABASES` for the replica. It may be behind a pooler, too, in the mode of the primary's."""
     url = service_url("DATABASE_REPLICA_URL", "", _database_password, separate_setting="DATABASE_PASSWORD")
-    replica = _read_database(url, pooler=DATABASE_POOLER)
     # A replica whose machine is gone must not hold a request: it is given up after a few seconds, also during a query.
-    options = {
+    tcp_limits = {
         "tcp_user_timeout": 3000,
         "keepalives_idle": 2,
         "keepalives_interval": 1,
         "keepalives_count": 3,
-        **replica["OPTIONS"],
-        "connect_timeout": 2,
     }
+    replica = _read_database(url, pooler=DATABASE_POOLER, tcp_limits=tcp_limits)
+    options = {**replica["OPTIONS"], "connect_timeout": 2}
     if not DATABASE_POOLER:
         # Nothing is written to it, even after it was promoted.
         options["options"] += " -c default_transaction_read_only=on"

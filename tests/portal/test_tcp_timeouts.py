@@ -100,3 +100,13 @@ def test_the_time_is_one_setting_and_the_address_goes_before_it(read_settings, m
     monkeypatch.setenv("TCP_TIMEOUT_SECONDS", "2")
     with pytest.raises(ImproperlyConfigured, match="TCP_TIMEOUT_SECONDS is 2"):
         read_settings()
+
+
+def test_a_replica_is_given_up_sooner(read_settings):
+    databases = read_settings(
+        DATABASE_URL="postgresql://u@db.example.org/portal",
+        DATABASE_REPLICA_URL="postgresql://u@standby.example.org/portal",
+    )["DATABASES"]
+
+    assert databases["replica"]["OPTIONS"]["tcp_user_timeout"] == 3000
+    assert databases["default"]["OPTIONS"]["tcp_user_timeout"] == 15_000
