@@ -17,10 +17,12 @@ from .deploys.campaign import DeployCampaign
 from .framework.campaign import Campaign
 from .pool.campaign import PoolCampaign
 from .realcloud.campaign import RealCloudCampaign
+from .soak.campaign import SoakCampaign
 from .storm.campaign import StormCampaign
 
 CAMPAIGNS: tuple[type[Campaign], ...] = (
     StormCampaign,
+    SoakCampaign,
     CreationCampaign,
     PoolCampaign,
     DeployCampaign,

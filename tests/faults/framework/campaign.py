@@ -28,7 +28,7 @@ class Campaign(ABC):
     """A seeded run with servers and processes of its own. Call its methods from the main thread alone."""
 
     name: ClassVar[str]
-    # Settings of the portal, beside those of `Servers`.
+    # Settings of the portal, which win over those of `Servers`.
     environment: ClassVar[Mapping[str, str]] = {}
     # How often `tick` does what beat would do. None where a beat runs.
     sweep_seconds: ClassVar[float | None] = 1.0
@@ -49,8 +49,8 @@ class Campaign(ABC):
         """Run the campaign, and return its report. Nothing of it is left running, however it ends."""
         for number in STOP_SIGNALS:
             signal.signal(number, _interrupt)
-        os.environ.update(self.environment)
         self.servers = Servers()
+        os.environ.update(self.environment)
         self.processes = Processes(self.servers)
         keep_logs = True
         try:

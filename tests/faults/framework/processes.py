@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Program:
     """A program of the portal: its arguments, its process, and what was done to that."""
 
     name: str
-    arguments: list[str]
+    arguments: Sequence[str | Path]
     process: subprocess.Popen[bytes]
     was_killed: bool = False
     gone_since: float | None = None
@@ -58,12 +59,12 @@ class Processes:
         # What a killed process leaves behind becomes our child instead of init's, so that it can be found and ended.
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
-    def start(self, name: str, arguments: str) -> None:
-        """Start a program, and restart it from now on when it dies."""
-        split = arguments.split()
+    def start(self, name: str, arguments: str | Sequence[str | Path]) -> None:
+        """Start a program, and restart it from now on when it dies. Arguments in one text have no spaces of their own."""
+        split = arguments.split() if isinstance(arguments, str) else arguments
         self.programs[name] = Program(name, split, self._launch(name, split))
 
-    def _launch(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _launch(self, name: str, arguments: Sequence[str | Path]) -> subprocess.Popen[bytes]:
         return launch.start(
             [sys.executable, *arguments],
             log=self.servers.folder / f"{name}.log",

@@ -14,6 +14,7 @@ from tests.faults.framework.processes import worker_arguments
 from tests.faults.framework.report import Invariant
 from tests.faults.framework.servers import REPOSITORY
 
+from .answers import AnswerLog
 from .figures import StormFigures
 from .injections import DISTURBING, Injections
 from .invariants import Evidence, check
@@ -56,7 +57,8 @@ class StormCampaign(Campaign):
         bystanders = BYSTANDERS if has_external_changes else 0
         self.scene = set_scene(self.servers, self.plan, bystanders=bystanders)
         self.injections = Injections(self.plan, self.servers, self.processes, self.scene)
-        self.load = Load.create(self.plan, self.scene, self._start_portal())
+        self.answers = AnswerLog()
+        self.load = Load.create(self.plan, self.scene, self._start_portal(), self.answers)
 
     def _start_portal(self) -> str:
         """Start the portal, wait until all of it answers, and return its address."""
@@ -96,12 +98,15 @@ class StormCampaign(Campaign):
             while injections.now < at:
                 injections.pause()
             if injections.is_calm and event.name in DISTURBING:
+                if event.name == "stop_postgres":
+                    # Postponed, it would come after the event that starts PostgreSQL again.
+                    continue
                 heapq.heappush(queue, (injections.now + RETRY_SECONDS, number, event))
                 continue
             self.log_progress(
                 lambda: f"{len(injections.journal)} events, {injections.claims_broken.total()} claims broken"
             )
-            if not injections.carry_out(event) and at < self.plan.seconds:
+            if not injections.carry_out(event) and at < self.plan.kills_until:
                 heapq.heappush(queue, (injections.now + RETRY_SECONDS, number, event))
         while injections.now < self.plan.seconds:
             injections.pause()
@@ -116,7 +121,11 @@ class StormCampaign(Campaign):
             unsettled.append(
                 f"{self._count_jobs_in_flight()} jobs in flight, load over: {self.load.is_over()}"
             )
-        return unsettled + self._finish()
+        return unsettled + self.settle_loads() + self._finish()
+
+    def settle_loads(self) -> list[str]:
+        """Wait until what other loads have begun has settled, while beat runs; return a sentence for what has not."""
+        return []
 
     def _count_jobs_in_flight(self) -> int:
         """Count the jobs in flight, without the stuck ones. Returns -1 while the database does not answer."""
@@ -140,7 +149,7 @@ class StormCampaign(Campaign):
         # the scope over and releases it, but nothing requests a poll when nothing is watched any more.
         for watcher, scope in PollScope.objects.exclude(owner="").values_list("watcher", "scope"):
             app.send_task("tasks.poll", args=(watcher, scope))
-        for name in ("beat-a", "beat-b"):
+        for name in self.plan.beats:
             self.processes.end(name)
         problems = []
         if not self.wait_until(lambda: self._count_jobs_in_flight() == 0, 30):
@@ -150,7 +159,7 @@ class StormCampaign(Campaign):
         def has_synced_twice() -> bool:
             # A server counts as gone after two complete listings without it.
             nonlocal successful_runs
-            run = sync_region(self.scene.account_id, REGION)
+            run = sync_region(self.scene.account.pk, REGION)
             successful_runs += run is not None and run.state == SyncRun.State.SUCCESS
             return successful_runs >= 2
 

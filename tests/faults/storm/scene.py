@@ -28,7 +28,7 @@ class Scene:
     """The objects of a storm. `cloud` is `tests.simulated.SimulatedCloud`."""
 
     cloud: Any
-    account_id: int
+    account: Any
     vms: list[Vm]
     # VMs that no user clicks on. Their servers are changed without the portal.
     bystanders: list[Vm]
@@ -54,7 +54,7 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     system = InformationSystem.objects.create(tenant=tenant, name="Storm")
     tokens = []
     for number in range(plan.users):
-        user = User.objects.create_user(f"user-{number}")
+        user = User.objects.create_user(f"storm-{number}")
         Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
         tokens.append(ApiToken.objects.create(user=user, name="storm", expiry=None)[1])
     half = plan.vms // 2
@@ -66,7 +66,7 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     ids = {vm.openstack_id: str(vm.pk) for vm in VirtualMachine.objects.all()}
     return Scene(
         cloud=cloud,
-        account_id=account.pk,
+        account=account,
         vms=[Vm(ids[server], server, status) for server, status in initial.items()],
         bystanders=[Vm(ids[server], server, "ACTIVE") for server in bystander_servers],
         tokens=tokens,
