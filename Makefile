@@ -129,7 +129,7 @@ STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_
 	tests/admin/test_admin.py tests/portal/test_health.py tests/portal/test_beat.py tests/portal/test_asked_too_late.py tests/portal/test_security_headers.py \
 	tests/installation/test_installing.py tests/installation/test_fixtures.py tests/tasks/test_queues.py tests/tasks/test_events.py \
 	tests/ops/test_prometheus.py tests/ops/test_tracing.py tests/security/test_sentinel.py \
-	tests/upgrade/test_migration_locks.py tests/vms/test_restore_story.py
+	tests/upgrade/test_migration_locks.py tests/upgrade/test_side_by_side.py tests/vms/test_restore_story.py
 
 .PHONY: stories
 stories: $(INSTALLED_DEV) $(MESSAGES) ## Run the tests that tell stories with all of them, more than an hour (N=4 ARGS=)

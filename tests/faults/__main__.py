@@ -19,6 +19,7 @@ from .pool.campaign import PoolCampaign
 from .realcloud.campaign import RealCloudCampaign
 from .soak.campaign import SoakCampaign
 from .storm.campaign import StormCampaign
+from .upgrade.campaign import UpgradeCampaign
 
 CAMPAIGNS: tuple[type[Campaign], ...] = (
     StormCampaign,
@@ -27,6 +28,7 @@ CAMPAIGNS: tuple[type[Campaign], ...] = (
     PoolCampaign,
     DeployCampaign,
     RealCloudCampaign,
+    UpgradeCampaign,
 )
 
 

@@ -77,7 +77,7 @@ class Campaign(ABC):
     def _run_phases(self) -> None:
         self.log("Starting the servers.")
         self.servers.start(self.seed)
-        _set_up_portal()
+        self.set_up_portal()
         self.prepare()
         began = time.monotonic()
         self.log("Disturbing.")
@@ -94,6 +94,15 @@ class Campaign(ABC):
             *self.check_invariants(),
         ]
         self.report.sections = {**self.collect_figures(), "Duration": seconds}
+
+    def set_up_portal(self) -> None:
+        """Set Django up, and make the portal's tables."""
+        import django
+
+        django.setup()
+        from tests.tables import make_tables
+
+        make_tables()
 
     @abstractmethod
     def prepare(self) -> None:
@@ -159,16 +168,6 @@ class Campaign(ABC):
         from tests.simulated import SimulatedCloud
 
         return SimulatedCloud(self.servers.cloud_url, f"{self.servers.cloud_url}/identity/v3")
-
-
-def _set_up_portal() -> None:
-    """Set Django up, and make the portal's tables."""
-    import django
-
-    django.setup()
-    from tests.tables import make_tables
-
-    make_tables()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

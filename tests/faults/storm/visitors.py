@@ -61,13 +61,15 @@ _CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 @dataclass
 class Visits:
-    """What all visitors share: the portal's address, the log of its answers, and when to stop."""
+    """What all visitors share: the portal's addresses, the log of its answers, and when to stop."""
 
-    url: str
+    # Each request is sent to one of them. May be changed while visitors visit.
+    urls: list[str]
     answers: AnswerLog
     stopping: threading.Event
     # Between two requests of one visitor.
     pause_seconds: float
+    password: str = PASSWORD
 
 
 class Visitor(threading.Thread):
@@ -88,11 +90,11 @@ class Visitor(threading.Thread):
                     self.sign_ins += 1
                     self._look_around(session)
                     self._get(session, "/preferences/")
-                    self._post_form(session, "/logout/", "/overview/", {})
+                    self._post_form(session, "/logout/", "/vms/", {})
             self._pause()
 
     def _sign_in(self, session: requests.Session) -> bool:
-        fields = {"username": self.username, "password": PASSWORD}
+        fields = {"username": self.username, "password": self.visits.password}
         answer = self._post_form(session, "/login/", "/login/", fields)
         return answer is not None and answer.ok and "sessionid" in session.cookies
 
@@ -112,7 +114,7 @@ class Visitor(threading.Thread):
                 links = [link for link in found if not _NOT_FOLLOWED.search(link)]
 
     def _get(self, session: requests.Session, path: str) -> requests.Response | None:
-        return self.visits.answers.send(session, "GET", f"{self.visits.url}{path}")
+        return self.visits.answers.send(session, "GET", f"{self._choose_url()}{path}")
 
     def _post_form(
         self, session: requests.Session, path: str, page: str, fields: dict[str, str]
@@ -123,7 +125,10 @@ class Visitor(threading.Thread):
         if token is None:
             return None
         data = {**fields, "csrfmiddlewaretoken": token[1]}
-        return self.visits.answers.send(session, "POST", f"{self.visits.url}{path}", data=data)
+        return self.visits.answers.send(session, "POST", f"{self._choose_url()}{path}", data=data)
+
+    def _choose_url(self) -> str:
+        return self.dice.choice(self.visits.urls)
 
     def _pause(self) -> bool:
         """Pause, and return whether the visit goes on."""
@@ -141,5 +146,5 @@ def create_visitors(
     member = User.objects.create_user("visitor", password=PASSWORD)
     Membership.objects.create(user=member, tenant=tenant, role=Role.ADMIN)
     User.objects.create_superuser("platform-visitor", password=PASSWORD)
-    visits = Visits(url, answers, stopping, pause_seconds)
+    visits = Visits([url], answers, stopping, pause_seconds)
     return [Visitor(name, visits, seed) for name in ("visitor", "platform-visitor")]
