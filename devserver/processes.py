@@ -29,8 +29,10 @@ def list_portal_programs(portal_port: int) -> dict[str, list[str | Path]]:
     """Return the portal's own programs by name: the arguments of Python for each."""
     # Paths are separate arguments, because they may contain spaces.
     config = REPOSITORY / "portal" / "gunicorn_config.py"
-    workers = {
-        name: f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle".split()
+    workers: dict[str, list[str | Path]] = {
+        name: [
+            *f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle".split()
+        ]
         for name, arguments in WORKERS.items()
     }
     return {

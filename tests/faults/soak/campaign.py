@@ -25,7 +25,7 @@ from tests.faults.storm.invariants import Evidence, check
 from tests.faults.storm.load import Load
 from tests.faults.storm.plan import BYSTANDERS
 from tests.faults.storm.scene import set_scene
-from tests.faults.storm.visitors import create_visitors
+from tests.faults.storm.visitors import Visits, create_visitors
 
 from . import retention, trends
 from .report import summarize_minutes, write_html, write_markdown
@@ -106,7 +106,8 @@ class SoakCampaign(StormCampaign):
                 "deploys", self.deploys.send_request, self.injections, stopping, DEPLOY_PAUSE_SECONDS
             ),
         ]
-        self.visitors = create_visitors(url, self.answers, stopping, self.seed, VISITOR_PAUSE_SECONDS)
+        visits = Visits([url], self.answers, stopping, VISITOR_PAUSE_SECONDS)
+        self.visitors = create_visitors(visits, self.seed, role="admin")
         self.sampler = Sampler(url, self.servers, self.processes, self.injections)
 
     def _start_portal(self) -> str:
@@ -119,10 +120,13 @@ class SoakCampaign(StormCampaign):
         self.wait_for_workers(len(WORKERS))
         return url
 
-    def disturb(self) -> None:
-        self.rows_before = self.sampler.count_rows()
+    def begin_watching(self) -> None:
+        """Begin the rest of the load, and take samples."""
         for thread in (*self.service_loads, *self.visitors, self.sampler):
             thread.start()
+
+    def disturb(self) -> None:
+        self.rows_before = self.sampler.count_rows()
         super().disturb()
         for thread in (*self.service_loads, *self.visitors):
             thread.join()
@@ -223,7 +227,12 @@ class SoakCampaign(StormCampaign):
             key = f"answers {answer.status or 'that did not come'}"
             statuses[key] = int(str(statuses.get(key, 0))) + 1
         return {
-            **super().collect_figures(),
+            "Injected": self.figures.count_injections(),
+            "Survived": {
+                **self.figures.count_clicks(),
+                **self.figures.count_jobs(),
+                **self.figures.count_recoveries(self.servers.folder),
+            },
             "Load": {
                 **count_requests(self.claims, self.deploys),
                 "visits from signing in to signing out": sum(visitor.sign_ins for visitor in self.visitors),

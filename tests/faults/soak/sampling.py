@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
@@ -70,6 +71,7 @@ class Sampler(threading.Thread):
         self._ended = threading.Event()
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.headers["Authorization"] = f"Bearer {os.environ.get('METRICS_TOKEN', '')}"
         self._connection: Any = None
 
     def run(self) -> None:

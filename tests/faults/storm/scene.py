@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.faults.framework.servers import Servers
 
 from .plan import BYSTANDERS, Plan
+from .planted_secrets import PlantedSecrets, create_application_credential
+from .visitors import PASSWORD, WRONG_PASSWORD
 
 REGION = "RegionOne"
 # Long enough for a kill to meet an action in progress, and short enough for many actions in a few minutes.
@@ -71,3 +77,32 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
         bystanders=[Vm(ids[server], server, "ACTIVE") for server in bystander_servers],
         tokens=tokens,
     )
+
+
+def plant_secrets(scene: Scene, servers: Servers, planted: PlantedSecrets) -> None:
+    """Give the portal secrets of every kind that it keeps, and remember those that it has already."""
+    from deploys.models import DeployKey
+    from tenants.models import Tenant
+    from vms.models import UserDataTemplate
+
+    planted.add_all({f"API token {number}": token for number, token in enumerate(scene.tokens)})
+    planted.add("password of PostgreSQL", servers.postgres.password)
+    planted.add("password of Valkey", servers.valkey.password)
+    planted.add("a person's password", PASSWORD)
+    planted.add("a password that was typed by mistake", WRONG_PASSWORD)
+    account = scene.account
+    secret = planted.add("secret of the cloud account", f"canary-cloud-secret-{token_hex(16)}")
+    account.credential_kind = account.CredentialKind.APPLICATION_CREDENTIAL
+    account.access_id = create_application_credential(servers.cloud_url, secret)
+    account.set_secret(secret)
+    account.save()
+    tenant = Tenant.objects.get(slug="storm")
+    key = DeployKey(tenant=tenant)
+    private = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    key.set_private_key(private.decode())
+    key.save()
+    # The lines in the middle hold the key itself.
+    planted.add("private deploy key", private.decode().splitlines()[2])
+    template = UserDataTemplate(tenant=tenant, name="canary")
+    template.set_text(f"#!/bin/sh\n# {planted.add('user data', f'canary-user-data-{token_hex(16)}')}\n")
+    template.save()

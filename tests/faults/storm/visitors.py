@@ -11,7 +11,10 @@ import requests
 
 from .answers import AnswerLog
 
-PASSWORD = "a password of a simulated visitor"
+PASSWORD = "canary-password-of-a-simulated-visitor"
+# Typed by mistake before the first visits; not more often, because too many would lock the visitor out.
+WRONG_PASSWORD = "canary-password-of-another-account"
+WRONG_SIGN_INS = 4
 # Requests of one visit, from signing in to signing out.
 REQUESTS_PER_VISIT = 40
 PAGES = (
@@ -79,7 +82,7 @@ class Visitor(threading.Thread):
         super().__init__(name=f"visitor-{username}", daemon=True)
         self.username, self.visits = username, visits
         self.dice = Random(f"{seed}/{username}")
-        self.sign_ins = 0
+        self.sign_ins = self.wrong_sign_ins = 0
 
     def run(self) -> None:
         """Visit the portal until `stopping` is set."""
@@ -94,6 +97,11 @@ class Visitor(threading.Thread):
             self._pause()
 
     def _sign_in(self, session: requests.Session) -> bool:
+        if self.wrong_sign_ins < WRONG_SIGN_INS:
+            self.wrong_sign_ins += 1
+            self._post_form(
+                session, "/login/", "/login/", {"username": self.username, "password": WRONG_PASSWORD}
+            )
         fields = {"username": self.username, "password": self.visits.password}
         answer = self._post_form(session, "/login/", "/login/", fields)
         return answer is not None and answer.ok and "sessionid" in session.cookies
@@ -135,16 +143,12 @@ class Visitor(threading.Thread):
         return not self.visits.stopping.wait(self.visits.pause_seconds * (0.5 + self.dice.random()))
 
 
-def create_visitors(
-    url: str, answers: AnswerLog, stopping: threading.Event, seed: int, pause_seconds: float
-) -> list[Visitor]:
-    """Create an administrator of the tenant `storm` and a platform administrator, who do not visit yet."""
+def create_visitors(visits: Visits, seed: int, *, role: str) -> list[Visitor]:
+    """Create a member of the tenant `storm` and a platform administrator, who do not visit yet."""
     from tenants.models import Membership, Tenant, User
-    from tenants.scoping import Role
 
     tenant = Tenant.objects.get(slug="storm")
-    member = User.objects.create_user("visitor", password=PASSWORD)
-    Membership.objects.create(user=member, tenant=tenant, role=Role.ADMIN)
-    User.objects.create_superuser("platform-visitor", password=PASSWORD)
-    visits = Visits([url], answers, stopping, pause_seconds)
+    member = User.objects.create_user("visitor", password=visits.password)
+    Membership.objects.create(user=member, tenant=tenant, role=role)
+    User.objects.create_superuser("platform-visitor", password=visits.password)
     return [Visitor(name, visits, seed) for name in ("visitor", "platform-visitor")]

@@ -50,10 +50,7 @@ class UpgradeCampaign(StormCampaign):
     """Upgrade from the previous release while clients click, create and read; web and workers of both run side by side."""
 
     name = "upgrade"
-    # The same for both releases, as on the machines of an operator.
     environment = {
-        "SECRET_KEY": "of-a-campaign-that-upgrades-the-portal-and-of-nothing-else",
-        "ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         "DEMO_PASSWORD": PASSWORD,
         # A sweep of the previous release may run in any second of the upgrade.
         "JOB_LEASE_SECONDS": "5",
