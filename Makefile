@@ -115,7 +115,8 @@ AUDITOR := $(VENV)/audit/bin/python
 .PHONY: audit
 audit: $(INSTALLED) ## Look known vulnerabilities of the locked requirements up, where an index answers
 	@test -x '$(VENV)/audit/bin/pip-audit' || { $(RUN) -m venv '$(VENV)/audit' && \
-		$(AUDITOR) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes --no-deps -r requirements-audit.txt; } || { \
+		$(AUDITOR) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes --no-deps -r requirements-audit.txt && \
+		$(AUDITOR) -m pip check >/dev/null; } || { \
 		echo 'Not audited: pip-audit could not be installed, because no package index answered.' >&2; exit 0; }; \
 	exec $(AUDITOR) tests/audit.py '$(VENV)/audit/bin/pip-audit' requirements.txt requirements-devserver.txt requirements-otel.txt
 
