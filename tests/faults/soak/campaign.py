@@ -279,7 +279,7 @@ class SoakEvidence(Evidence):
     def cloud_requests(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Return the requests with actions on servers."""
         self.sampler.read_cloud_requests()
-        return self.sampler.cloud_requests
+        return [entry for _number, entry in sorted(self.sampler.cloud_requests.items())]
 
 
 def check_queue_ages(samples: list[Sample]) -> Invariant:

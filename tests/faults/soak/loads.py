@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 from api.domain_errors import DomainError, NotFoundError
 from cloudaccounts.models import CloudAccount
@@ -50,7 +50,9 @@ class ServiceLoad(threading.Thread):
         """Send requests."""
         while not self.stopping.wait(self.pause_seconds):
             with self.injections.database_gate:
-                if "postgres" not in self.injections.servers.running:
+                try:
+                    connection.ensure_connection()
+                except OperationalError:  # It is down, or starting.
                     continue
                 try:
                     self.send()

@@ -24,6 +24,8 @@ SAMPLE_SECONDS = 5.0
 # Rows are counted, and the memory of PostgreSQL's many processes is read, at every sixth sample.
 ROWS_EVERY = 6
 MEGABYTE = 1024 * 1024
+# A request to the cloud that is not answered by then never will be. Longer than every delay.
+ANSWERED_AFTER_SECONDS = 120.0
 # No fault has been at work for this long: leases have run out, and pauses after failures are over.
 QUIET_AFTER_SECONDS = 30.0
 _METRIC = re.compile(r'^(portal_queue_(?:oldest_message_)?age_seconds)\{queue="(\w+)"\} (\S+)$', re.MULTILINE)
@@ -65,9 +67,9 @@ class Sampler(threading.Thread):
         self.url, self.servers, self.processes, self.injections = url, servers, processes, injections
         self.samples: list[Sample] = []
         self.began = time.monotonic()
-        # The requests with actions that the cloud got: its own log is too short for hours.
-        self.cloud_requests: list[dict[str, Any]] = []
-        self._last_request = 0
+        # The requests with actions that the cloud got, by number: its own log is too short for hours.
+        self.cloud_requests: dict[int, dict[str, Any]] = {}
+        self._read_until = 0
         self._ended = threading.Event()
         self._session = requests.Session()
         self._session.trust_env = False
@@ -91,15 +93,17 @@ class Sampler(threading.Thread):
         self.read_cloud_requests()
 
     def read_cloud_requests(self) -> None:
-        """Read what has come into the cloud's log since the last call."""
+        """Read what has come into the cloud's log since the last call. Requests in progress are read again later."""
         with contextlib.suppress(requests.RequestException):
             log = self._session.get(
-                f"{self.servers.cloud_url}/_control/requests",
-                params={"since": self._last_request},
-                timeout=30,
-            ).json()
-            self._last_request = max([self._last_request, *(entry["number"] for entry in log["requests"])])
-            self.cloud_requests += [entry for entry in log["requests"] if entry["action"]]
+                f"{self.servers.cloud_url}/_control/requests", params={"since": self._read_until}, timeout=30
+            ).json()["requests"]
+            self.cloud_requests |= {entry["number"]: entry for entry in log if entry["action"]}
+            old = time.time() - ANSWERED_AFTER_SECONDS
+            for entry in log:
+                if entry["status"] is None and entry["time"] > old:
+                    return
+                self._read_until = entry["number"]
 
     def count_rows(self) -> dict[str, int]:
         """Return the number of rows of each table; empty while PostgreSQL does not answer."""
