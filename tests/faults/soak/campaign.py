@@ -245,6 +245,9 @@ class SoakCampaign(StormCampaign):
                 "oldest work of a queue then, seconds: p95 / maximum": f"{percentile(ages, 0.95):.1f} / {max(ages):.1f}"
                 if ages
                 else "unknown",
+                f"load of the machine, on {os.cpu_count()} processors: p50 / maximum": _describe_load(
+                    self.sampler.samples
+                ),
                 "connections to PostgreSQL then, at most": max(
                     (sample.postgres_connections or 0 for sample in quiet), default=0
                 ),
@@ -266,6 +269,11 @@ class SoakCampaign(StormCampaign):
         for name, text in pages.items():
             (folder / name).write_text(text)
         self.log(f"The report is in {folder / 'soak.html'}")
+
+
+def _describe_load(samples: list[Sample]) -> str:
+    loads = [sample.machine_load for sample in samples]
+    return f"{percentile(loads, 0.5):.1f} / {max(loads):.1f}"
 
 
 class SoakEvidence(Evidence):

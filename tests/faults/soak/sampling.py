@@ -57,6 +57,8 @@ class Sample:
     queue_age: float | None = None
     queue: str = ""
     rows: dict[str, int] = field(default_factory=dict)
+    # Processes that want a processor, averaged over a minute: on a machine that others use, work waits for them, too.
+    machine_load: float = 0.0
 
 
 class Sampler(threading.Thread):
@@ -113,7 +115,7 @@ class Sampler(threading.Thread):
 
     def _take(self, *, is_full: bool) -> Sample:
         quiet = self.injections.quiet_seconds > QUIET_AFTER_SECONDS
-        sample = Sample(time.monotonic() - self.began, quiet)
+        sample = Sample(time.monotonic() - self.began, quiet, machine_load=os.getloadavg()[0])
         for name, program in list(self.processes.programs.items()):
             sample.processes += [
                 found

@@ -21,8 +21,9 @@ JUDGED_FROM_SECONDS = 3600.0
 # After the last kill, caches and pools of connections fill for this part of what is left of the run.
 WARM_UP_SHARE = 0.25
 # How many more than in the first half of the samples there may be in the second, at most.
-MAX_MORE = {"descriptors": 3, "threads": 3, "connections": 5}
-# A program's main process and up to this many others are told apart in the report.
+# The descriptors of a web process include the connections of its clients, which come and go.
+MAX_MORE = {"descriptors": 10, "threads": 3, "connections": 5}
+# Fewer samples of a process say nothing.
 FEWEST_SAMPLES = 8
 
 
