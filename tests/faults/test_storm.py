@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 
 from tests.faults.storm.effects import AcceptedAction, compare_vm
 from tests.faults.storm.plan import make_plan
-from tests.faults.storm.planted_secrets import PlantedSecrets, SecretSearch
+from tests.faults.storm.planted_secrets import CONTROLS, PlantedSecrets, SecretSearch
 from tests.faults.storm.scene import Vm
 
 
@@ -134,9 +134,11 @@ def test_a_token_of_the_cloud_is_found_and_what_is_encrypted_is_not():
     assert planted.find(Fernet(Fernet.generate_key()).encrypt(b"canary" * 20)) == []
 
 
-def test_an_empty_place_is_no_proof():
+def test_a_search_that_does_not_find_what_is_there_is_no_proof():
     search = SecretSearch(PlantedSecrets())
-    for place in ("logs", "database", "Valkey", "command lines"):
-        search.search(place, "x", b"something")
+    for place, control in CONTROLS.items():
+        search.search(place, "x", control if place != "answers" else b"nothing")
 
-    assert search.check().violations == ["there was nothing to search: answers"]
+    assert search.check().violations == ["the search of answers did not find 'storm-p0-', which is there"]
+    assert search.find_in_answer(b"X-Request-ID: storm-p0-1") == []
+    assert search.check().violations == []

@@ -37,7 +37,6 @@ class AnswerLog:
     answers: list[Answer] = field(default_factory=list)
     # By secret and kind of request: how many answers contained it.
     leaks: Counter[str] = field(default_factory=Counter)
-    bytes_read: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(
@@ -63,5 +62,4 @@ class AnswerLog:
         found = self.find_secrets(content)
         with self._lock:
             self.answers.append(Answer(at, kind, status, seconds))
-            self.bytes_read += len(content)
             self.leaks.update(f"{secret} in an answer to {kind}" for secret in found)

@@ -71,13 +71,13 @@ class StormCampaign(Campaign):
         self.scene = set_scene(self.servers, self.plan, bystanders=bystanders)
         self.injections = Injections(self.plan, self.servers, self.processes, self.scene)
         plant_secrets(self.scene, self.servers, self.planted)
-        self.answers = AnswerLog(self.planted.find)
+        self.search = SecretSearch(self.planted)
+        self.answers = AnswerLog(self.search.find_in_answer)
         url = self._start_portal()
         self.load = Load.create(self.plan, self.scene, url, self.answers)
         # Not an administrator, who may read the tenant's user data.
         visits = Visits([url], self.answers, self.load.stopping, VISITOR_PAUSE_SECONDS)
         self.visitors = create_visitors(visits, self.seed, role="operator")
-        self.search = SecretSearch(self.planted)
         self.valkey_reader = ValkeyReader(self.servers, self.search, self.load.stopping)
 
     def _start_portal(self) -> str:
@@ -214,7 +214,6 @@ class StormCampaign(Campaign):
         self.search.search_database(self.servers.postgres.url)
         self.search.search_logs(self.servers.folder)
         self.search.leaks.update(self.answers.leaks)
-        self.search.searched["answers"] += self.answers.bytes_read
         return self.search.check()
 
     def collect_figures(self) -> dict[str, Mapping[str, object]]:
