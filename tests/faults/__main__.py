@@ -17,14 +17,18 @@ from .deploys.campaign import DeployCampaign
 from .framework.campaign import Campaign
 from .pool.campaign import PoolCampaign
 from .realcloud.campaign import RealCloudCampaign
+from .soak.campaign import SoakCampaign
 from .storm.campaign import StormCampaign
+from .upgrade.campaign import UpgradeCampaign
 
 CAMPAIGNS: tuple[type[Campaign], ...] = (
     StormCampaign,
+    SoakCampaign,
     CreationCampaign,
     PoolCampaign,
     DeployCampaign,
     RealCloudCampaign,
+    UpgradeCampaign,
 )
 
 
