@@ -107,6 +107,23 @@ faults: $(INSTALLED_DEV) $(MESSAGES) ## Run the fault campaigns: everything fail
 	@if [ "$$(id -u)" = 0 ]; then $(RUN) -m tests.faults hosts --seed $(SEED); \
 		else echo 'Left out: tests.faults hosts, which makes network namespaces and needs root.'; fi
 
+HOURS ?= 2
+
+.PHONY: soak
+soak: $(INSTALLED_DEV) $(MESSAGES) ## Mixed load with faults in turn, for hours: what grows? Report in .soak/ (HOURS=2 SEED=1 ARGS=; docs/soak.md)
+	@exec $(RUN) -m tests.faults soak --hours $(HOURS) --seed $(SEED) --folder .soak $(ARGS)
+
+# The auditor has an environment of its own: its requirements are not the portal's, and pip itself is one of them.
+AUDITOR := $(VENV)/audit/bin/python
+
+.PHONY: audit
+audit: $(INSTALLED) ## Look known vulnerabilities of the locked requirements up, where an index answers
+	@test -x '$(VENV)/audit/bin/pip-audit' || { $(RUN) -m venv '$(VENV)/audit' && \
+		$(AUDITOR) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes --no-deps -r requirements-audit.txt && \
+		$(AUDITOR) -m pip check >/dev/null; } || { \
+		echo 'Not audited: pip-audit could not be installed, because no package index answered.' >&2; exit 0; }; \
+	exec $(AUDITOR) tests/audit.py '$(VENV)/audit/bin/pip-audit' requirements.txt requirements-devserver.txt requirements-otel.txt
+
 .PHONY: debian
 debian: ## Do in a bare Debian 12 and 13 what README says, as root, half an hour (ARGS="--keep --only trixie")
 	@exec $(PYTHON) tests/bare_debian.py $(ARGS)
@@ -163,6 +180,7 @@ requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRAD
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.txt requirements-dev.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-browser.txt requirements-browser.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-otel.txt requirements-otel.in
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-audit.txt requirements-audit.in
 
 $(INSTALLED):
 	@command -v '$(PYTHON)' >/dev/null || { echo 'There is no $(PYTHON). Install Python 3.11 to 3.13 ($(APT)), or name one: make PYTHON=/path/to/python3 ...' >&2; exit 2; }

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,32 @@ from devserver.launch import ProcessId
 from devserver.postgres import Postgres
 from devserver.valkey import Valkey
 from portal.service_urls import add_password
+
+# The workers by name, with the arguments that distinguish them.
+WORKERS = {
+    "worker": "-Q jobs,polling -c 4",
+    # In production, the pools have a worker of their own. Here it would take 150 MB to do little.
+    "worker-sync": "-Q sync,resources,volumepool -c 2",
+    "worker-deploy": "-Q deploys -c 4",
+}
+
+
+def list_portal_programs(portal_port: int) -> dict[str, list[str | Path]]:
+    """Return the portal's own programs by name: the arguments of Python for each."""
+    # Paths are separate arguments, because they may contain spaces.
+    config = REPOSITORY / "portal" / "gunicorn_config.py"
+    workers: dict[str, list[str | Path]] = {
+        name: [
+            *f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle".split()
+        ]
+        for name, arguments in WORKERS.items()
+    }
+    return {
+        "web": [*f"-m gunicorn -b {HOST}:{portal_port} -c".split(), config],
+        **workers,
+        # No pid file, because it would remain after a SIGKILL and prevent the next start of beat.
+        "beat": ["-m", "celery", "-A", "portal", "beat", "--pidfile="],
+    }
 
 
 @dataclass
@@ -56,8 +82,10 @@ def build_servers(installation: Installation) -> list[ManagedProcess]:
                 _python_starter(
                     installation,
                     "simulator",
-                    f"-m simulator --host {HOST} --port {port} --data-file",
-                    installation.data / "simulator.json",
+                    [
+                        *f"-m simulator --host {HOST} --port {port} --data-file".split(),
+                        installation.data / "simulator.json",
+                    ],
                 ),
                 lambda: _is_listening(port),
                 port=port,
@@ -102,17 +130,11 @@ def list_preparations() -> list[tuple[str, list[str]]]:
 
 def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
     """Return the portal's own processes."""
-    workers = {
-        "worker": "-Q jobs,polling -c 4",
-        # In production, the pools have a worker of their own. Here it would take 150 MB to do little.
-        "worker-sync": "-Q sync,resources,volumepool -c 2",
-        "worker-deploy": "-Q deploys -c 4",
-    }
+    programs = list_portal_programs(installation.portal_port)
     web = _python_starter(
         installation,
         "web",
-        f"-m gunicorn -b {HOST}:{installation.portal_port} -c",
-        REPOSITORY / "portal" / "gunicorn_config.py",
+        programs["web"],
         when_parent_dies=signal.SIGQUIT,
     )
     parts = [
@@ -125,18 +147,17 @@ def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
     worker_ping = WorkerPing(
         add_password(environment[f"{broker}_URL"], environment.get(f"{broker}_PASSWORD", ""))
     )
-    for name, arguments in workers.items():
+    for name in WORKERS:
         start = _python_starter(
             installation,
             name,
-            f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle",
+            programs[name],
             # SIGKILL, because an orderly shutdown would wait for the broker, which has ended, too. Its children end when
             # they lose their parent, and the engine recovers their jobs.
             when_parent_dies=signal.SIGKILL,
         )
         parts.append(ManagedProcess(name, start, lambda name=name: worker_ping.has_answered(name)))  # type: ignore[misc]
-    # No pid file, because it would remain after a SIGKILL and prevent the next start of beat.
-    beat = _python_starter(installation, "beat", "-m celery -A portal beat --pidfile=")
+    beat = _python_starter(installation, "beat", programs["beat"])
     # Beat cannot be pinged, so it counts as ready when all other processes are.
     others = tuple(parts)
     parts.append(ManagedProcess("beat", beat, lambda: all(part.ready for part in others)))
@@ -187,14 +208,13 @@ def check_health(installation: Installation) -> str:
 def _python_starter(
     installation: Installation,
     name: str,
-    arguments: str,
-    *paths: Path,
+    arguments: Sequence[str | Path],
+    *,
     when_parent_dies: signal.Signals = signal.SIGTERM,
 ) -> Callable[[], "subprocess.Popen[bytes]"]:
     def start() -> "subprocess.Popen[bytes]":
         return launch.start(
-            # Paths are separate arguments, because they may contain spaces.
-            [sys.executable, *arguments.split(), *paths],
+            [sys.executable, *arguments],
             log=installation.log(name),
             environment=installation.environment,
             folder=REPOSITORY,

@@ -32,7 +32,7 @@ def reset(
     """Empty the cloud and create the standard content. The same seed gives the same ids."""
     state.seed = seed
     state.random = random.Random(seed)  # noqa: S311 - repeatable, not secret.
-    state.chance = random.Random(seed)  # noqa: S311
+    state.chance = random.Random(seed)  # noqa: S311 - as above.
     state.clock = Clock()
     for collection in (
         state.regions, state.projects, state.users, state.grants, state.application_credentials, state.tokens,

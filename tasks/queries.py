@@ -82,7 +82,7 @@ def _columns(model: type[Model]) -> tuple[str, list[Any], list[Any]]:
     """Return the head of an INSERT, the fields that it writes, and those of them with a database default."""
     meta, quote = model._meta, connection.ops.quote_name  # noqa: SLF001 - documented API.
     fields = [field for field in meta.concrete_fields if not field.db_returning or field.has_db_default()]
-    head = f"INSERT INTO {quote(meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) VALUES "  # noqa: S608
+    head = f"INSERT INTO {quote(meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) VALUES "  # noqa: S608 - the model's own names.
     return head, fields, [field for field in fields if field.has_db_default()]
 
 

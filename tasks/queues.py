@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -54,14 +55,18 @@ Value = TypeVar("Value")
 class BackgroundProbe(Generic[Value]):
     """A value that one background thread fetches for all requests of a process.
 
-    Safe: there is never a second thread, because it is started and cleared under the lock, and only it writes the result.
-    While a probe hangs, no other starts, so a dead broker costs a process one thread, not one for each request.
+    Safe: a probe is requested and cleared under the lock, and only the thread writes the result. While a probe hangs, no
+    other starts, so a dead broker costs a process one thread, not one for each request.
+    The thread lives as long as the process: libuuid, which redis-py's locks call, opens a file for each new thread and never
+    closes it, so a thread for each probe would use all descriptors up within hours.
     """
 
     def __init__(self, fetch: Callable[[], Value]) -> None:
         self.fetch = fetch
         self.lock = threading.Lock()
         self.pending: threading.Event | None = None
+        self.requested: SimpleQueue[threading.Event] = SimpleQueue()
+        self.thread: threading.Thread | None = None
         self.last_result: tuple[Value, float] | None = None
 
     def get(self) -> Value | None:
@@ -72,9 +77,11 @@ class BackgroundProbe(Generic[Value]):
         with self.lock:
             if self.pending is None:
                 self.pending = threading.Event()
-                threading.Thread(
-                    target=self._probe, args=[self.pending], name="queue-probe", daemon=True
-                ).start()
+                self.requested.put(self.pending)
+                # A fork has the object of its parent's thread, but not the thread.
+                if self.thread is None or not self.thread.is_alive():
+                    self.thread = threading.Thread(target=self._run, name="queue-probe", daemon=True)
+                    self.thread.start()
             finished = self.pending
         finished.wait(MAX_WAIT_SECONDS)
         last_result = self.last_result
@@ -83,6 +90,10 @@ class BackgroundProbe(Generic[Value]):
             if last_result is not None and time.monotonic() - last_result[1] < MAX_AGE_SECONDS
             else None
         )
+
+    def _run(self) -> None:
+        while True:
+            self._probe(self.requested.get())
 
     def _probe(self, finished: threading.Event) -> None:
         try:

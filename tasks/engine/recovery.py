@@ -6,6 +6,7 @@ times; resumed, ended or retried by staff; and deleted when they are old.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from uuid import UUID
 import structlog
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
@@ -25,7 +26,7 @@ from api.messages import message as _
 from api.shared_metrics import Counter, LastTime
 
 from .. import crash_points, queries
-from ..command import Command, UnknownKindError, command_class
+from ..command import Command, UnknownKindError, command_class, step_name
 from ..dispatch import dispatch_job, dispatch_jobs, dispatch_poll, wake_jobs
 from ..leases import Lease, shorten_leases
 from ..models import (
@@ -64,6 +65,8 @@ LONGEST_POLL_PAUSE = timedelta(minutes=15)
 # The longest rest of a poller between two rounds.
 LONGEST_POLLER_REST = timedelta(minutes=5)
 REPAIR_EVERY_SECONDS = 30.0
+# Of the tracebacks of jobs that a worker could not read (`execution.py`, `command.py`); the release before wrote the same.
+UNREADABLE_SIGNS = ("LookupError: Job", "No command is registered as")
 _repaired_at = -REPAIR_EVERY_SECONDS
 
 
@@ -102,6 +105,7 @@ def sweep() -> int:
     )
     crash_points.crash_point("swept")
     dispatch_jobs(due)
+    resume_readable_jobs()
     overdue = (
         AsyncTask.objects.filter(verdict=AsyncTask.Verdict.OPEN, next_look_at__lt=now - OVERDUE)
         .order_by()
@@ -114,6 +118,40 @@ def sweep() -> int:
     JOBS_DISPATCHED_AGAIN.increment(by=len(due))
     SWEPT.mark()
     return len(due)
+
+
+def resume_readable_jobs() -> int:
+    """Resume the jobs that a worker of another release could not read, and that this one can; return how many.
+
+    While two releases run side by side, a worker of the older one may claim a job of the newer one. It does nothing with it
+    but mark it as stuck, so going on is safe. A job that this release cannot read either stays stuck, for staff to decide.
+    """
+    unreadable = Q()
+    for sign in UNREADABLE_SIGNS:
+        unreadable |= Q(traceback__contains=sign)
+    resumed = 0
+    for job in Job.objects.filter(unreadable, status=JobStatus.STUCK).order_by("created_at")[:SWEEP_LIMIT]:
+        if not _is_readable(job):
+            continue
+        # Another sweep, or a person, may decide at the same time.
+        with contextlib.suppress(ConflictError, Job.DoesNotExist), transaction.atomic():
+            locked = lock_for_decision(job, "resume")
+            _resume(locked, JobStatus.UNDOING if locked.ending else JobStatus.QUEUED)
+            _log_message(locked, _("Resumed: this release can read the task."), JobLogLine.Level.INFO)
+            resumed += 1
+    if resumed:
+        log.warning("unreadable_jobs_resumed", count=resumed)
+    return resumed
+
+
+def _is_readable(job: Job) -> bool:
+    """Return whether this release knows the kind of a job and all of its steps."""
+    try:
+        declared = {declaration.name for declaration in command_class(job.kind).steps}
+    except UnknownKindError:
+        return False
+    stored = Step.objects.filter(job=job).values_list("name", flat=True)
+    return declared.issuperset(step_name(job.kind, name) for name in stored)
 
 
 def prune(*, older_than: datetime, kind: str = "", batch: int = 1000) -> int:

@@ -28,7 +28,7 @@ def page(monkeypatch):
     module = ModuleType("docs_commands_page")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        exec(compile(block, str(PAGE), "exec"), module.__dict__)
+        exec(compile(block, str(PAGE), "exec"), module.__dict__)  # noqa: S102 - code of our own documentation.
     return module.__dict__
 
 

@@ -18,15 +18,19 @@ from .framework.campaign import Campaign
 from .hosts.campaign import HostsCampaign
 from .pool.campaign import PoolCampaign
 from .realcloud.campaign import RealCloudCampaign
+from .soak.campaign import SoakCampaign
 from .storm.campaign import StormCampaign
+from .upgrade.campaign import UpgradeCampaign
 
 CAMPAIGNS: tuple[type[Campaign], ...] = (
     StormCampaign,
+    SoakCampaign,
     CreationCampaign,
     PoolCampaign,
     DeployCampaign,
     RealCloudCampaign,
     HostsCampaign,
+    UpgradeCampaign,
 )
 
 

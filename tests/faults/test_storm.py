@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.faults.storm.effects import AcceptedAction, compare_vm
 from tests.faults.storm.plan import make_plan
+from tests.faults.storm.planted_secrets import CONTROLS, PlantedSecrets, SecretSearch
 from tests.faults.storm.scene import Vm
 
 
@@ -98,3 +103,42 @@ def test_actions_that_jobs_explain_are_accepted(initial_status, jobs, actions):
 )
 def test_what_no_job_explains_is_wrong(initial_status, jobs, actions):
     assert find_problems(initial_status, jobs, actions) != []
+
+
+SECRET = 'canary "of/a+test" 0123'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"password={SECRET}.".encode(),
+        json.dumps({"password": SECRET}).encode(),
+        f"?password={quote(SECRET, safe='')}&x".encode(),
+        SECRET.encode().hex().encode(),
+        *(base64.b64encode(b"x" * before + SECRET.encode() + b"tail") for before in range(5)),
+        *(base64.urlsafe_b64encode(b"x" * before + SECRET.encode() + b"\xff\xff") for before in range(5)),
+    ],
+)
+def test_a_secret_is_found_in_every_form(content):
+    planted = PlantedSecrets()
+    planted.add("one", SECRET)
+    planted.add("another", "canary of another kind")
+
+    assert planted.find(content) == ["one"]
+
+
+def test_a_token_of_the_cloud_is_found_and_what_is_encrypted_is_not():
+    planted = PlantedSecrets()
+
+    assert planted.find(b"X-Auth-Token: gAAAAA" + b"0f" * 48) == ["a token of the cloud"]
+    assert planted.find(Fernet(Fernet.generate_key()).encrypt(b"canary" * 20)) == []
+
+
+def test_a_search_that_does_not_find_what_is_there_is_no_proof():
+    search = SecretSearch(PlantedSecrets())
+    for place, control in CONTROLS.items():
+        search.search(place, "x", control if place != "answers" else b"nothing")
+
+    assert search.check().violations == ["the search of answers did not find 'storm-p0-', which is there"]
+    assert search.find_in_answer(b"X-Request-ID: storm-p0-1") == []
+    assert search.check().violations == []

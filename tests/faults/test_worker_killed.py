@@ -178,12 +178,12 @@ def test_a_web_process_killed_between_commit_and_ring_has_lost_no_click(
     (vm,) = vms_of(1, status="SHUTOFF")
     died = tmp_path / "died"
     portal = web(environment={"PORTAL_CRASH_AT": f"submitted:{died}"})
-    ask = {"url": f"{portal.url}/api/v1/vms/{vm.pk}/actions/", "json": {"action": "start"}, "timeout": 30}
+    ask = {"url": f"{portal.url}/api/v1/vms/{vm.pk}/actions/", "json": {"action": "start"}}
 
     with pytest.raises(requests.ConnectionError):
-        requests.post(**ask, headers=authorization)
+        requests.post(**ask, headers=authorization, timeout=30)
     assert died.exists()
-    again = requests.post(**ask, headers=authorization)  # The person clicks once more.
+    again = requests.post(**ask, headers=authorization, timeout=30)  # The person clicks once more.
     celery_worker(environment={"JOB_LEASE_SECONDS": str(LEASE_SECONDS)})
     sweep_until_all_end()
 

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from api.domain_errors import DomainError
 from api.errors import status_of
-from tasks import engine
+from tasks import command, engine
 from tasks.command import Failed, Wait
 from tasks.models import EntityLock, Job, JobLogLine, JobStatus, Step, StepStatus
 from tasks.services import decide_job
@@ -143,6 +143,36 @@ def test_a_job_of_an_unknown_kind_is_stuck_and_can_be_ended(staff):
     decide_job(scope=staff, job_id=job.pk, decision="end", reason="Not ours.")
 
     assert fresh(job).status == JobStatus.FAILED
+
+
+@pytest.mark.parametrize("written_by", ["unknown kind", "unknown step"])
+def test_a_job_that_another_release_could_not_read_goes_on_when_it_can_be_read(monkeypatch, written_by):
+    job = submitted()
+    with monkeypatch.context() as older:
+        if written_by == "unknown kind":
+            older.delitem(command._registry, job.kind)
+        else:
+            older.setattr(BuildHouseCommand, "steps", BuildHouseCommand.steps[:-1])
+        engine.advance(job.pk)
+        assert fresh(job).status == JobStatus.STUCK
+        # Its own sweep leaves it alone: nothing has changed for it.
+        engine.sweep()
+        assert fresh(job).status == JobStatus.STUCK
+
+    engine.sweep()
+    work()
+
+    assert fresh(job).status == JobStatus.SUCCEEDED
+    assert fresh(job).outcome_message == ""
+    assert external_system.calls == ["lay*", "wall", "roof", "succeeded"]
+
+
+def test_the_sweep_resumes_no_job_that_is_stuck_for_another_reason(staff):
+    job = stuck()
+
+    engine.sweep()
+
+    assert fresh(job).status == JobStatus.STUCK
 
 
 def test_a_parent_with_open_children_is_ended_by_undoing_alone(staff):

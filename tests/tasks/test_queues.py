@@ -131,6 +131,16 @@ def test_a_hanging_probe_costs_a_process_one_thread():
     assert look.get() == "late"
 
 
+def test_all_probes_are_made_by_one_thread(monkeypatch):
+    """Each new thread costs a descriptor for ever; Prometheus asks every few seconds."""
+    monkeypatch.setattr(queues, "FRESH_SECONDS", 0.0)
+    threads = []
+    probe = queues.BackgroundProbe(lambda: threads.append(threading.get_ident()) or len(threads))
+
+    assert [probe.get() for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert len(set(threads)) == 1
+
+
 # --- Schedules ---------------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ REFUSED = {
     "private key in one line": (pem(PRIVATE).replace("\n", " "), "private key"),
     "16 kB": (f"{ED25519} {'x' * 16_384}", "8000"),
     "DSA": (f"ssh-dss {base64.b64encode(struct.pack('>I', 7) + b'ssh-dss').decode()}", "DSA"),
-    "RSA-1024": (public_text(rsa.generate_private_key(65537, 1024)), "1024"),
+    "RSA-1024": (public_text(rsa.generate_private_key(65537, 1024)), "1024"),  # noqa: S505 - to be refused.
     "options": (f'command="id",no-pty {ED25519}', "Options"),
     "a host in front": (f"example.org {ED25519}", "Options"),
     "two keys": (f"{ED25519}\n{public_text(RSA_PRIVATE)}", "2 lines"),

@@ -244,7 +244,7 @@ class Command(BaseCommand):
             data=json.dumps({"project": "demo", **wanted}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - as above.
 
     def find_system(
         self, systems: dict[tuple[str, str], InformationSystem], number: int, name: str

@@ -28,7 +28,7 @@ class Campaign(ABC):
     """A seeded run with servers and processes of its own. Call its methods from the main thread alone."""
 
     name: ClassVar[str]
-    # Settings of the portal, beside those of `Servers`.
+    # Settings of the portal, which win over those of `Servers`.
     environment: ClassVar[Mapping[str, str]] = {}
     # How often `tick` does what beat would do. None where a beat runs.
     sweep_seconds: ClassVar[float | None] = 1.0
@@ -49,8 +49,8 @@ class Campaign(ABC):
         """Run the campaign, and return its report. Nothing of it is left running, however it ends."""
         for number in STOP_SIGNALS:
             signal.signal(number, _interrupt)
-        os.environ.update(self.environment)
         self.servers = self.create_servers()
+        os.environ.update(self.environment)
         self.processes = self.create_processes()
         keep_logs = True
         try:
@@ -85,7 +85,7 @@ class Campaign(ABC):
     def _run_phases(self) -> None:
         self.log("Starting the servers.")
         self.servers.start(self.seed)
-        _set_up_portal()
+        self.set_up_portal()
         self.prepare()
         began = time.monotonic()
         self.log("Disturbing.")
@@ -102,6 +102,15 @@ class Campaign(ABC):
             *self.check_invariants(),
         ]
         self.report.sections = {**self.collect_figures(), "Duration": seconds}
+
+    def set_up_portal(self) -> None:
+        """Set Django up, and make the portal's tables."""
+        import django
+
+        django.setup()
+        from tests.tables import make_tables
+
+        make_tables()
 
     @abstractmethod
     def prepare(self) -> None:
@@ -167,16 +176,6 @@ class Campaign(ABC):
         from tests.simulated import SimulatedCloud
 
         return SimulatedCloud(self.servers.cloud_url, f"{self.servers.cloud_url}/identity/v3")
-
-
-def _set_up_portal() -> None:
-    """Set Django up, and make the portal's tables."""
-    import django
-
-    django.setup()
-    from tests.tables import make_tables
-
-    make_tables()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,10 +33,11 @@ def worker_arguments(queues: str, processes: int, name: str) -> str:
 
 @dataclass
 class Program:
-    """A program of the portal: its arguments, its process, and what was done to that."""
+    """A program of the portal: its arguments, the folder with its code, its process, and what was done to that."""
 
     name: str
-    arguments: list[str]
+    arguments: Sequence[str | Path]
+    folder: Path
     process: subprocess.Popen[bytes]
     was_killed: bool = False
     gone_since: float | None = None
@@ -58,16 +60,16 @@ class Processes:
         # What a killed process leaves behind becomes our child instead of init's, so that it can be found and ended.
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
-    def start(self, name: str, arguments: str) -> None:
-        """Start a program, and restart it from now on when it dies."""
-        split = arguments.split()
-        self.programs[name] = Program(name, split, self._launch(name, split))
+    def start(self, name: str, arguments: str | Sequence[str | Path], *, folder: Path = REPOSITORY) -> None:
+        """Start a program, and restart it from now on when it dies. Arguments in one text have no spaces of their own."""
+        split = arguments.split() if isinstance(arguments, str) else arguments
+        self.programs[name] = Program(name, split, folder, self._launch(name, split, folder))
 
-    def _launch(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _launch(self, name: str, arguments: Sequence[str | Path], folder: Path) -> subprocess.Popen[bytes]:
         return launch.start(
             [sys.executable, *arguments],
             log=self.servers.folder / f"{name}.log",
-            folder=REPOSITORY,
+            folder=folder,
             environment=os.environ,
             when_parent_dies=signal.SIGKILL,
         )
@@ -89,7 +91,7 @@ class Processes:
                 if program.name.endswith("web"):
                     launch.kill([relative for relative in program.relatives if relative.alive])
             elif now - program.gone_since >= RESTART_SECONDS:
-                program.process = self._launch(program.name, program.arguments)
+                program.process = self._launch(program.name, program.arguments, program.folder)
                 program.was_killed, program.gone_since = False, None
         self._reap_orphans()
 

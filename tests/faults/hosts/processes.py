@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from devserver import launch
 from tests.faults.framework.processes import Processes
@@ -58,7 +60,7 @@ class HostProcesses(Processes):
         """Set the clock of a host's processes this many seconds ahead of the true time, or behind it."""
         self.clocks[host].set(seconds)
 
-    def _launch(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _launch(self, name: str, arguments: Sequence[str | Path], folder: Path) -> subprocess.Popen[bytes]:
         host = name.partition(".")[0]
         environment = dict(os.environ)
         if name.endswith(".beat"):
@@ -70,7 +72,7 @@ class HostProcesses(Processes):
             return launch.start(
                 [sys.executable, *arguments],
                 log=self.servers.folder / f"{name}.log",
-                folder=REPOSITORY,
+                folder=folder,
                 environment=environment,
                 when_parent_dies=signal.SIGKILL,
             )

@@ -72,9 +72,9 @@ class ClaimAnswer:
     job_pk: UUID | None
 
 
-def create_pools(cloud: SimulatedCloud) -> CloudAccount:
-    """Create an account with a pool of empty volumes, one of an image and one of a snapshot, and return the account."""
-    account = cloud.account()
+def create_pools(cloud: SimulatedCloud, account: CloudAccount | None = None) -> CloudAccount:
+    """Give an account, or a new one, a pool of empty volumes, one of an image and one of a snapshot, and return the account."""
+    account = account or cloud.account()
     sync_catalogue(account)
     images = CloudResource.objects.present().filter(account=account, type="image")
     ubuntu = next(image for image in images.order_by("-name") if "ubuntu" in image.name.lower())

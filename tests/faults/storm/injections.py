@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,7 +28,6 @@ NO_PROCESS = "no process"
 PAUSE_SECONDS = 0.01
 # What may not happen while the cloud delays a request that it will carry out even if no client waits for the answer.
 DISTURBING = frozenset({"kill", "freeze", "stop_postgres", "cut_connections"})
-OTHER_WORKERS = ("worker-a", "worker-b", "worker-sync")
 # A number beyond every entry of the simulator's log: the answer has no entries, only the number of the next one.
 LOG_END = 10**12
 # Half of all actions, and a part of the reads of a server, are delayed this long before the cloud handles them, so that
@@ -87,8 +87,12 @@ class Injections:
     claims_broken: Counter[str] = field(default_factory=Counter)
     struck: Counter[str] = field(default_factory=Counter)
     _windows: dict[str, float] = field(default_factory=dict)
+    # Held while connections to PostgreSQL are broken. A load in this process holds it during each of its requests, because
+    # nobody could tell it whether the transaction that it lost was committed.
+    database_gate: threading.Lock = field(default_factory=threading.Lock)
     _began: float = 0.0
     _calm_until: float = 0.0
+    _disturbed_at: float = field(default_factory=time.monotonic)
 
     def begin(self) -> None:
         """Start the clock of the journal."""
@@ -108,6 +112,7 @@ class Injections:
     def carry_out(self, event: Event) -> bool:
         """Carry an event out, and record it. Returns False if it met no process, and so was not carried out."""
         at = round(self.now, 2)
+        self._disturbed_at = time.monotonic()
         met = getattr(self, event.name)(**event.options) or {}
         if met.get("met") == NO_PROCESS:
             return False
@@ -119,7 +124,18 @@ class Injections:
     def pause(self) -> None:
         """Restart dead processes, resume frozen ones that are due, and sleep briefly. Call this all the time."""
         self.processes.watch()
+        if (
+            self._windows
+            or self.processes.frozen
+            or not {"postgres", "valkey"} <= self.servers.running.keys()
+        ):
+            self._disturbed_at = time.monotonic()
         time.sleep(PAUSE_SECONDS)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """Return for how many seconds no fault has been at work."""
+        return time.monotonic() - self._disturbed_at
 
     def end(self) -> None:
         """End every fault, and start what is stopped."""
@@ -135,7 +151,7 @@ class Injections:
 
     def kill(self, role: str, of: str, pick: float, *, aimed: bool) -> dict[str, str]:
         """Kill a program's main process, or one of its pool. While it is dead, kill a process of another worker."""
-        for name in [of, *(OTHER_WORKERS if of.startswith("worker") else ())]:
+        for name in [of, *(self.plan.workers if of in self.plan.workers else ())]:
             main = self.processes.get_main(name)
             process_tree = [main] if main and role == "main" else self.processes.get_children(name)
             # A frozen process must be resumed, to write too late.
@@ -233,7 +249,8 @@ class Injections:
 
     def stop_postgres(self, mode: str) -> None:
         """Stop PostgreSQL."""
-        self.servers.stop_postgres(mode)
+        with self.database_gate:
+            self.servers.stop_postgres(mode)
 
     def start_postgres(self) -> None:
         """Start PostgreSQL."""
@@ -242,10 +259,11 @@ class Injections:
     def cut_connections(self) -> dict[str, int]:
         """Cut every connection to PostgreSQL, which goes on running."""
         try:
-            rows = self.servers.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+            with self.database_gate:
+                rows = self.servers.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
         except psycopg2.Error:
             return {"connections": 0}  # PostgreSQL was down.
         return {"connections": len(rows)}

@@ -54,10 +54,21 @@ class Evidence:
 
     @cached_property
     def log_entries(self) -> list[Any]:
-        """Return the operation log without the entries of syncs."""
+        """Return the operation log of the VMs that are clicked on, without the entries of syncs."""
         from vms.models import VMOperationLog
 
-        return list(VMOperationLog.objects.exclude(operation="sync"))
+        clicked = VMOperationLog.objects.filter(vm_id__in=[vm.id for vm in self.scene.vms])
+        return list(clicked.exclude(operation="sync"))
+
+    @cached_property
+    def cloud_requests(self) -> list[dict[str, Any]]:
+        """Return the simulator's log of requests. Raises `RuntimeError` if it is full: its first entries are lost."""
+        log: list[dict[str, Any]] = self.scene.cloud.call("GET", "requests")["requests"]
+        if len(log) >= SIMULATOR_LOG_SIZE:
+            raise RuntimeError(
+                "The simulator's log is full, so the actions cannot be counted. Choose a shorter storm."
+            )
+        return log
 
 
 def check_open_work(evidence: Evidence) -> Iterable[Invariant]:
@@ -199,12 +210,7 @@ def check_clicks(evidence: Evidence) -> Iterable[Invariant]:
 
 def check_cloud_actions(evidence: Evidence) -> Iterable[Invariant]:
     """Check that no action was carried out twice, none is lost, and each belongs to a job."""
-    log = evidence.scene.cloud.call("GET", "requests")["requests"]
-    if len(log) >= SIMULATOR_LOG_SIZE:
-        raise RuntimeError(
-            "The simulator's log is full, so the actions cannot be counted. Choose a shorter storm."
-        )
-    actions = read_accepted_actions(log)
+    actions = read_accepted_actions(evidence.cloud_requests)
     jobs_of = defaultdict(list)
     for job in evidence.vm_jobs:
         jobs_of[job.entity_id].append(job)

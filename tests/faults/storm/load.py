@@ -9,10 +9,10 @@ from typing import Any
 
 import requests
 
+from .answers import AnswerLog
 from .plan import Plan, PlannedClick
 from .scene import Scene
 
-TIMEOUT_SECONDS = 20
 # How long a click under a key is repeated until it is answered. Longer than anything is down.
 MAX_REPEAT_SECONDS = 240
 # What a user does with a VM that is busy: cancel its job below the first number, click all the same below the second.
@@ -52,10 +52,18 @@ class Cancellation:
 class User(threading.Thread):
     """One user, who clicks until `stopping` is set and every click under a key is answered."""
 
-    def __init__(self, number: int, plan: Plan, scene: Scene, url: str, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        number: int,
+        plan: Plan,
+        scene: Scene,
+        url: str,
+        stopping: threading.Event,
+        answers: AnswerLog,
+    ) -> None:
         super().__init__(name=f"user-{number}", daemon=True)
         self.number, self.plan, self.scene, self.url = number, plan, scene, url
-        self.stopping = stopping
+        self.stopping, self.answers = stopping, answers
         self.clicks: list[Click] = []
         self.cancellations: list[Cancellation] = []
         self.problems: list[str] = []
@@ -151,12 +159,14 @@ class User(threading.Thread):
         headers = {"X-Request-ID": f"storm-{name}"}
         if key:
             headers["Idempotency-Key"] = key
+        answer = self.answers.send(
+            self.session, method, f"{self.url}/api/v1/{path}", json=body, headers=headers
+        )
         try:
-            answer = self.session.request(
-                method, f"{self.url}/api/v1/{path}", json=body, headers=headers, timeout=TIMEOUT_SECONDS
-            )
-            found = answer.json()
-        except (requests.RequestException, ValueError):
+            found = answer.json() if answer is not None else None
+        except ValueError:
+            found = None
+        if answer is None or found is None:
             return 0, {}
         if answer.headers.get("Idempotent-Replayed"):
             found["replayed"] = True
@@ -171,10 +181,10 @@ class Load:
     stopping: threading.Event
 
     @classmethod
-    def create(cls, plan: Plan, scene: Scene, url: str) -> Load:
+    def create(cls, plan: Plan, scene: Scene, url: str, answers: AnswerLog) -> Load:
         """Create the users. They do not click yet."""
         stopping = threading.Event()
-        return cls([User(n, plan, scene, url, stopping) for n in range(plan.users)], stopping)
+        return cls([User(n, plan, scene, url, stopping, answers) for n in range(plan.users)], stopping)
 
     def begin(self) -> None:
         """Let the users click."""

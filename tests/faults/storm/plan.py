@@ -12,6 +12,8 @@ from typing import Any
 
 # The seconds from one kill to the next. A killed worker needs some three seconds of a processor to start.
 SECONDS_PER_KILL = 2.4
+# The two beats of a storm, although there should be one.
+BEATS = ("beat-a", "beat-b")
 # The weights of the victims. Most are pool processes: those own jobs.
 VICTIMS = {
     ("child", "worker-a"): 36,
@@ -61,6 +63,11 @@ class Plan:
     events: tuple[Event, ...]
     # Between these times no process is killed and PostgreSQL stays up; see `slow_actions`.
     calm: tuple[float, float] | None
+    # The programs that run jobs and syncs, and those that send the tasks of schedules.
+    workers: tuple[str, ...]
+    beats: tuple[str, ...]
+    # A kill or a freeze that meets no process is tried again until this second.
+    kills_until: float
 
     def generate_clicks(self, user: int) -> Iterator[PlannedClick]:
         """Generate the clicks of one user, without end. Each click draws the same number of random numbers."""
@@ -82,17 +89,25 @@ class Plan:
 
 
 def make_plan(
-    *, seed: int, kills: int, vms: int, seconds: float | None, clicks_per_second: float, small: bool = False
+    *,
+    seed: int,
+    kills: int,
+    vms: int,
+    seconds: float | None,
+    clicks_per_second: float,
+    small: bool = False,
+    victims: Mapping[tuple[str, str], int] = VICTIMS,
+    beats: tuple[str, ...] = BEATS,
 ) -> Plan:
     """Make the plan of a seed. `small` leaves out what takes long, for the test suite."""
     length = seconds or max(20.0, kills * SECONDS_PER_KILL)
     dice = random.Random(f"{seed}/plan")
-    events, calm = _plan_small(length) if small else _plan_everything(length, dice)
-    events += _plan_kills(kills, length, calm, random.Random(f"{seed}/kills"))
+    events, calm = _plan_small(length) if small else plan_faults(length, dice)
+    events += _plan_kills(kills, length, calm, random.Random(f"{seed}/kills"), victims)
     if not small:
-        events += _plan_other_kills(kills, length, calm, random.Random(f"{seed}/beside"))
+        events += _plan_other_kills(kills, length, calm, random.Random(f"{seed}/beside"), beats)
         events += _plan_freezes(kills, length, calm, random.Random(f"{seed}/freezes"))
-        events += _plan_external_changes(length, random.Random(f"{seed}/behind"))
+        events += plan_external_changes(length, random.Random(f"{seed}/behind"))
     return Plan(
         seed=seed,
         kills=kills,
@@ -102,6 +117,9 @@ def make_plan(
         users=4,
         events=tuple(sorted(events, key=lambda event: event.at)),
         calm=calm,
+        workers=tuple(sorted({name for _role, name in victims})),
+        beats=beats,
+        kills_until=length,
     )
 
 
@@ -117,8 +135,11 @@ def _plan_small(length: float) -> tuple[list[Event], None]:
     ], None
 
 
-def _plan_everything(length: float, dice: random.Random) -> tuple[list[Event], tuple[float, float]]:
-    """Plan each kind of fault in its own part of the storm, moved a little by the seed. A short storm has shorter parts."""
+def plan_faults(length: float, dice: random.Random) -> tuple[list[Event], tuple[float, float]]:
+    """Plan each kind of fault in its own part of the storm, moved a little by the seed. A short storm has shorter parts.
+
+    Returns the events and the calm. No process of the portal is killed or frozen by them.
+    """
 
     def time_at(share: float) -> float:
         return (share + dice.uniform(-0.01, 0.01)) * length
@@ -178,12 +199,16 @@ def _choose_time_outside(
 
 
 def _plan_kills(
-    count: int, length: float, calm: tuple[float, float] | None, dice: random.Random
+    count: int,
+    length: float,
+    calm: tuple[float, float] | None,
+    dice: random.Random,
+    victims: Mapping[tuple[str, str], int],
 ) -> list[Event]:
     """Plan kills of workers. Most are aimed at a process that owns a job at that moment, if there is one."""
     events = []
     for _ in range(count):
-        role, of = dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
+        role, of = dice.choices(list(victims), weights=list(victims.values()))[0]
         options = {"role": role, "of": of, "pick": dice.random(), "aimed": dice.random() < 0.7}
         events.append(Event(_choose_time_outside(calm, length, dice), "kill", options))
     return events
@@ -200,14 +225,17 @@ def _plan_freezes(
 
 
 def _plan_other_kills(
-    count: int, length: float, calm: tuple[float, float] | None, dice: random.Random
+    count: int,
+    length: float,
+    calm: tuple[float, float] | None,
+    dice: random.Random,
+    beats: tuple[str, ...],
 ) -> list[Event]:
     """Plan kills of web and beat, beside those of workers."""
     counts = {
         ("child", "web"): max(2, count // 20),
         ("main", "web"): max(1, count // 60),
-        ("main", "beat-a"): max(1, count // 60),
-        ("main", "beat-b"): max(1, count // 60),
+        **{("main", beat): max(1, count // 60) for beat in beats},
     }
     return [
         Event(
@@ -220,14 +248,14 @@ def _plan_other_kills(
     ]
 
 
-def _plan_external_changes(length: float, dice: random.Random) -> list[Event]:
+def plan_external_changes(length: float, dice: random.Random, *, removals: int = 2) -> list[Event]:
     """Plan changes without the portal, of servers that no user clicks on, so that the comparison stays exact."""
     events = []
     for number in range(BYSTANDERS):
         for _ in range(2):
             options = {"bystander": number, "change": "power"}
             events.append(Event(dice.uniform(0.05, 0.80) * length, "change_externally", options))
-        if number < 2:
+        if number < removals:
             options = {"bystander": number, "change": "remove"}
             events.append(Event(dice.uniform(0.82, 0.95) * length, "change_externally", options))
     return events

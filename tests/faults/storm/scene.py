@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.faults.framework.servers import Servers
 
 from .plan import BYSTANDERS, Plan
+from .planted_secrets import PlantedSecrets, create_application_credential
+from .visitors import PASSWORD, WRONG_PASSWORD
 
 REGION = "RegionOne"
 # Long enough for a kill to meet an action in progress, and short enough for many actions in a few minutes.
@@ -28,7 +34,7 @@ class Scene:
     """The objects of a storm. `cloud` is `tests.simulated.SimulatedCloud`."""
 
     cloud: Any
-    account_id: int
+    account: Any
     vms: list[Vm]
     # VMs that no user clicks on. Their servers are changed without the portal.
     bystanders: list[Vm]
@@ -54,7 +60,7 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     system = InformationSystem.objects.create(tenant=tenant, name="Storm")
     tokens = []
     for number in range(plan.users):
-        user = User.objects.create_user(f"user-{number}")
+        user = User.objects.create_user(f"storm-{number}")
         Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
         tokens.append(ApiToken.objects.create(user=user, name="storm", expiry=None)[1])
     half = plan.vms // 2
@@ -66,8 +72,37 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     ids = {vm.openstack_id: str(vm.pk) for vm in VirtualMachine.objects.all()}
     return Scene(
         cloud=cloud,
-        account_id=account.pk,
+        account=account,
         vms=[Vm(ids[server], server, status) for server, status in initial.items()],
         bystanders=[Vm(ids[server], server, "ACTIVE") for server in bystander_servers],
         tokens=tokens,
     )
+
+
+def plant_secrets(scene: Scene, servers: Servers, planted: PlantedSecrets) -> None:
+    """Give the portal secrets of every kind that it keeps, and remember those that it has already."""
+    from deploys.models import DeployKey
+    from tenants.models import Tenant
+    from vms.models import UserDataTemplate
+
+    planted.add_all({f"API token {number}": token for number, token in enumerate(scene.tokens)})
+    planted.add("password of PostgreSQL", servers.postgres.password)
+    planted.add("password of Valkey", servers.valkey.password)
+    planted.add("a person's password", PASSWORD)
+    planted.add("a password that was typed by mistake", WRONG_PASSWORD)
+    account = scene.account
+    secret = planted.add("secret of the cloud account", f"canary-cloud-secret-{token_hex(16)}")
+    account.credential_kind = account.CredentialKind.APPLICATION_CREDENTIAL
+    account.access_id = create_application_credential(servers.cloud_url, secret)
+    account.set_secret(secret)
+    account.save()
+    tenant = Tenant.objects.get(slug="storm")
+    key = DeployKey(tenant=tenant)
+    private = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    key.set_private_key(private.decode())
+    key.save()
+    # The lines in the middle hold the key itself.
+    planted.add("private deploy key", private.decode().splitlines()[2])
+    template = UserDataTemplate(tenant=tenant, name="canary")
+    template.set_text(f"#!/bin/sh\n# {planted.add('user data', f'canary-user-data-{token_hex(16)}')}\n")
+    template.save()
