@@ -74,7 +74,9 @@ class HostsCampaign(Campaign):
     def prepare(self) -> None:
         from tests.faults.storm.scene import set_scene
 
-        self.plan = Plan(self.seed, 0, self.options.vms, 0.0, self.options.clicks, USERS, (), None)
+        self.plan = Plan(
+            self.seed, 0, self.options.vms, 0.0, self.options.clicks, USERS, (), None, (), (), 0.0
+        )
         self.scene = set_scene(self.servers, self.plan, bystanders=len(APP_HOSTS) + 1)
         self._fill_catalogue()
         self.users: list[Any] = []
@@ -104,7 +106,7 @@ class HostsCampaign(Campaign):
         from volumepool.models import VolumePool
 
         tenant = InformationSystem.objects.get().tenant
-        account = CloudAccount.objects.get(pk=self.scene.account_id)
+        account = CloudAccount.objects.get(pk=self.scene.account.pk)
         # Its own, because only staff may request the sync of an account that all tenants share.
         account.tenant = tenant
         account.save()
@@ -187,7 +189,7 @@ class HostsCampaign(Campaign):
             first = number * 20 + at * 5
             common = (self.plan, self.scene, self.servers.get_web_url(host), stopping)
             users += [HostUser(first + n, *common, host) for n in range(CLICKERS_PER_HOST)]
-            manager = Manager(first + 4, *common, host, system=self.system, account=self.scene.account_id)
+            manager = Manager(first + 4, *common, host, system=self.system, account=self.scene.account.pk)
             manager.session.headers["Authorization"] = f"Token {self.admin_token}"
             users.append(manager)
         return users

@@ -30,7 +30,9 @@ class HostEvidence(Evidence):
     @cached_property
     def log_entries(self) -> list[Any]:
         """Return the operation log of the clicks."""
-        return [entry for entry in super().log_entries if entry.operation in CLICKED]
+        from vms.models import VMOperationLog
+
+        return list(VMOperationLog.objects.filter(operation__in=CLICKED))
 
     @cached_property
     def objects(self) -> Mapping[str, Any]:

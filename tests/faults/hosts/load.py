@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.storm.load import TIMEOUT_SECONDS, Click, Load, User
+from tests.faults.storm.answers import TIMEOUT_SECONDS, AnswerLog
+from tests.faults.storm.load import Click, Load, User
 from tests.faults.storm.plan import Plan
 from tests.faults.storm.scene import Scene
 
@@ -58,9 +59,9 @@ class HostUser(User):
     def __init__(
         self, number: int, plan: Plan, scene: Scene, url: str, stopping: threading.Event, host: str
     ) -> None:
-        super().__init__(number, plan, scene, url, stopping)
+        super().__init__(number, plan, scene, url, stopping, AnswerLog())
         self.host = host
-        self.answers: list[Answer] = []
+        self.host_answers: list[Answer] = []
 
     def request(
         self, method: str, path: str, body: Any = None, *, name: str, key: str | None = None
@@ -75,7 +76,7 @@ class HostUser(User):
         status, found = super()._request(method, path, body, name=name, key=key)
         seconds = time.monotonic() - began
         code = str(found.get("code", "")) if status >= 400 else ""
-        self.answers.append(Answer(self.host, method, began, seconds, status, code))
+        self.host_answers.append(Answer(self.host, method, began, seconds, status, code))
         return status, found
 
     def click(self, name: str, vm: str, action: str) -> Click:
@@ -195,7 +196,7 @@ class HostLoad(Load):
     @property
     def answers(self) -> list[Answer]:
         """Return the answers of all users."""
-        return [answer for user in self.host_users for answer in user.answers]
+        return [answer for user in self.host_users for answer in user.host_answers]
 
     @property
     def creations(self) -> list[Creation]:
