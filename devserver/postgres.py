@@ -34,16 +34,24 @@ PROGRAMS = _programs()
 
 
 class Postgres:
-    """A PostgreSQL server on 127.0.0.1, with a password and its data in one folder.
+    """A PostgreSQL server on one address, with a password and its data in one folder.
 
     With `durable=False`, it does not wait for the disk. This is for tests, whose data may be lost with the machine.
     """
 
     def __init__(
-        self, *, folder: Path, port: int, password: str, durable: bool = True, log: Path | None = None
+        self,
+        *,
+        folder: Path,
+        port: int,
+        password: str,
+        durable: bool = True,
+        log: Path | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.folder = folder.absolute()
         self.data = self.folder / "data"
+        self.host = host
         self.port = port
         self.password = password
         self.durable = durable
@@ -53,7 +61,7 @@ class Postgres:
     @property
     def url(self) -> str:
         """Return the address for Django."""
-        return add_password(f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}", self.password)
+        return add_password(f"postgresql://{USER}@{self.host}:{self.port}/{DATABASE}", self.password)
 
     def prepare(self) -> None:
         """Create the data folder, or prepare an existing one for a start."""
@@ -71,7 +79,7 @@ class Postgres:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server on a prepared folder. `is_ready` returns whether it answers."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "port": self.port,
             # No socket file: its path would be too long for deep folders, and TCP with a password is enough.
             "unix_socket_directories": "",
@@ -96,7 +104,7 @@ class Postgres:
         """Return whether the server answers; creates the portal's database at the first answer."""
         try:
             connection = psycopg2.connect(
-                host="127.0.0.1",
+                host=self.host,
                 port=self.port,
                 user=USER,
                 password=self.password,

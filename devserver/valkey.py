@@ -10,20 +10,23 @@ from portal.service_urls import add_password
 
 
 class Valkey:
-    """A Valkey server on 127.0.0.1 that stores nothing on disk.
+    """A Valkey server on one address that stores nothing on disk.
 
     Its messages may be lost, because the job engine's sweep sends them again.
     """
 
-    def __init__(self, *, folder: Path, port: int, password: str, log: Path | None = None) -> None:
+    def __init__(
+        self, *, folder: Path, port: int, password: str, log: Path | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.folder = folder.absolute()
+        self.host = host
         self.port = port
         self.password = password
         self.log = log
 
     def url(self, database: int = 0) -> str:
         """Return the URL for Celery and Django's cache."""
-        return add_password(f"redis://127.0.0.1:{self.port}/{database}", self.password)
+        return add_password(f"redis://{self.host}:{self.port}/{database}", self.password)
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server. `is_ready` returns whether it answers."""
@@ -35,7 +38,7 @@ class Valkey:
         configuration = self.folder / "valkey.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(
-            "bind 127.0.0.1\n"
+            f"bind {self.host}\n"
             f"port {self.port}\n"
             # The hash of the password, because the password may contain any character, also a quotation mark.
             f"user default on #{hashlib.sha256(self.password.encode()).hexdigest()} ~* &* +@all\n"
@@ -63,7 +66,9 @@ class Valkey:
         try:
             # By default, the client retries for some seconds, which would block the supervisor.
             once = Retry(NoBackoff(), 0)
-            with redis.Redis(port=self.port, password=self.password, socket_timeout=1, retry=once) as client:
+            with redis.Redis(
+                host=self.host, port=self.port, password=self.password, socket_timeout=1, retry=once
+            ) as client:
                 return bool(client.ping())
         except redis.exceptions.RedisError:
             return False

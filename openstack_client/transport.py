@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -194,7 +195,9 @@ class Transport:
 
         # The proxy's own `request` adds statistics and cache keys, which are not used and cost more than the rest of the
         # call; this is keystoneauth's method that it calls in the end.
-        return Adapter.request(self._get_proxy(service), path, method, **kwargs)
+        # The proxy has a semaphore for a rate that is not limited here. It makes each request wait until the time of day at
+        # which the proxy was made: after the clock was set back by an hour, every request would wait an hour.
+        return Adapter.request(self._get_proxy(service), path, method, rate_semaphore=nullcontext(), **kwargs)
 
     def _get_proxy(self, service: str) -> Any:
         """Return openstacksdk's proxy for a service. Its first use requests the service's versions."""

@@ -101,10 +101,7 @@ class LeaderScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery-
             return True
         session = create_direct_connection()
         with session.cursor() as cursor:
-            # With these, PostgreSQL detects a machine that has disappeared, and frees the lock.
-            cursor.execute(
-                "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
-            )
+            # PostgreSQL detects a machine that has disappeared, and frees the lock: TCP_TIMEOUT_SECONDS.
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [BEAT_LOCK])
             if cursor.fetchone() == (True,):
                 self._session = session

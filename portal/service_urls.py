@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
 SENTINEL_PORT = 26379
+POSTGRESQL_SCHEMES = {"postgresql", "postgres"}
 
 
 def extract_password(url: str) -> str:
@@ -25,19 +26,30 @@ def add_password(url: str, password: str) -> str:
 
 
 def validate_url(name: str, url: str, *, separate_setting: str = "") -> str:
-    """Return the URL of the setting `name`. Raises ValueError without the value, which may contain a password."""
+    """Return the URL of the setting `name`. Raises ValueError without the value, which may contain a password.
+
+    A URL of PostgreSQL may name several servers, `postgresql://user@host:5432,host2:5432/database`.
+    """
     if is_sentinel_url(url):
         parse_sentinel_url(name, url)
         return url
     try:
         split = urlsplit(url)
+        places = [split.netloc.rpartition("@")[2]]
+        if split.scheme in POSTGRESQL_SCHEMES:
+            places = places[0].split(",")
         # `port` raises ValueError when it is not a number.
-        is_right = split.port != 0 and not split.fragment and "@" not in split.path + split.query
+        ports = [urlsplit(f"//{place}").port for place in places]
+        # libpq takes the ports in the order of the servers: a missing one would give its place to the next.
+        is_complete = len(places) == 1 or (all(places) and (all(ports) or not any(ports)))
+        is_right = (
+            0 not in ports and is_complete and not split.fragment and "@" not in split.path + split.query
+        )
     except ValueError:
         is_right = False
     if not is_right:
         raise ValueError(
-            f"{name} is no address that can be read. If its password has characters such as / # ? %, leave the "
+            f"{name} is no address that can be read, or names several servers and not all ports. If its password has characters such as / # ? %, leave the "
             f"password out of it and set {separate_setting or name.removesuffix('_URL') + '_PASSWORD'}, which may hold any character."
         )
     return url

@@ -6,6 +6,7 @@ send it is only logged, because the sweep dispatches everything that is overdue.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
@@ -21,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 # A worker keeps delayed messages in its memory. The sweep dispatches jobs that are due later than this.
 MAX_DELAY_SECONDS = 60.0
+# A send over a connection that has ended fails within this time. The network was cut, or the broker has restarted; without a
+# second attempt, the job would wait for the sweep, which dispatches again after 20 seconds.
+ENDED_CONNECTION_SECONDS = 0.5
 # The queue for woken jobs. Workers read their queues in turn, so a woken job does not wait behind a thousand jobs that
 # were just submitted.
 WOKEN_QUEUE = "polling"
@@ -109,17 +113,30 @@ def _build_sender(
 
 
 def _send(task: str, calls: Sequence[Sequence[object]], after: float, queue: str | None = None) -> None:
-    """Send messages over one connection, until one fails."""
-    try:
-        with current_app.producer_or_acquire() as producer:
-            for args in calls:
-                current_app.send_task(
-                    task,
-                    args=args,
-                    countdown=after or None,
-                    queue=queue,
-                    ignore_result=True,
-                    producer=producer,
-                )
-    except Exception as error:  # noqa: BLE001 - the broker may fail in many ways; the sweep dispatches again.
-        log.warning("dispatch_failed", task=task, args=calls[:3], count=len(calls), error=str(error))
+    """Send messages over one connection, until one fails.
+
+    A connection that has ended fails at once, and the message is sent once more over a new one. A broker that does not answer
+    fails after a timeout, which a request does not wait for twice.
+    """
+    left = list(calls)
+    for is_last_attempt in (False, True):
+        began = time.monotonic()
+        try:
+            with current_app.producer_or_acquire() as producer:
+                while left:
+                    began = time.monotonic()
+                    current_app.send_task(
+                        task,
+                        args=left[0],
+                        countdown=after or None,
+                        queue=queue,
+                        ignore_result=True,
+                        producer=producer,
+                    )
+                    del left[0]
+        except Exception as error:  # noqa: BLE001 - the broker may fail in many ways; the sweep dispatches again.
+            if is_last_attempt or time.monotonic() - began > ENDED_CONNECTION_SECONDS:
+                log.warning("dispatch_failed", task=task, args=left[:3], count=len(left), error=str(error))
+                return
+        else:
+            return

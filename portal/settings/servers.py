@@ -1,6 +1,7 @@
 """The database, the broker, and Celery on it."""
 
 import os
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,23 @@ from .environment import PRODUCTION, env, service_url
 
 # A request that does not get a row lock within this time is refused as "busy" instead of holding a web thread.
 LOCK_TIMEOUT_SECONDS = env.int("LOCK_TIMEOUT_SECONDS", default=5)
+# A connection whose other end does not answer for this long is dead, and both ends close it: that of the portal, and that of
+# PostgreSQL, which then frees the locks of an interrupted transaction. By default, the kernel tries for 16 minutes to deliver
+# what is under way, and looks after an idle connection after two hours. Not much shorter than a lease: on a network that
+# loses many packets, a packet may need several attempts.
+TCP_TIMEOUT_SECONDS = env.int("TCP_TIMEOUT_SECONDS", default=15)
+if TCP_TIMEOUT_SECONDS < 3:
+    raise ImproperlyConfigured(
+        f"TCP_TIMEOUT_SECONDS is {TCP_TIMEOUT_SECONDS}; set it to at least 3 seconds, or a single lost packet would cut a connection."
+    )
+# An idle connection is probed at each third of the time.
+_probe_seconds = TCP_TIMEOUT_SECONDS // 3
+_TCP_LIMITS = {
+    "tcp_user_timeout": TCP_TIMEOUT_SECONDS * 1000,
+    "keepalives_idle": _probe_seconds,
+    "keepalives_interval": _probe_seconds,
+    "keepalives_count": 3,
+}
 # Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
 _database_password = os.environ.get("DATABASE_PASSWORD", "")
 # "transaction" behind PgBouncer in that mode: see docs/pgbouncer.md.
@@ -25,8 +43,8 @@ if DATABASE_POOLER not in {"", "transaction"}:
     )
 
 
-def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
-    """Return the entry of `DATABASES` for a URL."""
+def _read_database(url: str, *, pooler: str, tcp_limits: dict[str, int] = _TCP_LIMITS) -> dict[str, Any]:
+    """Return the entry of `DATABASES` for a URL, whose own parameters go before `tcp_limits`."""
     database: dict[str, Any] = {
         **env.db_url_config(url),
         # A connection is kept by its thread; a dead one is noticed before a request uses it.
@@ -35,26 +53,37 @@ def _read_database(url: str, *, pooler: str) -> dict[str, Any]:
         # Such a cursor lives in a session, and the pooler gives each transaction another one.
         "DISABLE_SERVER_SIDE_CURSORS": bool(pooler),
     }
-    options = {"connect_timeout": 5, **database.get("OPTIONS", {})}
+    options = {
+        # For each server that the URL names.
+        "connect_timeout": 5,
+        **tcp_limits,
+        **database.get("OPTIONS", {}),
+    }
     if not pooler:
-        # PgBouncer refuses this, or drops it when it is told to: there, its `connect_query` sets the time.
-        options["options"] = f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"
+        # PgBouncer refuses these, or drops them when it is told to: its own configuration sets them (docs/pgbouncer.md).
+        session = {
+            "lock_timeout": LOCK_TIMEOUT_SECONDS * 1000,
+            "tcp_keepalives_idle": _probe_seconds,
+            "tcp_keepalives_interval": _probe_seconds,
+            "tcp_keepalives_count": 3,
+            "tcp_user_timeout": TCP_TIMEOUT_SECONDS * 1000,
+        }
+        options["options"] = " ".join(f"-c {name}={value}" for name, value in session.items())
     return database | {"OPTIONS": options}
 
 
 def _read_replica() -> dict[str, Any]:
     """Return the entry of `DATABASES` for the replica. It may be behind a pooler, too, in the mode of the primary's."""
     url = service_url("DATABASE_REPLICA_URL", "", _database_password, separate_setting="DATABASE_PASSWORD")
-    replica = _read_database(url, pooler=DATABASE_POOLER)
     # A replica whose machine is gone must not hold a request: it is given up after a few seconds, also during a query.
-    options = {
+    tcp_limits = {
         "tcp_user_timeout": 3000,
         "keepalives_idle": 2,
         "keepalives_interval": 1,
         "keepalives_count": 3,
-        **replica["OPTIONS"],
-        "connect_timeout": 2,
     }
+    replica = _read_database(url, pooler=DATABASE_POOLER, tcp_limits=tcp_limits)
+    options = {**replica["OPTIONS"], "connect_timeout": 2}
     if not DATABASE_POOLER:
         # Nothing is written to it, even after it was promoted.
         options["options"] += " -c default_transaction_read_only=on"
@@ -179,6 +208,17 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,
+    # A worker waits for messages without a timeout. Linux has all of these options.
+    "socket_keepalive_options": {
+        getattr(socket, name): value
+        for name, value in (
+            ("TCP_KEEPIDLE", _probe_seconds),
+            ("TCP_KEEPINTVL", _probe_seconds),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", TCP_TIMEOUT_SECONDS * 1000),
+        )
+        if hasattr(socket, name)
+    },
 }
 if _sentinel:
     CELERY_BROKER_TRANSPORT_OPTIONS |= {

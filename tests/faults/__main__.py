@@ -15,6 +15,7 @@ from pathlib import Path
 from .creation.campaign import CreationCampaign
 from .deploys.campaign import DeployCampaign
 from .framework.campaign import Campaign
+from .hosts.campaign import HostsCampaign
 from .pool.campaign import PoolCampaign
 from .realcloud.campaign import RealCloudCampaign
 from .soak.campaign import SoakCampaign
@@ -28,6 +29,7 @@ CAMPAIGNS: tuple[type[Campaign], ...] = (
     PoolCampaign,
     DeployCampaign,
     RealCloudCampaign,
+    HostsCampaign,
     UpgradeCampaign,
 )
 

@@ -18,7 +18,7 @@ PROGRAM = [sys.executable, "-m", "tests.faults"]
 SMALL_STORM = ["storm", "--small", "--kills", "8", "--vms", "16", "--minutes", "0.2"]
 
 
-def run_campaign(folder, *arguments):
+def run_campaign(folder, *arguments, seconds=230):
     """Run a campaign in a process of its own, because it reads settings and starts servers once; return its report."""
     report = folder / "report.json"
     run = subprocess.run(
@@ -26,7 +26,7 @@ def run_campaign(folder, *arguments):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=230,
+        timeout=seconds,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

@@ -57,6 +57,17 @@ def test_lifetime_of_a_token_does_not_depend_on_the_clouds_clock(control, opened
     assert len(kept) == 1
 
 
+@pytest.mark.timeout(30)
+def test_requests_do_not_wait_after_our_clock_was_set_back(opened):
+    """keystoneauth's semaphore makes each request wait until the time of day at which the client was made."""
+    cloud = opened()
+    cloud.compute.check()
+    proxy = cloud._transport._get_proxy("compute")
+    proxy._rate_semaphore._rate_last_ts += 3600
+
+    cloud.compute.check()
+
+
 def test_expired_token_is_renewed_whatever_the_clock(control, opened):
     control("POST", "clock", {"advance_seconds": AHEAD, "token_seconds": 600})
     cloud = opened()

@@ -194,3 +194,29 @@ def test_the_embedded_servers_take_any_password(tmp_path):
     finally:
         for process in processes:
             launch.end(process, stop_signal=signal.SIGINT, seconds=10)
+
+
+def test_the_database_may_have_several_servers(read_settings):
+    """libpq connects to the first one that has the wanted role: the way to follow a failover."""
+    database = read_settings(
+        DATABASE_URL="postgresql://portal@10.0.0.1:5432,10.0.0.2:5433/portal?target_session_attrs=read-write",
+        DATABASE_PASSWORD="a/b@c,d",
+    )["DATABASES"]["default"]
+
+    assert (database["HOST"], database["PORT"]) == ("10.0.0.1,10.0.0.2", "5432,5433")
+    assert (database["USER"], database["PASSWORD"]) == ("portal", "a/b@c,d")
+    assert database["OPTIONS"]["target_session_attrs"] == "read-write"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@a:5432,b/portal",
+        "postgresql://u@a,/portal",
+        "postgresql://u@a:1,b:x/portal",
+        "redis://a:1,b:2/0",
+    ],
+)
+def test_several_servers_have_all_ports_or_none(url):
+    with pytest.raises(ValueError, match="not all ports"):
+        validate_url("DATABASE_URL", url)

@@ -49,9 +49,9 @@ class Campaign(ABC):
         """Run the campaign, and return its report. Nothing of it is left running, however it ends."""
         for number in STOP_SIGNALS:
             signal.signal(number, _interrupt)
-        self.servers = Servers()
+        self.servers = self.create_servers()
         os.environ.update(self.environment)
-        self.processes = Processes(self.servers)
+        self.processes = self.create_processes()
         keep_logs = True
         try:
             self._run_phases()
@@ -73,6 +73,14 @@ class Campaign(ABC):
             if keep_logs:
                 self.log(f"The logs are in {self.servers.folder}")
         return self.report
+
+    def create_servers(self) -> Servers:
+        """Create the servers, which do not run yet."""
+        return Servers()
+
+    def create_processes(self) -> Processes:
+        """Create the manager of the portal's processes; none runs yet."""
+        return Processes(self.servers)
 
     def _run_phases(self) -> None:
         self.log("Starting the servers.")

@@ -88,7 +88,7 @@ class Processes:
                     self.crashes[program.name] += 1
                 # gunicorn's processes outlive their parent by 20 s and keep its port, so they are killed, as systemd
                 # does. The pool of a dead worker goes on, because that is the harder case: it owns jobs unsupervised.
-                if program.name == "web":
+                if program.name.endswith("web"):
                     launch.kill([relative for relative in program.relatives if relative.alive])
             elif now - program.gone_since >= RESTART_SECONDS:
                 program.process = self._launch(program.name, program.arguments, program.folder)
@@ -169,7 +169,11 @@ class Processes:
         waited_for = [program.process for program in self.programs.values()]
         ours = {process.pid for process in [*waited_for, *self.servers.running.values()]}
         for path in Path("/proc/self/task").glob("*/children"):
-            for text in path.read_text().split():
+            try:
+                children = path.read_text().split()
+            except OSError:
+                continue  # The thread has ended meanwhile.
+            for text in children:
                 pid = int(text)
                 if pid not in ours and ProcessId.of(pid) is None:
                     with contextlib.suppress(ChildProcessError):
