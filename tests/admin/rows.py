@@ -36,6 +36,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
+from events.models import Event
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
@@ -145,6 +146,7 @@ def a_periodic_task() -> PeriodicTask:
 
 
 MAKE: dict[type[models.Model], Callable[[], Any]] = {
+    Event: lambda: Event.objects.create(tenant=TenantFactory(), code="host.changed", object_name="web-1"),
     Invitation: InvitationFactory,
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
     ApiToken: lambda: ApiToken.objects.create(
