@@ -23,6 +23,7 @@ EXISTING = {
     "cloudaccounts_cloudresource",
     "cloudaccounts_resourcelink",
     "networks_vmport",
+    "events_eventchain",  # One row for each tenant.
     # One row for each account and region, type or name.
     "tasks_pollscope",
     "tasks_databaseepoch",
@@ -70,6 +71,7 @@ def prune_everything() -> None:
     """Run every task that a schedule runs to delete old rows."""
     import api.tasks
     import cloudaccounts.tasks
+    import events.tasks
     import tasks.tasks
     import vms.tasks
     import volumepool.tasks
@@ -81,6 +83,8 @@ def prune_everything() -> None:
     cloudaccounts.tasks.prune()
     volumepool.tasks.prune_old_rows()
     api.tasks.delete_expired_rows()
+    events.tasks.number()
+    events.tasks.remove_old()
 
 
 def check_tables(before: Mapping[str, int], grown: Mapping[str, int], left: Mapping[str, int]) -> Invariant:
