@@ -1,1 +1,1 @@
-"""Events: what was changed, by whom and when, in one table that the audit log and the feed read."""
+"""Events: each change with its actor and time, in one table that the audit log and the feed read."""

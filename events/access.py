@@ -1,4 +1,4 @@
-"""Who may read events: administrators of a tenant those of their tenant, and staff who may view events all of them."""
+"""Access to events: administrators of a tenant read those of their tenant, and staff who may view events read all."""
 
 from __future__ import annotations
 

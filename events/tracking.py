@@ -1,7 +1,7 @@
 """Tables whose changes are events: a trigger of the database writes an event for each changed row.
 
 A trigger misses nothing: it sees what REST, pages, the admin, a command line and a bulk update do, and costs no further
-statement. What a change means beyond its columns (a sign-in, an export) is recorded by `record_event` instead.
+statement. An event that is no change of a row (a sign-in, an export) is recorded by `record_event` instead.
 
 A room declares its tables in its `AppConfig.ready()`, and creates their triggers in a migration with `TrackTable`. Both name
 the same values; a test compares them with the triggers of the database.

@@ -134,7 +134,7 @@ class _AuditView(ScopedView):
 
 
 class AuditListView(_AuditView, ListAPIView[Event]):
-    """The audit log: what was done, by whom, when, from where and with which result; the newest first.
+    """The audit log: every event with its actor, address and result, the newest first.
 
     Staff without a tenant read that of all tenants and of the platform.
     """

@@ -39,7 +39,7 @@ def test_the_triggers_are_those_that_are_declared() -> None:
     assert found == declared
 
 
-def test_a_change_by_a_token_tells_who_from_where_and_what() -> None:
+def test_a_change_by_a_token_has_its_actor_address_and_values() -> None:
     member = MembershipFactory(role=Role.ADMIN)
     system = InformationSystem.objects.create(tenant=member.tenant, name="Shop", owner="Ann")
     _token, secret = ApiToken.objects.create(user=member.user, name="pipeline", expiry=None)
