@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from socket import socket
 from uuid import UUID
 
 from django.conf import settings
@@ -13,6 +12,13 @@ from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from api.event_streams import (
+    CHECK_EVERY_SECONDS,
+    HEARTBEAT,
+    HEARTBEAT_SECONDS,
+    begin_stream,
+    event_stream_response,
+)
 from tasks.waiting import waiting_slot
 from tenants.response_access import ResponseAccess
 
@@ -22,11 +28,6 @@ from .numbering import number_events
 from .serializers import EventSerializer
 
 POLL_EVERY_SECONDS = 1.0
-HEARTBEAT_SECONDS = 5.0
-CHECK_EVERY_SECONDS = 2.0
-WRITE_TIMEOUT_SECONDS = 10.0
-RECONNECT_MILLISECONDS = 1000
-RECONNECT_WHEN_FULL_MILLISECONDS = 5000
 EVENTS_PER_QUERY = 200
 
 
@@ -47,27 +48,15 @@ def stream_feed(
     The id of each is its number, so a browser that reconnects goes on where it stopped. The number of readers is bounded as
     that of the streams of jobs is (`tasks/events.py`); a reader without a slot gets what there is, and reconnects.
     """
-    connection_to_reader = request.META.get("gunicorn.socket")
     language = translation.get_language() or settings.LANGUAGE_CODE
-    return StreamingHttpResponse(
-        _stream(tenant_id, after, access, language, connection_to_reader),
-        content_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return event_stream_response(_stream(request, tenant_id, after, access, language))
 
 
 def _stream(
-    tenant_id: UUID | None,
-    after: int,
-    access: ResponseAccess,
-    language: str,
-    connection_to_reader: socket | None,
+    request: Request, tenant_id: UUID | None, after: int, access: ResponseAccess, language: str
 ) -> Iterator[bytes]:
     with waiting_slot(tenant_id) as may_wait:
-        if connection_to_reader is not None:
-            connection_to_reader.settimeout(WRITE_TIMEOUT_SECONDS)
-        retry = RECONNECT_MILLISECONDS if may_wait else RECONNECT_WHEN_FULL_MILLISECONDS
-        yield f"retry: {retry}\n\n".encode()
+        yield begin_stream(request, has_slot=may_wait)
         began = last_write_at = last_check_at = time.monotonic()
         deadline = began + (settings.JOB_EVENTS_SECONDS if may_wait else 0)
         while True:
@@ -85,7 +74,7 @@ def _stream(
             if time.monotonic() >= deadline:
                 return
             if time.monotonic() - last_write_at > HEARTBEAT_SECONDS:
-                yield b": still here\n\n"
+                yield HEARTBEAT
                 last_write_at = time.monotonic()
             time.sleep(POLL_EVERY_SECONDS)
 

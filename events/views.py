@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.csv_responses import CsvRenderer, csv_response
+from api.event_streams import EventStreamRenderer, read_last_event_id
 from api.pagination import CappedPagination, parse_parameter
 from api.row_batches import iterate_rows
 from tenants.response_access import ResponseAccess
@@ -83,13 +84,6 @@ class EventFeedView(ScopedView):
         return Response({"results": EventSerializer(events, many=True).data, "last": last})
 
 
-class EventStreamRenderer(JSONRenderer):
-    """Allows the media type `text/event-stream`. Errors are rendered as JSON."""
-
-    media_type = "text/event-stream"
-    format = "event-stream"
-
-
 class EventStreamView(ScopedView):
     """The feed as server-sent events."""
 
@@ -112,9 +106,7 @@ class EventStreamView(ScopedView):
         """Send the events after a number, and those that happen from now on. The event's name is its code, its id its number."""
         require_event_access(self.scope)
         after = parse_parameter(request, "after", 0, 0, 2**63 - 1)
-        last = request.headers.get("Last-Event-ID", "")
-        if last.isascii() and last.isdigit() and len(last) < 19:
-            after = max(after, int(last))
+        after = max(after, read_last_event_id(request))
         tenant_id = self.scope.tenant.pk if self.scope.tenant else None
         return stream_feed(request, tenant_id, after, ResponseAccess(request, self.scope))
 

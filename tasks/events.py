@@ -3,10 +3,8 @@
 Events: `job` (the job as `jobs/{id}/` shows it, at the start and after each change), `line` (a line of its log, with its
 id, so that a reader that reconnects continues after the last line that it received), `end` (the last event).
 
-The cost of a reader is bounded: a stream holds a thread of the web process, so a limited number runs at once (`waiting.py`),
-each for at most `JOB_EVENTS_SECONDS`; a reader without a slot gets the present state and has to reconnect. The next write
-detects a reader that has disconnected, at the latest after `HEARTBEAT_SECONDS`; a reader that does not read is disconnected
-when a write takes longer than `WRITE_TIMEOUT_SECONDS`.
+The cost of a reader is bounded: a limited number of streams runs at once (`waiting.py`), each for at most
+`JOB_EVENTS_SECONDS`; a reader without a slot gets the present state and has to reconnect.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from socket import socket
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +20,14 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
+from api.event_streams import (
+    CHECK_EVERY_SECONDS,
+    HEARTBEAT,
+    HEARTBEAT_SECONDS,
+    begin_stream,
+    event_stream_response,
+    read_last_event_id,
+)
 from api.replica.positions import remember_position
 from tenants.response_access import ResponseAccess
 
@@ -32,12 +37,6 @@ from .serializers import JobLogLineSerializer, JobSerializer
 from .waiting import waiting_slot
 
 POLL_EVERY_SECONDS = 0.3
-HEARTBEAT_SECONDS = 5.0
-# A reader that loses its role, token or session is disconnected after this time.
-CHECK_EVERY_SECONDS = 2.0
-WRITE_TIMEOUT_SECONDS = 10.0
-RECONNECT_MILLISECONDS = 1000
-RECONNECT_WHEN_FULL_MILLISECONDS = 5000
 LINES_PER_QUERY = 100
 
 
@@ -46,21 +45,15 @@ def event_stream(request: HttpRequest, job: Job, access: ResponseAccess) -> Stre
 
     It ends without an event when the reader loses access.
     """
-    last = request.headers.get("Last-Event-ID", "")
     reader = _Reader(
         job_id=job.pk,
         tenant_id=job.tenant_id,
-        after_line=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0,
+        after_line=read_last_event_id(request),
         # The events are sent after the middleware has reset the language.
         language=translation.get_language() or settings.LANGUAGE_CODE,
         access=access,
     )
-    return StreamingHttpResponse(
-        _stream_events(reader, request.META.get("gunicorn.socket")),
-        content_type="text/event-stream",
-        # No proxy may buffer the events (X-Accel-Buffering is nginx's header for that).
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return event_stream_response(_stream_events(reader, request))
 
 
 @dataclass
@@ -101,13 +94,10 @@ class _Reader:
             yield b"event: job\ndata: " + job + b"\n\n"
 
 
-def _stream_events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[bytes]:
+def _stream_events(reader: _Reader, request: HttpRequest) -> Iterator[bytes]:
     """Yield the events of a job until it has ended or the time is over, beginning with its present state."""
     with waiting_slot(reader.tenant_id) as may_wait:
-        if connection_to_reader is not None:
-            connection_to_reader.settimeout(WRITE_TIMEOUT_SECONDS)
-        retry = RECONNECT_MILLISECONDS if may_wait else RECONNECT_WHEN_FULL_MILLISECONDS
-        yield f"retry: {retry}\n\n".encode()
+        yield begin_stream(request, has_slot=may_wait)
         deadline = last_write_at = last_check_at = time.monotonic()
         if may_wait:
             deadline += settings.JOB_EVENTS_SECONDS
@@ -127,7 +117,7 @@ def _stream_events(reader: _Reader, connection_to_reader: socket | None) -> Iter
             if time.monotonic() >= deadline:
                 return
             if time.monotonic() - last_write_at > HEARTBEAT_SECONDS:
-                yield b": still here\n\n"
+                yield HEARTBEAT
                 last_write_at = time.monotonic()
             time.sleep(POLL_EVERY_SECONDS)
 

@@ -13,6 +13,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.event_streams import EventStreamRenderer
 from api.idempotency import idempotent
 from api.pagination import LogPagination
 from tenants.response_access import ResponseAccess
@@ -70,13 +71,6 @@ class JobCancelView(ScopedView):
         """Cancel a job."""
         job = cancel_job(scope=self.scope, job_id=pk)
         return Response(JobSerializer(job).data, status=202)
-
-
-class EventStreamRenderer(JSONRenderer):
-    """Allows the media type `text/event-stream`. Errors are rendered as JSON."""
-
-    media_type = "text/event-stream"
-    format = "event-stream"
 
 
 class JobEventsView(ScopedView):
