@@ -27,9 +27,11 @@ from api.request_id import current_request_id
 from .models import Event
 from .tracking import find_tracked_table
 
+# Jobs have an event of their own (migration `record_changes`); their steps are inserted before them in the same message.
+JOB_TABLES = frozenset({"tasks_step", "tasks_job"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_WRITE = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(\w+)"?')
+_WRITE = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(?P<table>\w+)"?')
 _request: ContextVar[HttpRequest | None] = ContextVar("events_request", default=None)
 
 
@@ -96,9 +98,15 @@ def describe_actor() -> dict[str, Any]:
     return actor
 
 
+def _is_told(found: re.Match[str]) -> bool:
+    """Return whether the trigger of the table that a statement writes reads the actor."""
+    table = found["table"]
+    return find_tracked_table(table) is not None or (table in JOB_TABLES and found[0].startswith("INSERT"))
+
+
 def _tell_actor(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """Send the actor along with a statement that changes a tracked table."""
-    if not many and isinstance(sql, str) and (found := _WRITE.match(sql)) and find_tracked_table(found[1]):
+    """Send the actor along with a statement that changes a tracked table or inserts a job."""
+    if not many and isinstance(sql, str) and (found := _WRITE.match(sql)) and _is_told(found):
         if params is None:
             sql, params = sql.replace("%", "%%"), ()
         sql = f"SELECT set_config('portal.actor', %s, true); {sql}"

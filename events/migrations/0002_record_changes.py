@@ -87,16 +87,23 @@ $$;
 RECORD_JOB = """
 CREATE OR REPLACE FUNCTION events_record_job() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
+    actor jsonb := nullif(current_setting('portal.actor', true), '')::jsonb;
     requester text := '';
 BEGIN
     IF NEW.created_by_id IS NOT NULL THEN
         SELECT username INTO requester FROM tenants_user WHERE id = NEW.created_by_id;
     END IF;
+    -- The end of a task is written by whatever process notices it, which may be another user's request.
+    IF TG_OP <> 'INSERT' OR (actor ->> 'actor_id')::uuid IS DISTINCT FROM NEW.created_by_id THEN
+        actor := NULL;
+    END IF;
     INSERT INTO events_event (
-        tenant_id, code, actor_type, actor_id, actor_name, request_id, object_type, object_id, object_name, parameters
+        tenant_id, code, actor_type, actor_id, actor_name, token_name, address, request_id,
+        object_type, object_id, object_name, parameters
     ) VALUES (
         NEW.tenant_id, 'task.' || CASE TG_OP WHEN 'INSERT' THEN 'requested' ELSE NEW.status END,
-        CASE WHEN NEW.created_by_id IS NULL THEN 'system' ELSE 'user' END, NEW.created_by_id, coalesce(requester, ''),
+        coalesce(actor ->> 'actor_type', CASE WHEN NEW.created_by_id IS NULL THEN 'system' ELSE 'user' END),
+        NEW.created_by_id, coalesce(requester, ''), coalesce(actor ->> 'token_name', ''), coalesce(actor ->> 'address', ''),
         NEW.request_id, NEW.entity_type, left(NEW.entity_id::text, 64), NEW.subject,
         jsonb_build_object('task', NEW.id, 'kind', NEW.kind)
             || CASE WHEN NEW.outcome_code <> '' THEN jsonb_build_object('outcome', NEW.outcome_code) ELSE '{}' END

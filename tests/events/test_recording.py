@@ -151,6 +151,22 @@ def test_a_task_is_an_event_when_it_is_requested_and_when_it_ends() -> None:
     assert (ended.tenant_id, ended.actor_name, ended.object_name) == (tenant.pk, user.username, vm.name)
 
 
+def test_a_task_that_is_requested_by_a_token_has_its_name_and_address() -> None:
+    member = MembershipFactory(role=Role.OPERATOR)
+    vm = VirtualMachineFactory(information_system__tenant=member.tenant, status="stopped")
+    _token, secret = ApiToken.objects.create(user=member.user, name="pipeline", expiry=None)
+    client = Client(headers={"Authorization": f"Token {secret}"}, REMOTE_ADDR="203.0.113.7")
+
+    answer = client.post(
+        f"/api/v1/vms/{vm.pk}/actions/", {"action": "start"}, content_type="application/json"
+    )
+
+    assert answer.status_code == 202
+    event = Event.objects.get(code="task.requested")
+    assert (event.actor_type, event.actor_id, event.token_name) == ("token", member.user.pk, "pipeline")
+    assert (event.address, event.object_id) == ("203.0.113.7", str(vm.pk))
+
+
 def test_signing_in_and_failing_to_are_events(client: Client) -> None:
     user = UserFactory()
     user.set_password("right")
