@@ -24,11 +24,18 @@ class DeploysConfig(AppConfig):
         register_removal_guard(check_vm_removal)
         register_tenant_change_hook(unlink_vms)
         register_host_hooks(HostHooks(find_public_key, require_host_access, register_new_vm))
+        # The address of an artifact may have a signature, and settings of an executor may have passwords.
         declare_tracked_tables(
             TrackedTable(
-                "deploys_microservice", "service", tenant="information_system_id", ignored=("last_number",)
+                "deploys_microservice",
+                "service",
+                tenant="information_system_id",
+                hidden=("executor_settings",),
+                ignored=("last_number",),
             ),
-            TrackedTable("deploys_microserviceversion", "version", tenant="service_id"),
+            TrackedTable(
+                "deploys_microserviceversion", "version", tenant="service_id", hidden=("artifact_url",)
+            ),
             TrackedTable("deploys_host", "host"),
             TrackedTable("deploys_deploykey", "deploy_key", hidden=("encrypted_private_key",)),
             TrackedTable(

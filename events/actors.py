@@ -51,7 +51,7 @@ class ActorMiddleware:
 
 
 def _record_refusal(request: HttpRequest) -> None:
-    """Record that a user was not allowed to change something. The limits of requests bound how often that happens.
+    """Record that a user was not allowed to change something. The retention bounds how many there are.
 
     Nothing else was written, so the event is a transaction of its own; without a database, the refusal stands as well.
     """

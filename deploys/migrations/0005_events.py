@@ -10,9 +10,13 @@ class Migration(migrations.Migration):
 
     operations = [
         TrackTable(
-            "deploys_microservice", "service", tenant="information_system_id", ignored=("last_number",)
+            "deploys_microservice",
+            "service",
+            tenant="information_system_id",
+            hidden=("executor_settings",),
+            ignored=("last_number",),
         ),
-        TrackTable("deploys_microserviceversion", "version", tenant="service_id"),
+        TrackTable("deploys_microserviceversion", "version", tenant="service_id", hidden=("artifact_url",)),
         TrackTable("deploys_host", "host"),
         TrackTable("deploys_deploykey", "deploy_key", hidden=("encrypted_private_key",)),
         TrackTable(

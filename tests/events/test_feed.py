@@ -105,7 +105,7 @@ def test_a_transaction_that_commits_late_is_neither_missed_nor_leaves_a_gap() ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_number_at_once_give_each_number_once() -> None:
+def test_simultaneous_numbering_gives_each_number_once() -> None:
     tenant = TenantFactory()
     record(tenant, 40)
     start = threading.Barrier(4)

@@ -16,7 +16,7 @@ from events.tracking import list_tracked_tables
 from tasks.models import Job
 from tenants.models import InformationSystem, Membership, User
 from tenants.scoping import Role
-from tests.factories import HostFactory, MembershipFactory, UserFactory, VirtualMachineFactory
+from tests.factories import HostFactory, MembershipFactory, UserFactory, VersionFactory, VirtualMachineFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -101,7 +101,7 @@ def test_a_change_that_is_rolled_back_has_no_event() -> None:
     assert Event.objects.count() == before
 
 
-def test_what_changes_by_itself_is_no_event() -> None:
+def test_bookkeeping_columns_are_no_event() -> None:
     host = HostFactory()
     before = Event.objects.count()
 
@@ -116,11 +116,15 @@ def test_secrets_are_never_in_an_event() -> None:
     user.set_password("canary-password-1")
     user.save()
     token, secret = ApiToken.objects.create(user=user, name="ci", expiry=None)
+    version = VersionFactory(artifact_url="https://artifacts.example.org/a.tar.gz?signature=canary-2")
+    type(version.service).objects.filter(pk=version.service.pk).update(
+        executor_settings={"password": "canary-3"}
+    )
 
     written = json.dumps([[event.before, event.after] for event in Event.objects.all()])
 
     assert "(hidden)" in written
-    for value in (user.password, token.digest, token.token_key, secret):
+    for value in (user.password, token.digest, token.token_key, secret, "canary-2", "canary-3"):
         assert value not in written
 
 
@@ -203,7 +207,7 @@ def test_a_change_that_the_role_does_not_allow_is_an_event_of_the_tenant() -> No
     assert (event.object_name, event.parameters) == ("/api/v1/information-systems/", {"method": "POST"})
 
 
-def test_what_people_change_of_a_vm_is_an_event_and_what_the_sync_writes_is_none() -> None:
+def test_changes_of_a_vm_by_users_are_events_and_those_of_the_sync_are_not() -> None:
     vm = VirtualMachineFactory()
     before = Event.objects.count()
 

@@ -19,6 +19,7 @@ from ..models import VMOperationLog
 
 RESULTS = {"true": True, "false": False}
 
+# The name of the release before: the columns that users have hidden are stored under it.
 declare_table(
     "audit_log",
     [
