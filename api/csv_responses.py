@@ -57,10 +57,16 @@ def _generate_lines(
 ) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield "\ufeff" + writer.writerow(columns)
+    for row in iterate_checked(rows, has_access):
+        yield writer.writerow([_format_cell(row, column) for column in columns])
+
+
+def iterate_checked(rows: models.QuerySet[Any], has_access: Callable[[], object]) -> Iterator[Any]:
+    """Yield all rows. Raises PermissionDenied, which breaks the connection off, when the caller's access has ended meanwhile."""
     for number, row in enumerate(iterate_rows(rows, per_fetch=ROWS_PER_FETCH), start=1):
         if number % ROWS_BETWEEN_CHECKS == 0 and not has_access():
             raise PermissionDenied("The caller's access has ended.")
-        yield writer.writerow([_format_cell(row, column) for column in columns])
+        yield row
 
 
 def _format_cell(row: models.Model, column: str) -> str:

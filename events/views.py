@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.http import StreamingHttpResponse
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
@@ -18,8 +15,8 @@ from rest_framework.response import Response
 
 from api.csv_responses import CsvRenderer, csv_response
 from api.event_streams import EventStreamRenderer, read_last_event_id
+from api.json_lines_responses import JsonLinesRenderer, json_lines_response
 from api.pagination import CappedPagination, parse_parameter
-from api.row_batches import iterate_rows
 from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
 
@@ -50,7 +47,6 @@ COLUMNS = (
     "request_id",
     "digest",
 )
-ROWS_BETWEEN_CHECKS = 5000
 
 
 class EventFeedView(ScopedView):
@@ -138,13 +134,6 @@ class AuditListView(_AuditView, ListAPIView[Event]):
         return None
 
 
-class JsonLinesRenderer(JSONRenderer):
-    """Accepts requests for `application/jsonl`. An error is a problem in JSON even so."""
-
-    media_type = "application/jsonl"
-    format = "jsonl"
-
-
 class AuditExportView(_AuditView):
     """The audit log as a file, with the filters of the list. The export itself is an event."""
 
@@ -169,24 +158,5 @@ class AuditExportView(_AuditView):
         )
         access = ResponseAccess(request, self.scope)
         if isinstance(request.accepted_renderer, JsonLinesRenderer):
-            return _json_lines_response(events, access)
+            return json_lines_response("audit", COLUMNS, events, access.get_scope)
         return csv_response("audit", COLUMNS, events, access.get_scope)
-
-
-def _json_lines_response(events: Any, access: ResponseAccess) -> StreamingHttpResponse:
-    answer = StreamingHttpResponse(_generate_json_lines(events, access), content_type="application/jsonl")
-    answer["Content-Disposition"] = f'attachment; filename="audit-{timezone.now():%Y%m%d-%H%M%S}.jsonl"'
-    return answer
-
-
-def _generate_json_lines(events: Any, access: ResponseAccess) -> Iterator[str]:
-    for number, event in enumerate(iterate_rows(events, per_fetch=1000), start=1):
-        if number % ROWS_BETWEEN_CHECKS == 0 and access.get_scope() is None:
-            # Half a file would look complete.
-            raise ConnectionAbortedError("The caller's access has ended.")
-        values = {name: getattr(event, name) for name in COLUMNS}
-        yield json.dumps(values, ensure_ascii=False, default=_encode) + "\n"
-
-
-def _encode(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
