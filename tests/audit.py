@@ -25,7 +25,7 @@ _UNREACHABLE = re.compile(
 
 @dataclass
 class Lookup:
-    """What one service knows about one file. Without packages it did not answer."""
+    """The answer of one service about one file. Without packages it did not answer."""
 
     packages: int = 0
     skipped: list[str] = field(default_factory=list)

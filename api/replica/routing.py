@@ -20,7 +20,7 @@ REPLICATED_MODELS = frozenset({"tenants.informationsystem"})
 
 @dataclass
 class ReplicaUse:
-    """Whether a block may read from the replica, and whether it has."""
+    """The permission of a block to read from the replica, and a flag that it has done so."""
 
     is_allowed: bool = True
     has_read: bool = False

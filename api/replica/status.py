@@ -1,4 +1,4 @@
-"""Whether the replica may be used: it answers, follows this primary, and is not too far behind.
+"""The status of the replica: it may be used while it answers, follows this primary, and is not too far behind.
 
 A thread of each web process compares replica and primary every second, over connections of its own. So no request waits
 for a replica that is away: it reads the last result. A request that fails on the replica suspends it at once.

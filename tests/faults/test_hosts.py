@@ -69,7 +69,7 @@ class TestTheNetwork:
         assert measure_answer(connection) >= 0.2
 
     @pytest.mark.parametrize("ways", [("there",), ("back",), ("there", "back")])
-    def test_what_is_cut_arrives_when_the_network_is_whole_again(self, network, connection, ways):
+    def test_cut_packets_arrive_when_the_network_is_whole_again(self, network, connection, ways):
         network.set_rules(*network.make_rules("one", ["two"], ways=ways, loss=1.0))
         connection.settimeout(0.5)
         with pytest.raises(TimeoutError):
@@ -111,7 +111,7 @@ class TestTwoLeaders:
 
         assert "b sent sweep" in sentence
 
-    def test_what_a_beat_sends_is_read_from_its_log(self, tmp_path):
+    def test_sendings_of_a_beat_are_read_from_its_log(self, tmp_path):
         log = tmp_path / "beat.log"
         line = "2026-11-30T10:35:07.456442Z [info     ] Scheduler: Sending due task {0} ({0}) [celery.beat]\n"
         log.write_text(line.format("one")[:60])

@@ -127,7 +127,7 @@ def test_a_secret_is_found_in_every_form(content):
     assert planted.find(content) == ["one"]
 
 
-def test_a_token_of_the_cloud_is_found_and_what_is_encrypted_is_not():
+def test_a_token_of_the_cloud_is_found_and_an_encrypted_one_is_not():
     planted = PlantedSecrets()
 
     assert planted.find(b"X-Auth-Token: gAAAAA" + b"0f" * 48) == ["a token of the cloud"]

@@ -1,4 +1,4 @@
-"""What `make audit` makes of the answers of pip-audit, above all of answers that only look clean."""
+"""`make audit` reads the answers of pip-audit, also those that only look clean."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def wait_for_state(portal, state):
 
 
 def count_reads(portal, server):
-    """How many lists a server has given, by reason."""
+    """Return the number of lists that a server has given, by reason."""
     lines = requests.get(f"{portal.url}/metrics", timeout=30).text.splitlines()
     found = [line for line in lines if line.startswith("portal_replica_reads_total{")]
     return sum(float(line.rpartition(" ")[2]) for line in found if f'server="{server}"' in line)
@@ -171,7 +171,7 @@ def test_every_list_is_read_from_the_standby(standby, portal, system):
     assert not missed, str(missed)
 
 
-def test_what_the_standby_does_not_have_yet_is_not_missing(standby, portal, system):
+def test_rows_that_the_standby_does_not_have_yet_are_not_missing(standby, portal, system):
     reader = Person(portal, system.tenant)
     before = count_reads(portal, "primary")
     with standby.paused():
@@ -247,7 +247,7 @@ def test_access_ends_at_once(standby, portal, system):
         assert count_reads(portal, "replica") == before
 
 
-def test_what_is_taken_away_is_gone_at_once(standby, portal, system):
+def test_rows_that_are_taken_away_are_gone_at_once(standby, portal, system):
     mover, former, staff = (Person(portal, system.tenant) for _ in range(3))
     target = InformationSystemFactory()
     MembershipFactory(user=mover.user, tenant=target.tenant, role=Role.ADMIN)
@@ -276,7 +276,7 @@ def test_what_is_taken_away_is_gone_at_once(standby, portal, system):
 
 
 def count_reads_of(person, path, server):
-    """How many lists a server gives when this one is read."""
+    """Return the number of lists that a server gives when this one is read."""
     before = count_reads(person.portal, server)
     person.names(path)
     return count_reads(person.portal, server) - before

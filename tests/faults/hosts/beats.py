@@ -1,4 +1,4 @@
-"""What the beats of the hosts send, read from their logs as it is written: two of them must never send at the same time."""
+"""The sendings of the beats, read from their logs as they are written: two beats must never send at the same time."""
 
 from __future__ import annotations
 

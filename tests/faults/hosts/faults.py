@@ -45,7 +45,7 @@ BEAT_HOLDER = (
 
 @dataclass
 class Installation:
-    """What faults strike: the servers with the network, and the portal's processes."""
+    """The targets of faults: the servers with the network, and the portal's processes."""
 
     servers: HostServers
     processes: HostProcesses

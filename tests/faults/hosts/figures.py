@@ -1,4 +1,4 @@
-"""What each fault did, as figures of the report, as JSON, and as the table of docs/many-hosts.md."""
+"""The results of the faults, as figures of the report, as JSON, and as the table of docs/many-hosts.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .servers import APP_HOSTS
 
 @dataclass
 class Result:
-    """What one fault did."""
+    """The result of one fault."""
 
     fault: Fault
     struck: str

@@ -1,4 +1,4 @@
-"""How long it takes after a fault until everything is whole again, measured from outside: each sign has its own time.
+"""The time from the end of a fault until everything is whole again, measured from outside: each sign has its own time.
 
 A host is whole when its web process says so, its worker answers, and a click through its web process can be followed live
 until its job has ended. The portal is whole when, besides, no job is in flight and beat sends tasks.

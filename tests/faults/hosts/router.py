@@ -30,7 +30,7 @@ TCP = 6
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What happens to packets from one host to another: they are delayed, and a share of them is lost.
+    """The state of the way from one host to another: packets are delayed, and a share of them is lost.
 
     With a port, it applies only to TCP packets from or to that port.
     """

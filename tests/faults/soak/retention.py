@@ -1,4 +1,4 @@
-"""Whether every table is bounded: all rows are made old, everything that prunes runs, and what is left is what exists.
+"""Check that every table is bounded: all rows are made old, all pruning runs, and only rows of existing objects are left.
 
 So a run of minutes shows which tables would grow for ever. Call it last: it changes the database.
 """

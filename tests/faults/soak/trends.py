@@ -1,4 +1,4 @@
-"""What grows: the slope of the memory of each process, and counts that go on rising.
+"""Trends: the slope of the memory of each process, and counts that go on rising.
 
 A slope is that of the least squares. How sure it is follows from how long the run was: memory moves by a megabyte with what
 a process happens to do, and after one hour a growth of one megabyte an hour is as large as that. Shorter runs report slopes

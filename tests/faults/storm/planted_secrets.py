@@ -93,7 +93,7 @@ class PlantedSecrets:
 
 @dataclass
 class SecretSearch:
-    """What was searched, how much of it there was, and where a secret was found."""
+    """The result of a search: its places, their size, and the places in which a secret was found."""
 
     planted: PlantedSecrets
     leaks: Counter[str] = field(default_factory=Counter)

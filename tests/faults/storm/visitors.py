@@ -64,7 +64,7 @@ _CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 @dataclass
 class Visits:
-    """What all visitors share: the portal's addresses, the log of its answers, and when to stop."""
+    """The state that all visitors share: the portal's addresses, the log of its answers, and the signal to stop."""
 
     # Each request is sent to one of them. May be changed while visitors visit.
     urls: list[str]
