@@ -36,6 +36,8 @@ OBJECT_LABELS: dict[str, str | Promise] = {
     "instance": gettext_lazy("Instance"),
     "vm": gettext_lazy("VM"),
     "volume": gettext_lazy("Volume"),
+    "webhook": gettext_lazy("Webhook"),
+    "subscription": gettext_lazy("Subscription"),
 }
 CHANGE_LABELS: dict[str, str | Promise] = {
     "created": gettext_lazy("%(object)s created"),
@@ -56,6 +58,9 @@ OTHER_LABELS: dict[str, str | Promise] = {
     "sign_in.failed": gettext_lazy("Sign-in failed"),
     "request.refused": gettext_lazy("Request refused"),
     "audit.exported": gettext_lazy("Audit log exported"),
+    "webhook.secret_changed": gettext_lazy("Secret of a webhook changed"),
+    "webhook.switched_off": gettext_lazy("Webhook switched off: its receiver fails"),
+    "subscription.switched_off": gettext_lazy("Subscription switched off: its messages fail"),
 }
 # The ends of codes by which an event counts as failed or refused.
 FAILED = ("failed", "errored", "cancelled", "stuck")

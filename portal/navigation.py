@@ -28,6 +28,13 @@ def may_read_audit_log(user: Any) -> bool:
     return any(membership.role == Role.ADMIN for membership in user.own_memberships)
 
 
+def may_administer_webhooks(user: Any) -> bool:
+    """Return whether the user administers a tenant, or is staff who may view or change webhooks."""
+    if user.is_staff:
+        return any(user.has_perm(f"notifications.{action}_webhook") for action in ("view", "change"))
+    return any(membership.role == Role.ADMIN for membership in user.own_memberships)
+
+
 def has_one_of(*permissions: str) -> UserTest:
     """Build a test for staff with at least one of these permissions."""
     return lambda user: user.is_staff and any(user.has_perm(permission) for permission in permissions)
@@ -124,6 +131,8 @@ GROUPS = (
                 ("/user-data-templates/",),
             ),
             Link(gettext_lazy("Quota"), "quota-page", "chart-bar", ("/quota/",)),
+            Link(gettext_lazy("Notifications"), "subscription-page", "bell", ("/notifications/",)),
+            Link(gettext_lazy("Webhooks"), "webhook-page", "bolt", ("/webhooks/",), may_administer_webhooks),
         ),
     ),
     Group(

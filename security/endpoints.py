@@ -6,14 +6,15 @@ import socket
 import ssl
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from .addresses import AddressPolicy
 from .connections import AddressRefusedError, resolve_checked
-from .policies import cloud_policy
+from .policies import cloud_policy, receiver_policy
 
 MAX_CA_BUNDLE_LENGTH = 200_000
 
@@ -25,6 +26,17 @@ def check_auth_url(url: str) -> None:
     name can change its address later. With `ALLOW_LOCAL_CLOUDS`, where names outside DNS are usual, only literal addresses
     are checked here.
     """
+    refusal = _("The host '%(host)s' leads to an address where no cloud is allowed: %(reason)s.")
+    _check_url(url, cloud_policy(), refusal)
+
+
+def check_receiver_url(url: str) -> None:
+    """Refuse a URL of a webhook as `check_auth_url` does, by `policies.receiver_policy`. Raises ValidationError."""
+    refusal = _("The host '%(host)s' leads to an address where no receiver is allowed: %(reason)s.")
+    _check_url(url, receiver_policy(), refusal)
+
+
+def _check_url(url: str, policy: AddressPolicy, refusal: Any) -> None:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -35,18 +47,14 @@ def check_auth_url(url: str) -> None:
         raise ValidationError(_("Enter an http or https URL with a host and without a username."))
     if port is None:
         port = 443 if parts.scheme == "https" else 80
-    policy = cloud_policy()
-    if settings.ALLOW_LOCAL_CLOUDS:
+    if policy.allow_local:
         policy = replace(policy, resolve=partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST))
     try:
         resolve_checked(host, port, policy=policy)
     except AddressRefusedError as refused:
-        raise ValidationError(
-            _("The host '%(host)s' leads to an address where no cloud is allowed: %(reason)s.")
-            % {"host": host, "reason": refused.reason}
-        ) from None
+        raise ValidationError(refusal % {"host": host, "reason": refused.reason}) from None
     except OSError:
-        if not settings.ALLOW_LOCAL_CLOUDS:
+        if not policy.allow_local:
             raise ValidationError(_("Host not found: '%(host)s'.") % {"host": host}) from None
 
 

@@ -1,4 +1,4 @@
-"""The address policies of this installation, built from its settings: one for clouds, one for hosts."""
+"""The address policies of this installation, built from its settings: one each for clouds, hosts and receivers of webhooks."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def cloud_policy() -> AddressPolicy:
 def host_policy() -> AddressPolicy:
     """Return the policy for hosts of deployments: SSH and health checks."""
     return _build_policy("ALLOW_LOCAL_HOSTS")
+
+
+def receiver_policy() -> AddressPolicy:
+    """Return the policy for receivers of webhooks."""
+    return _build_policy("ALLOW_LOCAL_RECEIVERS")
 
 
 def _build_policy(setting: str) -> AddressPolicy:

@@ -31,6 +31,8 @@ KIND_LABELS = {
     "security_groups": _("security groups"),
     "floating_ips": _("floating IPs"),
     "server_groups": _("server groups"),
+    "webhooks": _("webhooks"),
+    "subscriptions": _("subscriptions"),
 }
 
 

@@ -41,6 +41,8 @@ TENANT_ROWS_AT_MOST = {
     "security_groups": 500,
     "floating_ips": 500,
     "server_groups": 500,
+    "webhooks": 50,
+    "subscriptions": 2000,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 
@@ -108,6 +110,26 @@ POOL_IN_FLIGHT_PER_ACCOUNT = env.int("POOL_IN_FLIGHT_PER_ACCOUNT", default=10)
 POOL_QUOTA_KEPT_PERCENT = env.int("POOL_QUOTA_KEPT_PERCENT", default=10)
 VOLUME_POOLS = env.json("VOLUME_POOLS", default={})
 POOL_HISTORY_DAYS = env.int("POOL_HISTORY_DAYS", default=90)
+
+# --- Notifications -----------------------------------------------------------------------------------------
+
+# The address of the portal as people type it, such as https://portal.example.org: messages link to it. Empty: no links.
+PORTAL_URL = env.str("PORTAL_URL", default="")
+# Whether receivers of webhooks may be of this machine or of a link-local network.
+ALLOW_LOCAL_RECEIVERS = env.bool("ALLOW_LOCAL_RECEIVERS", default=not PRODUCTION)
+# Hosts of chats of one's own, by their vendor: {"ding.example.org": "dingtalk"}; also wecom, feishu, slack, teams.
+CHAT_HOSTS = env.json("CHAT_HOSTS", default={})
+# Days for which deliveries of webhooks are kept.
+DELIVERY_RETENTION_DAYS = env.int("DELIVERY_RETENTION_DAYS", default=30)
+# The mail server. Without a host, no mail is sent.
+EMAIL_HOST = env.str("EMAIL_HOST", default="")
+EMAIL_PORT = env.int("EMAIL_PORT", default=25)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
+EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", default=False)
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=10.0)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="portal@localhost")
 
 # --- Deployments -------------------------------------------------------------------------------------------
 

@@ -182,6 +182,9 @@ CELERY_TASK_ROUTES = {
     "tasks.advance": {"queue": "jobs"},
     "tasks.*": {"queue": "polling"},
     "portal.*": {"queue": "polling"},
+    "events.*": {"queue": "polling"},
+    # Deliveries wait for receivers, so they are kept away from the queues of jobs.
+    "notifications.*": {"queue": "sync"},
     "vms.*": {"queue": "sync"},
     "cloudaccounts.*": {"queue": "resources"},
     "volumepool.*": {"queue": "volumepool"},

@@ -1,0 +1,50 @@
+"""The subscription that each new member begins with: mails about own tasks that fail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from events.models import EventChain
+from tenants.models import Membership
+
+from .models import DeliveryRun, Subscription
+
+DEFAULT_CODES = ["task.failed", "task.errored", "task.stuck"]
+MEMBERS_PER_RUN = 500
+# A membership becomes visible with its commit, which may be so much later than its time of creation.
+LOOK_BACK = timedelta(minutes=1)
+
+
+def subscribe_new_members() -> None:
+    """Subscribe those who have become members since the last call. They can change or delete the subscription.
+
+    Members of before the first call are left alone. Called by the one delivery run there is at a time.
+    """
+    run = DeliveryRun.objects.get(pk=1)
+    new = Membership.objects.filter(created_at__gt=run.members_seen_at - LOOK_BACK, user__is_active=True)
+    members = list(new.select_related("user").order_by("created_at")[:MEMBERS_PER_RUN])
+    if not members or members[-1].created_at <= run.members_seen_at:
+        return
+    chains = EventChain.objects.filter(tenant__in={member.tenant_id for member in members})
+    positions = dict(chains.values_list("tenant", "last_number"))
+    subscriptions = [_build(member, positions.get(member.tenant_id, 0)) for member in members]
+    Subscription.objects.bulk_create(subscriptions, ignore_conflicts=True)
+    DeliveryRun.objects.filter(pk=1).update(members_seen_at=members[-1].created_at)
+
+
+def _build(member: Membership, position: int) -> Subscription:
+    with translation.override(member.user.language or settings.LANGUAGE_CODE):
+        name = _("My failed tasks")
+    return Subscription(
+        tenant_id=member.tenant_id,
+        user_id=member.user_id,
+        name=name,
+        channel=Subscription.Channel.MAIL,
+        codes=DEFAULT_CODES,
+        only_own=True,
+        position=position,
+    )

@@ -1,0 +1,124 @@
+"""Deliver events to webhooks and subscribers: one run at a time, many receivers at once.
+
+A run asks for the readers that are due, hands what they want to threads that do nothing but talk to receivers, and writes the
+results itself. A slow receiver occupies one thread for a bounded time, and delays no other.
+
+Safe against kills and suspensions: a result is written in one transaction together with the position, and only if the position
+is still the one that was read. A message that was sent but not recorded is sent again under the same key; none is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
+
+from events.models import EventChain
+from events.numbering import number_all_events
+from tasks.leases import Lease
+
+from . import subscription_errands, webhook_errands
+from .defaults import subscribe_new_members
+from .models import Delivery, DeliveryRun, Subscription, Webhook
+
+log = structlog.get_logger(__name__)
+
+THREADS = 32
+# A run takes new work for so long. What is in flight then ends by its own limits.
+RUN_SECONDS = 20.0
+# New events are looked for so often within a run.
+LOOK_EVERY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is to be sent for one reader: `send` runs in a thread without a database, `record` writes its result."""
+
+    key: tuple[str, UUID]
+    send: Callable[[], Any]
+    record: Callable[[Any], None]
+
+
+def deliver(seconds: float = RUN_SECONDS) -> int:
+    """Deliver what is due, until nothing is or the time is over; return the number of errands. 0 if another run is on."""
+    DeliveryRun.objects.bulk_create([DeliveryRun()], ignore_conflicts=True)
+    lease = Lease.acquire(DeliveryRun.objects.filter(pk=1))
+    if lease is None:
+        return 0
+    with lease.kept_alive(), ThreadPoolExecutor(THREADS, thread_name_prefix="deliver") as threads:
+        try:
+            subscribe_new_members()
+            return _run(threads, seconds)
+        finally:
+            lease.release()
+
+
+def _run(threads: ThreadPoolExecutor, seconds: float) -> int:
+    deadline = monotonic() + seconds
+    running: dict[Future[Any], Errand] = {}
+    count = 0
+    while True:
+        if monotonic() < deadline and len(running) < THREADS:
+            busy = {errand.key for errand in running.values()}
+            for errand in _prepare_errands(busy, THREADS - len(running)):
+                running[threads.submit(errand.send)] = errand
+                count += 1
+        if not running:
+            return count
+        done, _ = wait(running, timeout=LOOK_EVERY_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            errand = running.pop(future)
+            try:
+                errand.record(future.result())
+            except Exception:
+                # One odd reader does not end the run of the others; it is tried again by the next run.
+                log.exception("delivery_failed", reader=str(errand.key[1]), kind=errand.key[0])
+                _postpone(errand.key)
+
+
+def _prepare_errands(busy: set[tuple[str, UUID]], most: int) -> Iterator[Errand]:
+    """Yield the errands of readers that are due and not under way. Readers that want none of the new events are advanced."""
+    number_all_events()
+    for model, prepare in (
+        (Webhook, webhook_errands.prepare),
+        (Subscription, subscription_errands.prepare),
+    ):
+        kind = model._meta.model_name or ""  # noqa: SLF001 - Django's documented API.
+        taken = [pk for name, pk in busy if name == kind]
+        for reader in find_due(model).exclude(pk__in=taken)[:most]:
+            key = (kind, reader.pk)
+            try:
+                prepared = prepare(reader)
+            except Exception:
+                log.exception("delivery_not_prepared", reader=str(reader.pk), kind=kind)
+                _postpone(key)
+                continue
+            if prepared is not None:
+                yield Errand(key, *prepared)
+
+
+def find_due(model: type[Webhook] | type[Subscription]) -> QuerySet[Any]:
+    """Return the readers that have something to do now: new events, a test, or what is to be sent again."""
+    last = EventChain.objects.filter(tenant=OuterRef("tenant")).values("last_number")
+    due = Q(due_at=None) | Q(due_at__lte=Now())
+    found = due & Q(position__lt=Subquery(last)) & Q(active=True)
+    found |= Q(test_requested_at__isnull=False)
+    if model is Webhook:
+        queued = Delivery.objects.filter(webhook=OuterRef("pk"), status=Delivery.Status.QUEUED)
+        found |= Q(Exists(queued))
+    readers: QuerySet[Any] = model.objects.filter(found, tenant__active=True)
+    return readers.select_related("tenant").order_by(F("due_at").asc(nulls_first=True), "pk")
+
+
+def _postpone(key: tuple[str, UUID]) -> None:
+    """Try a reader whose errand raised an unexpected error again in a while."""
+    model: Any = Webhook if key[0] == "webhook" else Subscription
+    model.objects.filter(pk=key[1]).update(due_at=Now() + timedelta(minutes=10), test_requested_at=None)

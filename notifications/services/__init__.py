@@ -1,0 +1,1 @@
+"""Use cases of notifications, a module for each subject."""
