@@ -116,6 +116,9 @@ def empty_tables(self: TransactionTestCase) -> None:
 
 
 TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[method-assign]
+# Django would connect anew after each test that commits, in case the test has rolled back what the connection was set to. A
+# new connection costs 40 ms of processor time, because PostgreSQL then reads its catalogs again.
+TransactionTestCase._should_reload_connections = lambda self: False  # type: ignore[method-assign]
 
 
 def drop_test_database(self: DatabaseCreation, test_database_name: str, verbosity: int) -> None:

@@ -21,6 +21,7 @@ from api.errors import problem, problem_response
 from api.serializers import PlainCharField
 from tests.factories import MembershipFactory, UserFactory
 from tests.isolation.cases import CASES
+from tests.stories import select_evenly
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +105,7 @@ def test_junk_in_every_field_of_every_operation_gives_a_small_answer(method: str
     address = path.format(**(case.ids(member) if case.ids else {}))
     names = case.body(member) or {"account": 1}
 
-    for junk in JUNK.values():
+    for junk in select_evenly(JUNK.values(), 3):
         response = client.generic(
             method, address, json.dumps(dict.fromkeys(names, junk)), content_type="application/json"
         )

@@ -13,6 +13,7 @@ from cloudaccounts.registry import Link, ListedResource
 from cloudaccounts.sync.resource_writer import write_page
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client import Volume
+from tests.stories import select_evenly
 
 from .faulty_cloud import faulty_cloud, rewrite_volume_pages
 from .resource_checks import (
@@ -35,8 +36,8 @@ INVALID_VALUES = [
     -(2**70),
     1.5e300,
     "",
-    "n" * 65_536,
     "a\x00b\ud800c\udfff \U0001f600",
+    "n" * 65_536,
     "2024-99-99T99:99:99Z",
     [],
     [None, 1, "x", {}, ["y"]],
@@ -172,7 +173,9 @@ def test_invalid_value_in_any_field_affects_no_other_object(simulator, cloud, ac
     for type_code, kind in RAW.items():
         valid = list_cloud_names(simulator, type_code)
         raw = [
-            {field: value} for field in list_fields(simulator, cloud, type_code) for value in INVALID_VALUES
+            {field: value}
+            for field in list_fields(simulator, cloud, type_code)
+            for value in select_evenly(INVALID_VALUES, 7)
         ]
         if type_code == "volume":
             raw.append({"metadata": {f"key {number}": "v" * 1000 for number in range(1000)}})

@@ -157,6 +157,7 @@ def broken_at_every_request(simulator, cloud, account, type_code, faults, *, log
     return requests, failed
 
 
+@pytest.mark.story
 def test_error_of_any_request_expires_nothing_and_the_next_sync_succeeds(
     simulator, cloud, account, monkeypatch
 ):

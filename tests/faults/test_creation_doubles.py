@@ -41,7 +41,7 @@ def worker():
     [(SERVERS, FIND_SERVERS, False), (VOLUMES, FIND_VOLUMES, True), (SERVERS, FIND_SERVERS, True)],
     ids=["server", "volume", "server of a volume"],
 )
-@pytest.mark.parametrize("look", select_evenly(["status", "reset", "garbage"], 2))
+@pytest.mark.parametrize("look", select_evenly(["status", "reset", "garbage"], 1))
 def test_while_nobody_can_tell_whether_it_was_made_nothing_is_made(
     stage, worker, asked, looked_for, boot_volume, look
 ):

@@ -112,6 +112,7 @@ def test_a_sweep_that_fails_reports_and_forgets_nothing(stage):
     assert list_reported() == found
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     "story",
     [story for story in STORIES if ALL or story.name == "create with a volume"],

@@ -12,6 +12,7 @@ from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
 from tasks import engine
 from tasks.models import EntityLock, Job
 from tests.deploys.deploying import Company
+from tests.stories import select_evenly
 
 from .killable_worker import Killed, delete_jobs, killable_worker
 
@@ -118,7 +119,7 @@ def test_a_deployment_whose_worker_dies_anywhere_ends_like_one_that_did_not(scen
             raise AssertionError(f"killed at the last {place}") from error
 
 
-@pytest.mark.parametrize("number", range(HOSTS))
+@pytest.mark.parametrize("number", select_evenly(range(HOSTS), 1))
 def test_a_worker_that_dies_with_the_version_on_the_host_is_followed_by_one_that_finds_it(
     scene, places, number
 ):
@@ -136,6 +137,7 @@ def cancel_at(place, job):
     return lambda *found: found == place and engine.cancel(job)
 
 
+@pytest.mark.story
 def test_a_cancel_at_any_place_leaves_nothing_held_and_nothing_half_told(scene, places):
     results = set()
     for place in sample_places(places, 1):

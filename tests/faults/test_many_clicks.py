@@ -36,6 +36,7 @@ def click_at_once(portal, vm, authorization, count):
         return list(people.map(click, range(count)))
 
 
+@pytest.mark.story
 def test_many_clicks_on_one_vm_are_one_job_and_one_start(cloud, vms_of, web, authorization, celery_worker):
     (vm,) = vms_of(1, status="SHUTOFF")
     portal = web(workers=2, threads=8)

@@ -88,6 +88,7 @@ def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, fails):
     assert wrong == [], "\n".join(wrong)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize(
     "dies", [True, False] if ALL else [True], ids=lambda dies: "and dies" if dies else "alone"
 )

@@ -52,6 +52,7 @@ def cancel_at(stage, place):
     return claim.job.status, wrong
 
 
+@pytest.mark.story
 def test_wherever_a_claim_is_cancelled_the_tenant_keeps_his_and_nothing_leaks(stage):
     claim_mixed_volumes(stage)
     stage.worker.work()

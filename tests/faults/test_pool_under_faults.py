@@ -81,7 +81,7 @@ def stories(*names):
 
 
 # Where something has been done and not written yet, and where it has just been; and every other write.
-EVERY = 1 if ALL else 3
+EVERY = 1 if ALL else 5
 TOLD_PLACES = {"called", "recorded"}
 
 
@@ -121,6 +121,7 @@ def test_a_service_that_dies_at_any_of_its_writes_has_done_all_or_is_done_again(
     assert wrong == [], "\n".join(wrong)
 
 
+@pytest.mark.story
 def test_each_fault_strikes_each_request_of_a_creation(stage):
     """Ten spares are created at once, and each meets another fault at the same request: all are created once."""
     asked, _passed = run_undisturbed(stage, STORIES["backfill"])
@@ -137,7 +138,7 @@ def test_each_fault_strikes_each_request_of_a_creation(stage):
     assert wrong == [], "\n".join(wrong)
 
 
-TOLD_FAULTS = {"claim a spare": ["lost", "403"], "remove a spare": ["lost", "403"]}
+TOLD_FAULTS = {"claim a spare": ["lost"], "remove a spare": ["403"]}
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,7 @@ def test_a_detached_start_that_fails_says_why(used_machine):
     assert "there is no table" in answer.stderr
 
 
+@pytest.mark.story
 def test_reset_forgets_the_data_and_nothing_else(used_machine):
     mine = used_machine.data / "letters.txt"
     mine.write_text("mine")

@@ -31,7 +31,9 @@ def scope_of(tenant: Tenant) -> Scope:
     return Scope(MembershipFactory(tenant=tenant, role=Role.ADMIN).user, tenant, Role.ADMIN)
 
 
-def make_webhook(url: str, codes: list[str] | None = None, tenant: Tenant | None = None) -> tuple[Webhook, str]:
+def make_webhook(
+    url: str, codes: list[str] | None = None, tenant: Tenant | None = None
+) -> tuple[Webhook, str]:
     scope = scope_of(tenant or TenantFactory())
     fields = {"name": "deployer", "url": url, "codes": codes or ["host.*"]}
     return webhooks.create_webhook(scope=scope, fields=fields)
@@ -68,7 +70,9 @@ def test_each_wanted_event_is_posted_in_order_and_its_signature_verifies(receive
         assert Verifier(secret).verify(one.body, one.headers) == one.json
         assert one.path == "/hook?token=t0ken"
     ids = [one.headers["webhook-id"] for one in receiver.received]
-    numbers = list(Event.objects.filter(code="host.changed").order_by("number").values_list("number", flat=True))
+    numbers = list(
+        Event.objects.filter(code="host.changed").order_by("number").values_list("number", flat=True)
+    )
     assert ids == [f"{webhook.pk}.{number}" for number in numbers]
     assert status_of(webhook) == [("delivered", 1)] * 3
     delivering.deliver()
@@ -125,7 +129,9 @@ def test_after_a_day_an_event_is_given_up_and_can_be_sent_again_by_hand(receiver
     assert refused.value.code == "nothing_to_send"
 
 
-def test_after_days_of_failures_a_webhook_is_switched_off_and_goes_on_where_it_stopped(receiver: Receiver) -> None:
+def test_after_days_of_failures_a_webhook_is_switched_off_and_goes_on_where_it_stopped(
+    receiver: Receiver,
+) -> None:
     webhook, _secret = make_webhook(receiver.url)
     record(webhook, "a")
     receiver.fail()
@@ -163,7 +169,9 @@ def test_a_receiver_that_is_gone_is_switched_off_at_once(receiver: Receiver) -> 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     webhook, _secret = make_webhook(receiver.url)
     record(webhook, "a")
-    receiver.answer = lambda _one: Answer(302, headers={"Location": f"http://{receiver.netloc}/latest/meta-data/"})
+    receiver.answer = lambda _one: Answer(
+        302, headers={"Location": f"http://{receiver.netloc}/latest/meta-data/"}
+    )
 
     delivering.deliver()
 
@@ -211,7 +219,9 @@ def _build_policy_with(resolve: Any) -> Any:
     return lambda setting: replace(build(setting), resolve=resolve)
 
 
-def test_an_endless_answer_and_a_huge_one_are_cut_off(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_and_a_huge_one_are_cut_off(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(webhook_requests, "REQUEST_SECONDS", 0.5)
     over = threading.Event()
 

@@ -129,6 +129,7 @@ def touch(cloud):
     cloud.image.list_images()
 
 
+@pytest.mark.story
 def test_every_interface_region_and_form_of_endpoint(control, opened):
     for interface, region, path in itertools.product(
         INTERFACES, ["named", None, "absent"], ["usual", "unversioned", "versioned", "slash"]

@@ -59,8 +59,8 @@ ADDRESSES = sorted(set(page_addresses()) - {"/login/", "/logout/"})
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("get", path) for path in select_evenly(ADDRESSES, 60)]
-    + [("post", path) for path in select_evenly(ADDRESSES, 40)],
+    [("get", path) for path in select_evenly(ADDRESSES, 20)]
+    + [("post", path) for path in select_evenly(ADDRESSES, 15)],
 )
 def test_after_signing_in_one_is_on_a_page(path, method):
     answer = getattr(Client(), method)(path)

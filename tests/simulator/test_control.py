@@ -85,6 +85,7 @@ def test_seeds_of_every_kind(cloud, control, kind):
     assert records(cloud, kind, page_size=3) == records(cloud, kind)
 
 
+@pytest.mark.story
 def test_thousands_are_seeded_and_listed(cloud, control):
     with Cloud(cloud.credentials, read_timeout=30) as patient:
         answer = control.session.post(

@@ -176,6 +176,7 @@ def test_a_reader_who_does_not_read_is_cut_off(web, job, token):
     idle.close()
 
 
+@pytest.mark.story
 def test_plain_polling_stays_beside_it(portal, job, token):
     answer = requests.get(f"{portal.url}/api/v1/jobs/{job.pk}/", headers=token, timeout=10)
 
