@@ -32,6 +32,8 @@ from .event_choices import describe_codes, list_choices, read_codes
 
 ORDERINGS = frozenset({"name", "delivered_at"})
 FIELDS = ("name", "channel", "address", "secret", "timing", "quiet_from", "quiet_to", "codes")
+# Addresses and secrets are never shown again.
+SHOWN_FIELDS = ("name", "channel", "timing", "quiet_from", "quiet_to")
 LIST_PAGE = "subscription-page"
 
 declare_table(
@@ -104,7 +106,7 @@ def new_subscription_page(request: PageRequest) -> HttpResponse:
         context,
         create,
         list_page=LIST_PAGE,
-        initial={"channel": "mail", "timing": "at_once"},
+        initial={**dict.fromkeys(FIELDS, ""), "channel": "mail", "timing": "at_once"},
         fields=FIELDS,
     )
 
@@ -138,9 +140,7 @@ def edit_subscription_page(request: PageRequest, pk: UUID) -> HttpResponse:
         **_build_context(request, scope, codes),
         "only_own": is_checked,
     }
-    initial = {
-        name: getattr(subscription, name) or "" for name in ("name", "channel", "timing", "quiet_from", "quiet_to")
-    }
+    initial = {name: getattr(subscription, name) or "" for name in SHOWN_FIELDS}
     return run_form(
         request,
         "notifications/subscription_form.html",
