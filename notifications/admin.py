@@ -50,7 +50,16 @@ class DeliveryAdmin(ReadOnlyAdmin):
 class SubscriptionAdmin(ReadOnlyAdmin):
     """Subscriptions of all tenants, without their addresses."""
 
-    list_display = ("name", "tenant", "user", "channel", "active", "failing_since", "delivered_at", "last_error")
+    list_display = (
+        "name",
+        "tenant",
+        "user",
+        "channel",
+        "active",
+        "failing_since",
+        "delivered_at",
+        "last_error",
+    )
     list_filter = ("channel", "active", ("failing_since", admin.EmptyFieldListFilter))
     list_select_related = ("tenant", "user")
     search_fields = ("name", "tenant__name", "user__username")

@@ -41,7 +41,13 @@ ENDINGS = {
     ".logic.azure.com": "teams",
     ".api.powerplatform.com": "teams",
 }
-VENDORS = {"dingtalk": "DingTalk", "wecom": "WeCom", "feishu": "Feishu, Lark", "slack": "Slack", "teams": "Teams"}
+VENDORS = {
+    "dingtalk": "DingTalk",
+    "wecom": "WeCom",
+    "feishu": "Feishu, Lark",
+    "slack": "Slack",
+    "teams": "Teams",
+}
 # WeCom takes 2,048 bytes, the least of all.
 MAX_TEXT_BYTES = 2000
 
@@ -92,7 +98,9 @@ def check_robot_url(url: str) -> str:
         return _("Not a valid URL: %(error)s.") % {"error": error}
     if vendor is None:
         known = ", ".join(VENDORS.values())
-        return _("Enter the address that the chat shows for its robot: https:// and a host of %(known)s.") % {"known": known}
+        return _("Enter the address that the chat shows for its robot: https:// and a host of %(known)s.") % {
+            "known": known
+        }
     return ""
 
 
@@ -137,7 +145,11 @@ def _write_teams(url: str, _secret: str, text: str) -> tuple[str, dict[str, Any]
         "version": "1.4",
         "body": [{"type": "TextBlock", "text": line, "wrap": True} for line in text.splitlines() if line],
     }
-    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+    attachment = {
+        "contentType": "application/vnd.microsoft.card.adaptive",
+        "contentUrl": None,
+        "content": card,
+    }
     return url, {"type": "message", "attachments": [attachment]}
 
 

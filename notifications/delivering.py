@@ -105,7 +105,7 @@ def _prepare_errands(busy: set[tuple[str, UUID]], most: int) -> Iterator[Errand]
                 yield Errand(key, *prepared)
 
 
-def find_due(model: type[Webhook] | type[Subscription]) -> QuerySet[Any]:
+def find_due(model: type[Webhook | Subscription]) -> QuerySet[Any]:
     """Return the readers that have something to do now: new events, a test, or what is to be sent again."""
     last = EventChain.objects.filter(tenant=OuterRef("tenant")).values("last_number")
     due = Q(due_at=None) | Q(due_at__lte=Now())

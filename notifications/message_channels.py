@@ -13,6 +13,7 @@ from .chat_robots import Robot
 from .message_texts import MessageText
 from .single_lines import to_line
 
+
 class UndeliverableError(Exception):
     """A message could not be sent. The text says why."""
 
@@ -48,7 +49,10 @@ def _send_mail(addresses: Sequence[str], message: MessageText) -> str:
                 try:
                     mail.send()
                 except smtplib.SMTPRecipientsRefused as refused:
-                    reasons = (f"{code} {text.decode(errors='replace')}" for code, text in refused.recipients.values())
+                    reasons = (
+                        f"{code} {text.decode(errors='replace')}"
+                        for code, text in refused.recipients.values()
+                    )
                     errors.append(f"{address}: {', '.join(reasons)}")
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise UndeliverableError(to_line(f"{settings.EMAIL_HOST}: {error}")) from error

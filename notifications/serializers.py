@@ -22,7 +22,9 @@ CODES_HELP = "Codes of events, such as `task.failed`; with `*` at the end, all t
 class CodesField(serializers.ListField):
     """Codes of events, or their beginnings and `*`. Returned sorted, each once."""
 
-    default_error_messages = {"pattern": _("This is no code of an event, such as task.failed or vm.*: '%(code)s'.")}
+    default_error_messages = {
+        "pattern": _("This is no code of an event, such as task.failed or vm.*: '%(code)s'.")
+    }
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("help_text", CODES_HELP)
@@ -172,7 +174,10 @@ class ChangeSubscriptionSerializer(StrictSerializer):
         help_text="Of a chat, the URL of its robot; of shared mail, addresses with commas between them. Blank keeps the present one.",
     )
     secret = PlainCharField(
-        max_length=200, required=False, allow_blank=True, help_text="With which messages to a robot are signed."
+        max_length=200,
+        required=False,
+        allow_blank=True,
+        help_text="With which messages to a robot are signed.",
     )
     codes = CodesField()
     only_own = serializers.BooleanField(required=False)

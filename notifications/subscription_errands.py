@@ -25,8 +25,8 @@ from .feed_positions import Window, find_last_number, read_window
 from .message_channels import Place, UndeliverableError
 from .message_texts import LISTED_EVENTS, MessageText, write_message, write_test
 from .models import Subscription
-from .timing import find_send_time
 from .single_lines import to_line
+from .timing import find_send_time
 
 # A message is about at most so many events; the rest comes with the next one.
 EVENTS_PER_MESSAGE = 500
@@ -138,9 +138,7 @@ def _send(place: Place, message: MessageText) -> Result:
 
 def _record_test(subscription: Subscription, result: Result) -> None:
     rows = Subscription.objects.filter(pk=subscription.pk, test_requested_at=subscription.test_requested_at)
-    rows.update(
-        tested_at=timezone.now(), test_error=result.error or result.remark, test_requested_at=None
-    )
+    rows.update(tested_at=timezone.now(), test_error=result.error or result.remark, test_requested_at=None)
 
 
 def _record(subscription: Subscription, window: Window | None, result: Result) -> None:

@@ -84,9 +84,7 @@ class WebhookDetailView(CommandView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Delete the webhook."""
-        webhooks.remove_webhook(
-            scope=self.scope, webhook_id=pk, if_match=request.headers.get("If-Match")
-        )
+        webhooks.remove_webhook(scope=self.scope, webhook_id=pk, if_match=request.headers.get("If-Match"))
         return Response(status=204)
 
 
@@ -150,7 +148,7 @@ class SendAgainView(CommandView):
 
 
 class SubscriptionListView(CommandView, ListAPIView[Subscription]):
-    """The caller's own subscriptions in the tenant, and for administrators those of the tenant."""
+    """The caller's own subscriptions in the tenant, and those of the tenant itself. Only administrators change the latter."""
 
     queryset = Subscription.objects.all()
     serializer_class = SubscriptionSerializer
@@ -184,7 +182,9 @@ class SubscriptionDetailView(CommandView):
     @extend_schema(request=ChangeSubscriptionSerializer, responses=SubscriptionSerializer)
     def patch(self, request: Request, pk: UUID) -> Response:
         """Change the subscription."""
-        fields = self.validate_body(ChangeSubscriptionSerializer(data=request.data, partial=True), Role.VIEWER)
+        fields = self.validate_body(
+            ChangeSubscriptionSerializer(data=request.data, partial=True), Role.VIEWER
+        )
         subscriptions.change_subscription(
             scope=self.scope, subscription_id=pk, fields=fields, if_match=request.headers.get("If-Match")
         )

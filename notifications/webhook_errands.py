@@ -66,7 +66,9 @@ def prepare(webhook: Webhook) -> Prepared | None:
         return None
     if webhook.test_requested_at is not None:
         return replace(sending, messages=(_build_test(webhook),)).send, partial(_record_test, webhook)
-    queued = list(webhook.deliveries.filter(status=Delivery.Status.QUEUED).order_by("number")[:EVENTS_PER_ERRAND])
+    queued = list(
+        webhook.deliveries.filter(status=Delivery.Status.QUEUED).order_by("number")[:EVENTS_PER_ERRAND]
+    )
     if queued:
         return _prepare_again(webhook, sending, queued)
     window = read_window(webhook, Event.objects.all(), EVENTS_PER_ERRAND)
@@ -82,7 +84,9 @@ def _prepare_again(webhook: Webhook, sending: Sending, queued: list[Delivery]) -
     gone = [one.pk for one in queued if one.number not in kept]
     if gone:
         Delivery.objects.filter(pk__in=gone).update(
-            status=Delivery.Status.FAILED, error="The event is not kept any more.", attempted_at=timezone.now()
+            status=Delivery.Status.FAILED,
+            error="The event is not kept any more.",
+            attempted_at=timezone.now(),
         )
     found = [kept[one.number] for one in queued if one.number in kept]
     if not found:
@@ -132,11 +136,13 @@ def _record_again(webhook: Webhook, events: Sequence[Event], attempts: list[Atte
     """Record what was sent again by hand. A failure is not repeated: the person sees it, and decides."""
     now = timezone.now()
     for event, attempt in zip(events, attempts, strict=False):
-        rows = Delivery.objects.filter(webhook=webhook.pk, number=event.number)
+        rows = Delivery.objects.filter(webhook=webhook.pk, number=event.number or 0)
         rows.update(**_describe(attempt, now), status=_status_of(attempt, Delivery.Status.FAILED))
 
 
-def _record(webhook: Webhook, window: Window | None, events: Sequence[Event], attempts: list[Attempt]) -> None:
+def _record(
+    webhook: Webhook, window: Window | None, events: Sequence[Event], attempts: list[Attempt]
+) -> None:
     """Record the attempts of events and the new position in one transaction, unless the position has changed meanwhile."""
     now = timezone.now()
     columns: dict[str, Any] = {}
@@ -148,7 +154,13 @@ def _record(webhook: Webhook, window: Window | None, events: Sequence[Event], at
     elif delivered:
         position = events[delivered - 1].number or position
     if delivered:
-        columns |= {"delivered_at": now, "failing_since": None, "last_error": "", "attempts": 0, "due_at": None}
+        columns |= {
+            "delivered_at": now,
+            "failing_since": None,
+            "last_error": "",
+            "attempts": 0,
+            "due_at": None,
+        }
     given_up = False
     if failed is not None:
         failing_since = now if delivered else (webhook.failing_since or now)
@@ -184,7 +196,9 @@ def _record(webhook: Webhook, window: Window | None, events: Sequence[Event], at
 
 def _find_beginning(webhook: Webhook, event: Event, now: datetime) -> datetime:
     """Return when the delivery of an event was attempted first."""
-    first = Delivery.objects.filter(webhook=webhook.pk, number=event.number).values_list("began_at", flat=True)
+    first = Delivery.objects.filter(webhook=webhook.pk, number=event.number or 0).values_list(
+        "began_at", flat=True
+    )
     return first.first() or now
 
 

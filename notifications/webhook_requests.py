@@ -24,7 +24,9 @@ from .single_lines import to_line
 REQUEST_SECONDS = 10.0
 GONE = 410
 
-REDIRECT = gettext_noop("The receiver redirects, which is not followed. Enter the address that it redirects to.")
+REDIRECT = gettext_noop(
+    "The receiver redirects, which is not followed. Enter the address that it redirects to."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ def send(url: str, secrets: Sequence[str], message: Message) -> Attempt:
         "User-Agent": "portal-webhooks",
         "webhook-id": message.key,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": " ".join(sign(secret, message.key, timestamp, message.body) for secret in secrets),
+        "webhook-signature": " ".join(
+            sign(secret, message.key, timestamp, message.body) for secret in secrets
+        ),
     }
     began = time.monotonic()
     status, error = None, ""

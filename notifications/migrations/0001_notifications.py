@@ -9,133 +9,263 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('tenants', '0008_hidden_columns'),
+        ("tenants", "0008_hidden_columns"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DeliveryRun',
+            name="DeliveryRun",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('owner', models.CharField(default='', max_length=200)),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('members_seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("owner", models.CharField(default="", max_length=200)),
+                ("lease_until", models.DateTimeField(null=True)),
+                (
+                    "members_seen_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
+                ),
             ],
             options={
-                'verbose_name': 'delivery run',
-                'verbose_name_plural': 'delivery runs',
+                "verbose_name": "delivery run",
+                "verbose_name_plural": "delivery runs",
             },
         ),
         migrations.CreateModel(
-            name='Webhook',
+            name="Webhook",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('codes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=80), size=None, verbose_name='events')),
-                ('active', models.BooleanField(default=True, verbose_name='active')),
-                ('position', models.BigIntegerField(default=0, editable=False)),
-                ('attempts', models.PositiveIntegerField(default=0, editable=False)),
-                ('due_at', models.DateTimeField(editable=False, null=True)),
-                ('failing_since', models.DateTimeField(editable=False, null=True, verbose_name='failing since')),
-                ('last_error', models.CharField(blank=True, default='', editable=False, max_length=500, verbose_name='last error')),
-                ('delivered_at', models.DateTimeField(editable=False, null=True, verbose_name='last delivered')),
-                ('switched_off_at', models.DateTimeField(editable=False, null=True, verbose_name='switched off')),
-                ('test_requested_at', models.DateTimeField(editable=False, null=True)),
-                ('tested_at', models.DateTimeField(editable=False, null=True, verbose_name='tested')),
-                ('test_error', models.CharField(blank=True, default='', editable=False, max_length=500)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('encrypted_url', models.TextField(editable=False)),
-                ('encrypted_secret', models.TextField(editable=False)),
-                ('encrypted_old_secret', models.TextField(default='', editable=False)),
-                ('secret_changed_at', models.DateTimeField(editable=False, null=True)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='webhooks', to='tenants.tenant', verbose_name='tenant')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "codes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=80), size=None, verbose_name="events"
+                    ),
+                ),
+                ("active", models.BooleanField(default=True, verbose_name="active")),
+                ("position", models.BigIntegerField(default=0, editable=False)),
+                ("attempts", models.PositiveIntegerField(default=0, editable=False)),
+                ("due_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "failing_since",
+                    models.DateTimeField(editable=False, null=True, verbose_name="failing since"),
+                ),
+                (
+                    "last_error",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=500, verbose_name="last error"
+                    ),
+                ),
+                (
+                    "delivered_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last delivered"),
+                ),
+                (
+                    "switched_off_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="switched off"),
+                ),
+                ("test_requested_at", models.DateTimeField(editable=False, null=True)),
+                ("tested_at", models.DateTimeField(editable=False, null=True, verbose_name="tested")),
+                ("test_error", models.CharField(blank=True, default="", editable=False, max_length=500)),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("encrypted_url", models.TextField(editable=False)),
+                ("encrypted_secret", models.TextField(editable=False)),
+                ("encrypted_old_secret", models.TextField(default="", editable=False)),
+                ("secret_changed_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="webhooks",
+                        to="tenants.tenant",
+                        verbose_name="tenant",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'webhook',
-                'verbose_name_plural': 'webhooks',
-                'ordering': ['name', 'id'],
+                "verbose_name": "webhook",
+                "verbose_name_plural": "webhooks",
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('number', models.BigIntegerField(verbose_name='number')),
-                ('code', models.CharField(max_length=80, verbose_name='event')),
-                ('status', models.CharField(choices=[('retrying', 'retrying'), ('delivered', 'delivered'), ('failed', 'failed'), ('queued', 'queued')], max_length=10, verbose_name='status')),
-                ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('response_status', models.PositiveSmallIntegerField(null=True, verbose_name='response')),
-                ('error', models.CharField(blank=True, default='', max_length=500, verbose_name='error')),
-                ('milliseconds', models.PositiveIntegerField(null=True, verbose_name='duration (ms)')),
-                ('began_at', models.DateTimeField(verbose_name='first attempt')),
-                ('attempted_at', models.DateTimeField(verbose_name='last attempt')),
-                ('webhook', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='notifications.webhook', verbose_name='webhook')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("number", models.BigIntegerField(verbose_name="number")),
+                ("code", models.CharField(max_length=80, verbose_name="event")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("retrying", "retrying"),
+                            ("delivered", "delivered"),
+                            ("failed", "failed"),
+                            ("queued", "queued"),
+                        ],
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                ("response_status", models.PositiveSmallIntegerField(null=True, verbose_name="response")),
+                ("error", models.CharField(blank=True, default="", max_length=500, verbose_name="error")),
+                ("milliseconds", models.PositiveIntegerField(null=True, verbose_name="duration (ms)")),
+                ("began_at", models.DateTimeField(verbose_name="first attempt")),
+                ("attempted_at", models.DateTimeField(verbose_name="last attempt")),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="notifications.webhook",
+                        verbose_name="webhook",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
-                'ordering': ['-number'],
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
+                "ordering": ["-number"],
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('codes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=80), size=None, verbose_name='events')),
-                ('active', models.BooleanField(default=True, verbose_name='active')),
-                ('position', models.BigIntegerField(default=0, editable=False)),
-                ('attempts', models.PositiveIntegerField(default=0, editable=False)),
-                ('due_at', models.DateTimeField(editable=False, null=True)),
-                ('failing_since', models.DateTimeField(editable=False, null=True, verbose_name='failing since')),
-                ('last_error', models.CharField(blank=True, default='', editable=False, max_length=500, verbose_name='last error')),
-                ('delivered_at', models.DateTimeField(editable=False, null=True, verbose_name='last delivered')),
-                ('switched_off_at', models.DateTimeField(editable=False, null=True, verbose_name='switched off')),
-                ('test_requested_at', models.DateTimeField(editable=False, null=True)),
-                ('tested_at', models.DateTimeField(editable=False, null=True, verbose_name='tested')),
-                ('test_error', models.CharField(blank=True, default='', editable=False, max_length=500)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('channel', models.CharField(choices=[('mail', 'mail'), ('chat', 'chat')], max_length=10, verbose_name='channel')),
-                ('encrypted_address', models.TextField(blank=True, default='', editable=False)),
-                ('encrypted_secret', models.TextField(blank=True, default='', editable=False)),
-                ('only_own', models.BooleanField(default=False, help_text='Only events of what the subscriber has done.', verbose_name='only my own')),
-                ('timing', models.CharField(choices=[('at_once', 'at once'), ('hourly', 'every hour'), ('daily', 'once a day')], default='at_once', max_length=10, verbose_name='timing')),
-                ('quiet_from', models.TimeField(blank=True, null=True, verbose_name='quiet from')),
-                ('quiet_to', models.TimeField(blank=True, null=True, verbose_name='quiet to')),
-                ('language', models.CharField(blank=True, default='', max_length=10, verbose_name='language')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='tenants.tenant', verbose_name='tenant')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "codes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=80), size=None, verbose_name="events"
+                    ),
+                ),
+                ("active", models.BooleanField(default=True, verbose_name="active")),
+                ("position", models.BigIntegerField(default=0, editable=False)),
+                ("attempts", models.PositiveIntegerField(default=0, editable=False)),
+                ("due_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "failing_since",
+                    models.DateTimeField(editable=False, null=True, verbose_name="failing since"),
+                ),
+                (
+                    "last_error",
+                    models.CharField(
+                        blank=True, default="", editable=False, max_length=500, verbose_name="last error"
+                    ),
+                ),
+                (
+                    "delivered_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last delivered"),
+                ),
+                (
+                    "switched_off_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="switched off"),
+                ),
+                ("test_requested_at", models.DateTimeField(editable=False, null=True)),
+                ("tested_at", models.DateTimeField(editable=False, null=True, verbose_name="tested")),
+                ("test_error", models.CharField(blank=True, default="", editable=False, max_length=500)),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("mail", "mail"), ("chat", "chat")], max_length=10, verbose_name="channel"
+                    ),
+                ),
+                ("encrypted_address", models.TextField(blank=True, default="", editable=False)),
+                ("encrypted_secret", models.TextField(blank=True, default="", editable=False)),
+                (
+                    "only_own",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Only events of what the subscriber has done.",
+                        verbose_name="only my own",
+                    ),
+                ),
+                (
+                    "timing",
+                    models.CharField(
+                        choices=[("at_once", "at once"), ("hourly", "every hour"), ("daily", "once a day")],
+                        default="at_once",
+                        max_length=10,
+                        verbose_name="timing",
+                    ),
+                ),
+                ("quiet_from", models.TimeField(blank=True, null=True, verbose_name="quiet from")),
+                ("quiet_to", models.TimeField(blank=True, null=True, verbose_name="quiet to")),
+                (
+                    "language",
+                    models.CharField(blank=True, default="", max_length=10, verbose_name="language"),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscriptions",
+                        to="tenants.tenant",
+                        verbose_name="tenant",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscriptions",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'subscription',
-                'verbose_name_plural': 'subscriptions',
-                'ordering': ['name', 'id'],
-                'constraints': [models.UniqueConstraint(fields=('tenant', 'user', 'name'), name='subscription_name_of_user_unique'), models.UniqueConstraint(condition=models.Q(('user', None)), fields=('tenant', 'name'), name='subscription_name_of_tenant_unique')],
+                "verbose_name": "subscription",
+                "verbose_name_plural": "subscriptions",
+                "ordering": ["name", "id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("tenant", "user", "name"), name="subscription_name_of_user_unique"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("user", None)),
+                        fields=("tenant", "name"),
+                        name="subscription_name_of_tenant_unique",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='webhook',
-            constraint=models.UniqueConstraint(fields=('tenant', 'name'), name='webhook_name_unique_in_tenant'),
+            model_name="webhook",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "name"), name="webhook_name_unique_in_tenant"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'queued')), fields=['webhook', 'number'], name='delivery_queued'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("status", "queued")), fields=["webhook", "number"], name="delivery_queued"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['attempted_at'], name='delivery_attempted_at'),
+            model_name="delivery",
+            index=models.Index(fields=["attempted_at"], name="delivery_attempted_at"),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('webhook', 'number'), name='delivery_once_of_an_event'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                fields=("webhook", "number"), name="delivery_once_of_an_event"
+            ),
         ),
     ]

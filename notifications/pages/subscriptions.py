@@ -1,7 +1,8 @@
-"""Pages of subscriptions: which messages one gets, and those of the tenant for its administrators."""
+"""Pages of subscriptions: the messages that one gets, and those that the tenant gets."""
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ LIST_PAGE = "subscription-page"
 declare_table(
     "subscriptions",
     [
+        ("tenant", gettext_lazy("Tenant")),
         ("recipient", gettext_lazy("Recipient")),
         ("channel", gettext_lazy("Channel")),
         ("events", gettext_lazy("Events")),
@@ -53,20 +55,29 @@ declare_table(
 @never_cache
 @require_GET
 def subscription_page(request: PageRequest) -> HttpResponse:
-    """List the user's own subscriptions, and for administrators those of the tenant."""
+    """List the user's own subscriptions, and those of the tenant."""
     scope = page_scope(request)
     query = read_list_query(request, orderings=ORDERINGS, ordering="name")
     found = Subscription.objects.within(scope).select_related("tenant")
     if query.search:
         found = found.filter(name__icontains=query.search)
     page = query.paginate(found.order_by(query.ordering, "pk"))
+    may_administer = scope.allows(Role.ADMIN, Subscription)
     context = {
         "scope": scope,
         "page": page,
         "query": query,
         "ordering": query.ordering,
         "rows": [
-            {"subscription": one, "events": describe_codes(one.codes), "is_own": one.user_id is not None}
+            {
+                "subscription": one,
+                "events": describe_codes(one.codes),
+                "is_own": one.user_id is not None,
+                "may_change": one.user_id is not None or may_administer,
+                "quiet": f"{one.quiet_from:%H:%M}–{one.quiet_to:%H:%M}"
+                if one.quiet_from and one.quiet_to
+                else "",
+            }
             for one in page.object_list
         ],
         "is_busy": any(one.test_requested_at for one in page.object_list),
@@ -118,7 +129,7 @@ def new_subscription_page(request: PageRequest) -> HttpResponse:
 def edit_subscription_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show the form of a subscription; on POST, save it, unless somebody else has changed it since."""
     scope = page_scope(request)
-    subscription = subscriptions.get_subscription(scope=scope, subscription_id=pk)
+    subscription = _get_changeable(scope, pk)
 
     def change() -> Outcome:
         data = _read_fields(request) | {"active": request.POST.get("active") == "on"}
@@ -128,7 +139,9 @@ def edit_subscription_page(request: PageRequest, pk: UUID) -> HttpResponse:
                 scope=scope, subscription_id=pk, fields=fields, if_match=read_version(request)
             )
         except OutdatedError as outdated:
-            outdated.detail = _("Someone else changed this subscription. Save again to overwrite the changes.")
+            outdated.detail = _(
+                "Someone else changed this subscription. Save again to overwrite the changes."
+            )
             raise
         return _("Subscription %(name)s was changed.") % {"name": changed.name}, ""
 
@@ -140,7 +153,7 @@ def edit_subscription_page(request: PageRequest, pk: UUID) -> HttpResponse:
         **_build_context(request, scope, codes),
         "only_own": is_checked,
     }
-    initial = {name: getattr(subscription, name) or "" for name in SHOWN_FIELDS}
+    initial = {name: _format(getattr(subscription, name)) for name in SHOWN_FIELDS}
     return run_form(
         request,
         "notifications/subscription_form.html",
@@ -158,7 +171,7 @@ def edit_subscription_page(request: PageRequest, pk: UUID) -> HttpResponse:
 def remove_subscription_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Ask whether a subscription is to be deleted; on POST, delete it."""
     scope = page_scope(request)
-    subscription = subscriptions.get_subscription(scope=scope, subscription_id=pk)
+    subscription = _get_changeable(scope, pk)
 
     def remove() -> Outcome:
         removed = subscriptions.remove_subscription(scope=scope, subscription_id=pk)
@@ -176,6 +189,18 @@ def test_subscription(request: PageRequest, pk: UUID) -> HttpResponse:
     subscriptions.test_subscription(scope=page_scope(request), subscription_id=pk)
     messages.success(request, _("A test message will be sent within seconds."))
     return redirect(LIST_PAGE)
+
+
+def _get_changeable(scope: Scope, pk: UUID) -> Subscription:
+    """Return a subscription that the caller may change. Raises `NotFoundError`, 403 for those of the tenant."""
+    subscription = subscriptions.get_subscription(scope=scope, subscription_id=pk)
+    if subscription.user_id is None:
+        scope.require(Role.ADMIN, Subscription)
+    return subscription
+
+
+def _format(value: Any) -> str:
+    return f"{value:%H:%M}" if isinstance(value, time) else str(value or "")
 
 
 def _build_context(request: PageRequest, scope: Scope, codes: list[str]) -> dict[str, Any]:

@@ -76,7 +76,10 @@ def webhook_page(request: PageRequest) -> HttpResponse:
         "may_create": scope.tenant is not None,
     }
     return render_page(
-        request, "notifications/webhooks.html", context, panels={"webhooks": "notifications/webhook_table.html"}
+        request,
+        "notifications/webhooks.html",
+        context,
+        panels={"webhooks": "notifications/webhook_table.html"},
     )
 
 
@@ -196,10 +199,13 @@ def webhook_secret_page(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     webhook, _url = webhooks.read_webhook(scope=scope, webhook_id=pk)
     if request.method == "POST":
-        return _show_secret_once(
-            request, scope, lambda: webhooks.rotate_secret(scope=scope, webhook_id=pk)
-        )
-    context = {"scope": scope, "title": _("Create new secret"), "webhook": webhook, "secret_key": new_form_key()}
+        return _show_secret_once(request, scope, lambda: webhooks.rotate_secret(scope=scope, webhook_id=pk))
+    context = {
+        "scope": scope,
+        "title": _("Create new secret"),
+        "webhook": webhook,
+        "secret_key": new_form_key(),
+    }
     return render_dialog(request, "notifications/webhook_new_secret.html", context)
 
 

@@ -81,7 +81,7 @@ def test_subscription(*, scope: Scope, subscription_id: UUID) -> Subscription:
 
 
 def get_subscription(*, scope: Scope, subscription_id: UUID) -> Subscription:
-    """Return a subscription of the caller, or of the tenant for administrators. Raises `NotFoundError`."""
+    """Return a subscription of the caller or of the tenant. Raises `NotFoundError`."""
     rows = Subscription.objects.within(scope).select_related("tenant", "user")
     subscription: Subscription | None = rows.filter(pk=subscription_id).first()
     if subscription is None:
@@ -111,12 +111,9 @@ def _apply(subscription: Subscription, fields: dict[str, Any]) -> None:
     is_own_mail = subscription.user_id is not None and subscription.channel == Subscription.Channel.MAIL
     if is_own_mail:
         subscription.encrypted_address = ""
-        if not subscription.user.email:
-            message = _("Your account has no email address. Ask an administrator to enter it.")
-            raise InvalidFieldsError({"channel": [message]})
     elif fields.get("address"):
         subscription.set_address(_check_address(subscription.channel, fields["address"]))
-    elif not subscription.encrypted_address or "channel" in fields and "address" in fields:
+    elif not subscription.encrypted_address or ("channel" in fields and "address" in fields):
         raise InvalidFieldsError({"address": [_("Enter where the messages go.")]})
 
 

@@ -36,7 +36,9 @@ def create_webhook(*, scope: Scope, fields: dict[str, Any]) -> tuple[Webhook, st
     scope.require(Role.ADMIN, Webhook)
     tenant = require_tenant(scope)
     _check_url(fields["url"])
-    webhook = Webhook(tenant=tenant, name=fields["name"], codes=fields["codes"], active=fields.get("active", True))
+    webhook = Webhook(
+        tenant=tenant, name=fields["name"], codes=fields["codes"], active=fields.get("active", True)
+    )
     webhook.set_url(fields["url"])
     secret = webhook.set_new_secret()
     with transaction.atomic():
@@ -122,7 +124,9 @@ def send_again(*, scope: Scope, webhook_id: UUID, numbers: Sequence[int] | None 
             deliveries = deliveries.filter(number__in=numbers, status__in=ended)
         chosen = list(deliveries.order_by("number").values_list("pk", flat=True)[:MAX_SENT_AGAIN])
         if not chosen:
-            raise ConflictError("nothing_to_send", _("No ended delivery matches, so there is nothing to send again."))
+            raise ConflictError(
+                "nothing_to_send", _("No ended delivery matches, so there is nothing to send again.")
+            )
         return Delivery.objects.filter(pk__in=chosen).update(status=Delivery.Status.QUEUED)
 
 

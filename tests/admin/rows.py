@@ -38,6 +38,7 @@ from deploys.models import (
 )
 from events.models import Event
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
+from notifications.models import Delivery, Subscription, Webhook
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (
@@ -145,6 +146,14 @@ def a_periodic_task() -> PeriodicTask:
     )
 
 
+def a_delivery() -> Delivery:
+    webhook = Webhook.objects.create(tenant=TenantFactory(), name="web", codes=["*"])
+    now = timezone.now()
+    return Delivery.objects.create(
+        webhook=webhook, number=next(_numbers), code="host.changed", began_at=now, attempted_at=now
+    )
+
+
 MAKE: dict[type[models.Model], Callable[[], Any]] = {
     Event: lambda: Event.objects.create(tenant=TenantFactory(), code="host.changed", object_name="web-1"),
     Invitation: InvitationFactory,
@@ -207,6 +216,11 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     ),
     UserDataTemplate: lambda: UserDataTemplate.objects.create(
         tenant=TenantFactory(), name="web", encrypted_text="unreadable", updated_by=UserFactory()
+    ),
+    Webhook: lambda: Webhook.objects.create(tenant=TenantFactory(), name="web", codes=["*"]),
+    Delivery: a_delivery,
+    Subscription: lambda: Subscription.objects.create(
+        tenant=TenantFactory(), user=UserFactory(), name="mine", codes=["*"]
     ),
     Orphan: lambda: Orphan.objects.create(
         account=CloudAccountFactory(), region="RegionOne", kind="server", cloud_id=str(next(_numbers))

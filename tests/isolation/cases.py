@@ -12,6 +12,7 @@ from .case import Case
 from .deploy_cases import DEPLOY_CASES
 from .login_cases import LOGIN_CASES
 from .network_cases import NETWORK_CASES
+from .notification_cases import NOTIFICATION_CASES
 from .objects import (
     add_other_administrator,
     add_viewer,
@@ -351,4 +352,5 @@ CASES: dict[tuple[str, str], Case] = {
     **DEPLOY_CASES,
     **LOGIN_CASES,
     **NETWORK_CASES,
+    **NOTIFICATION_CASES,
 }

@@ -18,6 +18,7 @@ from tests.openapi_document import read_openapi_document
 from .cases import CASES
 from .deploy_cases import create_deployment, create_host
 from .network_cases import create_address, create_group, create_server_group
+from .notification_cases import create_subscription, create_webhook
 from .objects import (
     create_job,
     create_resource,
@@ -149,6 +150,8 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         create_group,
         create_address,
         create_server_group,
+        create_webhook,
+        create_subscription,
     ):
         make(owner)
 

@@ -25,6 +25,7 @@ from cloudaccounts.models import (
     SyncLogLine,
 )
 from deploys.models import DeployKey
+from notifications.models import Delivery, Subscription, Webhook
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tenants.scoping import Role
 from tests.factories import (
@@ -163,6 +164,7 @@ class World:
             "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
             **self.logins(),
+            **self.notifications(),
             **self.deployments(),
             **self.networks(),
         }
@@ -204,6 +206,24 @@ class World:
             "/api/v1/user-data-templates/{id}/": template.pk,
             "/api/v1/vms/{id}/user-data/": vm.pk,
             "/api/v1/vms/{id}/password/": vm.pk,
+        }
+
+    def notifications(self):
+        """Webhooks with deliveries, and subscriptions of the operator and of the tenant."""
+        tenant, now = self.member.tenant, timezone.now()
+        for number in range(self.count):
+            webhook = Webhook.objects.create(tenant=tenant, name=f"hook {number}", codes=["*"])
+            facts = {"name": f"ops {number}", "codes": ["*"], "channel": "mail"}
+            subscription = Subscription.objects.create(tenant=tenant, user=self.member.user, **facts)
+            Subscription.objects.create(tenant=tenant, **facts)
+        for number in range(self.count):
+            Delivery.objects.create(
+                webhook=webhook, number=number + 1, code="host.changed", began_at=now, attempted_at=now
+            )
+        return {
+            "/api/v1/webhooks/{id}/": webhook.pk,
+            "/api/v1/webhooks/{id}/deliveries/": webhook.pk,
+            "/api/v1/subscriptions/{id}/": subscription.pk,
         }
 
     def deployments(self):

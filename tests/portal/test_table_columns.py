@@ -66,6 +66,8 @@ PAGES = {
     "tasks": "/tasks/",
     "audit": "/audit/",
     "audit_log": "/activity/",
+    "deliveries": "/webhooks/{webhook}/",
+    "subscriptions": "/notifications/",
     "resources": "/resources/",
     "accounts": "/accounts/",
     "sync_logs": "/sync-logs/",
@@ -105,13 +107,14 @@ def test_every_wide_table_lets_its_columns_be_chosen(world, client):
         ApiToken.objects.create(user=user, name="script", expiry=None)
         SSHKey.objects.create(user=user, name="laptop", bits=256, fingerprint=f"SHA256:{user.pk}")
     service = world.ids["/api/v1/services/{id}/"]
+    webhook = world.ids["/api/v1/webhooks/{id}/"]
     wrong = []
     for user, tenant in [(member, world.member.tenant.slug), (staff, "")]:
         client.force_login(user)
         client.post("/tenant/", {"tenant": tenant, "next": "/"})
         for name, address in PAGES.items():
             User.objects.filter(pk=user.pk).update(hidden_columns={})
-            page = address.format(account=world.account.pk, service=service)
+            page = address.format(account=world.account.pk, service=service, webhook=webhook)
             answer = client.get(page)
             if answer.status_code in {403, 404} and user is member:
                 continue  # Of staff alone.

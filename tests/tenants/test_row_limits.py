@@ -17,6 +17,8 @@ from deploys.models import Host
 from deploys.services.catalogue import create_service, register_version
 from deploys.services.hosts import create_host
 from deploys.services.instances import add_instance
+from notifications.services.subscriptions import create_subscription
+from notifications.services.webhooks import create_webhook
 from tenants.row_limits import KIND_LABELS, require_row_limit
 from tenants.scoping import Role, Scope
 from tenants.services import create_information_system
@@ -77,6 +79,14 @@ class Maker:
     def user_data_templates(self):
         return add_template(scope=self.scope, name=self.name(), text="#cloud-config\n")
 
+    def webhooks(self):
+        fields = {"name": self.name(), "url": "http://127.0.0.1:9/", "codes": ["*"]}
+        return create_webhook(scope=self.scope, fields=fields)
+
+    def subscriptions(self):
+        fields = {"name": self.name(), "channel": "mail", "codes": ["*"]}
+        return create_subscription(scope=self.scope, fields=fields)
+
     def versions(self, service=None):
         service = service or self.system.services.first() or self.services()
         fields = {"label": self.name()}
@@ -101,6 +111,8 @@ class Maker:
         "instances",
         "ssh_keys",
         "user_data_templates",
+        "webhooks",
+        "subscriptions",
     ],
 )
 def test_one_more_than_the_limit_is_refused_with_the_figures(db, settings, kind):

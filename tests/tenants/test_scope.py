@@ -19,6 +19,7 @@ from deploys.models import (
 )
 from events.models import Event, EventChain
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
+from notifications.models import Delivery, Subscription, Webhook
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
@@ -184,6 +185,14 @@ def a_log_entry(tenant):
 
 
 # How to make a row of each in a tenant. A model that is not here fails the first test below.
+def a_delivery(tenant):
+    webhook = Webhook.objects.create(tenant=tenant, name="delivered", codes=["*"])
+    now = timezone.now()
+    return Delivery.objects.create(
+        webhook=webhook, number=1, code="host.changed", began_at=now, attempted_at=now
+    )
+
+
 MAKE = {
     Tenant: lambda tenant: tenant,
     Membership: lambda tenant: MembershipFactory(tenant=tenant),
@@ -209,6 +218,9 @@ MAKE = {
     VMOperationLog: a_log_entry,
     Event: lambda tenant: Event.objects.create(tenant=tenant, code="host.changed"),
     EventChain: lambda tenant: EventChain.objects.create(tenant=tenant),
+    Webhook: lambda tenant: Webhook.objects.create(tenant=tenant, name="web", codes=["*"]),
+    Delivery: a_delivery,
+    Subscription: lambda tenant: Subscription.objects.create(tenant=tenant, name="ops", codes=["*"]),
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
