@@ -39,11 +39,11 @@ def list_choices(codes: list[str]) -> dict[str, Any]:
         if is_chosen:
             rest -= set(group)
         choices.append({"name": name, "label": label, "is_chosen": is_chosen, "codes": ", ".join(group)})
-    return {"groups": choices, "other_codes": ", ".join(sorted(rest))}
+    return {"event_groups": choices, "other_codes": ", ".join(sorted(rest))}
 
 
 def describe_codes(codes: list[str]) -> str:
     """Return the events of a reader in words: the labels of whole groups, and the other codes."""
     shown = list_choices(codes)
-    labels = [str(group["label"]) for group in shown["groups"] if group["is_chosen"]]
+    labels = [str(group["label"]) for group in shown["event_groups"] if group["is_chosen"]]
     return ", ".join([*labels, *filter(None, [shown["other_codes"]])])
