@@ -18,6 +18,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from security.encryption import decrypt, encrypt
 from tenants.models import Tenant
@@ -189,7 +190,7 @@ class Subscription(FeedReader):
         CHAT = "chat", _("chat")
 
     class Timing(models.TextChoices):
-        AT_ONCE = "at_once", _("at once")
+        AT_ONCE = "at_once", pgettext_lazy("timing of messages", "at once")
         HOURLY = "hourly", _("every hour")
         DAILY = "daily", _("once a day")
 
