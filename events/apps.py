@@ -62,4 +62,7 @@ class EventsConfig(AppConfig):
                 _("Numbers new events, so that changing them would be found."),
             )
         )
+        declare_schedule(
+            Schedule("events.forward", "events.forward", 60, _("Forwards new events to the syslog server."))
+        )
         declare_schedule(Schedule("events.remove_old", "events.remove_old", 3600, _("Purges old events.")))

@@ -108,6 +108,8 @@ class EventChain(models.Model):
     last_digest = models.CharField(max_length=64, default="", db_default="")
     removed_number = models.BigIntegerField(default=0, db_default=0)
     removed_digest = models.CharField(max_length=64, default="", db_default="")
+    # Events up to this number were forwarded to the syslog server (`syslog.py`).
+    forwarded_number = models.BigIntegerField(default=0, db_default=0)
 
     objects = TenantScopedQuerySet.as_manager()
 

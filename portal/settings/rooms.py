@@ -111,6 +111,11 @@ POOL_QUOTA_KEPT_PERCENT = env.int("POOL_QUOTA_KEPT_PERCENT", default=10)
 VOLUME_POOLS = env.json("VOLUME_POOLS", default={})
 POOL_HISTORY_DAYS = env.int("POOL_HISTORY_DAYS", default=90)
 
+# --- Events ------------------------------------------------------------------------------------------------
+
+# A syslog server to which all events are forwarded: tcp://host:601 or tls://host:6514. Empty: none.
+AUDIT_SYSLOG_URL = env.str("AUDIT_SYSLOG_URL", default="")
+
 # --- Notifications -----------------------------------------------------------------------------------------
 
 # The address of the portal as people type it, such as https://portal.example.org: messages link to it. Empty: no links.
