@@ -62,6 +62,17 @@ OTHER_LABELS: dict[str, str | Promise] = {
     "webhook.switched_off": gettext_lazy("Webhook switched off: its receiver fails"),
     "subscription.switched_off": gettext_lazy("Subscription switched off: its messages fail"),
 }
+# Labels with parameters of the event.
+REMINDER_LABELS: dict[str, str | Promise] = {
+    "quota.nearly_used": gettext_lazy("Quota nearly used: %(used)s of %(quota)s %(resource)s"),
+    "vm.ends_soon": gettext_lazy("VM ends on %(end)s"),
+}
+RESOURCE_LABELS: dict[str, str | Promise] = {
+    "vms": gettext_lazy("VMs"),
+    "cpu_cores": gettext_lazy("CPU cores"),
+    "memory_gb": gettext_lazy("GB of memory"),
+    "disk_gb": gettext_lazy("GB of disk"),
+}
 # The ends of codes by which an event counts as failed or refused.
 FAILED = ("failed", "errored", "cancelled", "stuck")
 REFUSED = "refused"
@@ -72,6 +83,10 @@ def label_event(event: Event) -> str:
     subject, _dot, change = event.code.rpartition(".")
     if label := OTHER_LABELS.get(event.code):
         return str(label)
+    if label := REMINDER_LABELS.get(event.code):
+        resource = str(event.parameters.get("resource", ""))
+        named = {"resource": RESOURCE_LABELS.get(resource, resource)}
+        return str(label) % {"used": "", "quota": "", "end": "", **event.parameters, **named}
     if subject == "task" and change in TASK_LABELS:
         task = command_title(str(event.parameters.get("kind", "")))
         return str(TASK_LABELS[change]) % {"task": capfirst(str(task))}

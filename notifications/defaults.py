@@ -1,4 +1,4 @@
-"""The subscription that each new member begins with: mails about own tasks that fail."""
+"""The subscription that each new member begins with: mails about own tasks that fail, and for administrators reminders."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from django.utils.translation import gettext as _
 
 from events.models import EventChain
 from tenants.models import Membership
+from tenants.scoping import Role
 
 from .models import DeliveryRun, Subscription
 
 DEFAULT_CODES = ["task.failed", "task.errored", "task.stuck"]
+# What administrators are told besides.
+ADMINISTRATOR_CODES = ["quota.nearly_used", "vm.ends_soon"]
 MEMBERS_PER_RUN = 500
 # A membership becomes visible with its commit, which may be so much later than its time of creation.
 LOOK_BACK = timedelta(minutes=1)
@@ -44,7 +47,7 @@ def _build(member: Membership, position: int) -> Subscription:
         user_id=member.user_id,
         name=name,
         channel=Subscription.Channel.MAIL,
-        codes=DEFAULT_CODES,
+        codes=DEFAULT_CODES + (ADMINISTRATOR_CODES if member.role == Role.ADMIN else []),
         only_own=True,
         position=position,
     )

@@ -34,7 +34,7 @@ EVENTS_PER_MESSAGE = 500
 BACK_OFF = (60, 300, 900, 3600)
 SWITCH_OFF_AFTER = timedelta(days=3)
 # Events that every member may be told, whoever has caused them.
-OPEN_CODES = ("quota.nearly_used", "request.waiting")
+OPEN_CODES = ("quota.nearly_used", "vm.ends_soon")
 
 Prepared = tuple[Callable[[], Any], Callable[[Any], None]]
 

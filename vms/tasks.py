@@ -8,6 +8,7 @@ from . import services
 from .queries import merge_vm_usage
 from .services import usage
 from .services.orphans import sweep_orphans
+from .services.reminders import record_ends
 from .services.status_sync import prune_runs
 from .sync.key_pairs import remove_unused_key_pairs
 from .sync.regions import select_known_regions, select_moving_regions, select_regions_with_vms
@@ -93,6 +94,7 @@ def record_usage() -> None:
     """Record what each tenant uses, and delete old samples."""
     usage.record_usage()
     usage.prune_usage()
+    record_ends()
 
 
 @shared_task(name="vms.merge_usage", expires=50)

@@ -14,6 +14,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], str | Promise]] = {
     "ended": (("task.cancelled", "task.succeeded"), _("Tasks that succeed or are canceled")),
     "requested": (("task.requested",), _("Tasks that are requested")),
     "members": (("invitation.*", "member.*"), _("Members and invitations")),
+    "reminders": (("quota.nearly_used", "vm.ends_soon"), _("Quota nearly used, VMs that end soon")),
     "clouds": (("cloud_account.*",), _("Cloud accounts")),
     "all": (("*",), _("All events")),
 }

@@ -17,6 +17,7 @@ from volumepool.models import Volume, VolumeSnapshot
 
 from ..models import UsageSample, VirtualMachine, VMStatus, VMUsage
 from ..queries import correct_vm_usage
+from .reminders import record_nearly_used
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ def check_usage() -> int:
 
 
 def record_usage(now: datetime | None = None) -> int:
-    """Record what each tenant uses in this hour; return the number of samples. Four queries for all tenants.
+    """Record what each tenant uses in this hour; return the number of samples. Seven queries for all tenants.
 
     Safe to run twice: the second sample of an hour is ignored.
     """
@@ -75,6 +76,7 @@ def record_usage(now: datetime | None = None) -> int:
         _build_sample(pk, at, by_tenant.get(pk, {}), data_volumes.get(pk, 0) + snapshots.get(pk, 0))
         for pk in Tenant.objects.values_list("pk", flat=True)
     ]
+    record_nearly_used(samples, at)
     UsageSample.objects.bulk_create(samples, ignore_conflicts=True, batch_size=1000)
     return len(samples)
 
