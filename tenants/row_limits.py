@@ -31,6 +31,9 @@ KIND_LABELS = {
     "security_groups": _("security groups"),
     "floating_ips": _("floating IPs"),
     "server_groups": _("server groups"),
+    "approval_policies": _("approval policies"),
+    "approval_delegations": _("delegations"),
+    "approval_requests": _("requests that wait for approval"),
 }
 
 

@@ -41,6 +41,10 @@ TENANT_ROWS_AT_MOST = {
     "security_groups": 500,
     "floating_ips": 500,
     "server_groups": 500,
+    "approval_policies": 100,
+    "approval_delegations": 500,
+    # Those that wait for approval.
+    "approval_requests": 1000,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 
