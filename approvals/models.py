@@ -345,7 +345,11 @@ class ApprovalDelegationQuerySet(TenantScopedQuerySet):
 
     def active(self) -> Self:
         """Return the delegations that hold now."""
-        return self.filter(starts_at__lte=Now(), ends_at__gt=Now())
+        return self.not_over().filter(starts_at__lte=Now())
+
+    def not_over(self) -> Self:
+        """Return the delegations that hold now or later."""
+        return self.filter(ends_at__gt=Now())
 
 
 class ApprovalDelegation(models.Model):

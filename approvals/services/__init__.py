@@ -1,6 +1,6 @@
 """The services of this room."""
 
-from .access import DECIDE_PERMISSION, select_waiting_for
+from .access import DECIDE_PERMISSION, count_waiting_for, select_waiting_for
 from .decisions import ApprovalResult, approve_request, break_glass
 from .policies import (
     POLICIES,
@@ -27,6 +27,7 @@ __all__ = [
     "break_glass",
     "change_policy",
     "comment_on_request",
+    "count_waiting_for",
     "create_delegation",
     "create_policy",
     "expire_requests",

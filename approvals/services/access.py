@@ -45,6 +45,12 @@ def select_waiting_for(requests: ApprovalRequestQuerySet, user: User) -> Approva
     return waiting.filter(~Exists(_select_approvals().filter(Q(user=user) | Q(on_behalf_of=user))))
 
 
+def count_waiting_for(scope: Scope) -> int:
+    """Return how many requests wait for the user of a scope, at most 100. One query, for the navigation of each page."""
+    waiting = select_waiting_for(ApprovalRequest.objects.within(scope), scope.user)
+    return waiting.order_by()[:100].count()
+
+
 def _listed(request: OuterRef | None = None) -> QuerySet[object]:
     """Return the users that the open level lists by name."""
     through = ApprovalRequest.waits_for.through

@@ -156,9 +156,7 @@ def test_a_death_after_the_request_leaves_one_that_waits(add_approver, vm, polic
 
 @pytest.mark.story
 @pytest.mark.parametrize("point", ["approval_locked", "approval_submitted", "approved", "submitted"])
-def test_a_death_during_the_approval_leaves_all_of_it_or_nothing(
-    add_approver, vm, policy, tmp_path, point
-):
+def test_a_death_during_the_approval_leaves_all_of_it_or_nothing(add_approver, vm, policy, tmp_path, point):
     """And the same click again, by somebody whose browser has got no answer, carries it out once."""
     operator, approver = add_approver(Role.OPERATOR), add_approver()
     request = requested(stop(operator, vm))

@@ -282,7 +282,10 @@ def test_a_request_that_has_expired_is_not_approved(admin, system, policy, appro
     request = requested(admin.new_vm(system))
     ApprovalRequest.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
-    assert (decide(approver, request).status_code, decide(approver, request).json()["code"]) == (409, "expired")
+    assert (decide(approver, request).status_code, decide(approver, request).json()["code"]) == (
+        409,
+        "expired",
+    )
     assert expire_requests() == 1
     assert expire_requests() == 0
     assert decide(approver, request).json()["code"] == "expired"
@@ -440,7 +443,10 @@ def test_a_quota_request_changes_the_quota_when_staff_approve(admin, tenant, app
     body = {"cpu_cores": 64, "reason": "the shop grows"}
     answer = admin.post("/api/v1/quota-requests/", body, format="json")
     request = requested(answer)
-    assert (request["reason"], request["plan"]["commands"][0]["params"]) == ("the shop grows", {"cpu_cores": 64})
+    assert (request["reason"], request["plan"]["commands"][0]["params"]) == (
+        "the shop grows",
+        {"cpu_cores": 64},
+    )
 
     assert decide(approver, request).json()["code"] == "not_an_approver"
     tenant.refresh_from_db()
