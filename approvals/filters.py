@@ -25,10 +25,10 @@ class ApprovalRequestFilter(ListFilterSet):
         model = ApprovalRequest
         fields: list[str] = []
 
-    def filter_waiting(self, requests: Any, _name: str, value: bool) -> Any:  # noqa: FBT001 - as django-filter calls it.
+    def filter_waiting(self, requests: Any, _name: str, value: bool) -> Any:
         waiting = select_waiting_for(requests, self.request.user)
         return waiting if value else requests.exclude(pk__in=waiting.values("pk"))
 
-    def filter_mine(self, requests: Any, _name: str, value: bool) -> Any:  # noqa: FBT001 - as django-filter calls it.
+    def filter_mine(self, requests: Any, _name: str, value: bool) -> Any:
         own = requests.filter(requested_by=self.request.user)
         return own if value else requests.exclude(requested_by=self.request.user)

@@ -34,7 +34,7 @@ def change_quota(*, scope: Scope, quotas: Mapping[str, int | None], reason: str 
     tenant = require_tenant(scope)
     scope.require(Role.ADMIN, Tenant)
     with transaction.atomic():
-        locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+        locked: Tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         present = {name: getattr(locked, f"quota_{name}") for name in RESOURCE_LABELS}
         wanted = {name: value for name, value in quotas.items() if value != present[name]}
         if not wanted:

@@ -187,7 +187,7 @@ class BulkDecisionSerializer(StrictSerializer):
     comment = PlainTextField(max_length=MAX_COMMENT_LENGTH, required=False, allow_blank=True, default="")
 
 
-class BulkRefusalSerializer(serializers.Serializer[Any]):
+class DecisionRefusalSerializer(serializers.Serializer[Any]):
     """The reason why a request was not decided."""
 
     code = serializers.CharField()
@@ -200,7 +200,7 @@ class BulkDecisionResultSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=RequestStatus.choices, allow_null=True)
     job = serializers.UUIDField(allow_null=True)
-    refusal = BulkRefusalSerializer(allow_null=True)
+    refusal = DecisionRefusalSerializer(allow_null=True)
 
 
 class BulkDecisionsSerializer(serializers.Serializer[Any]):
@@ -345,6 +345,6 @@ class NewDelegationSerializer(StrictSerializer):
         starts = attrs.setdefault("starts_at", timezone.now())
         if attrs["ends_at"] <= max(starts, timezone.now()):
             raise serializers.ValidationError({"ends_at": [_("The end has to be later than the start.")]})
-        if (attrs["ends_at"] - starts).days > 366:  # noqa: PLR2004 - a year.
+        if (attrs["ends_at"] - starts).days > 366:
             raise serializers.ValidationError({"ends_at": [_("A delegation lasts at most a year.")]})
         return attrs

@@ -12,14 +12,14 @@ from uuid import UUID
 # A value that JSON does not have is an object with these two keys.
 KIND, VALUE = "$kind", "$value"
 # `datetime` comes before `date`, of which it is a subclass.
-_TEXT_KINDS: dict[str, tuple[type, Any]] = {
+_TEXT_KINDS: dict[str, tuple[type[Any], Any]] = {
     "uuid": (UUID, UUID),
     "datetime": (datetime, datetime.fromisoformat),
     "date": (date, date.fromisoformat),
     "time": (time, time.fromisoformat),
     "decimal": (Decimal, Decimal),
 }
-_LIST_KINDS: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
+_LIST_KINDS: dict[str, type[Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 
 
 def encode_value(value: Any) -> Any:

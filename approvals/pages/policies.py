@@ -34,7 +34,12 @@ from ..models import ApprovalPolicy, ApproverRole
 from ..offers import list_data_center_types
 from ..serializers import PolicyFieldsSerializer, list_approver_names
 
-NUMBERS = ("min_count", "min_cpu_cores", "min_memory_gb", "min_disk_gb")
+NUMBERS = {
+    "min_count": gettext_lazy("from this number of objects"),
+    "min_cpu_cores": gettext_lazy("from this number of CPU cores"),
+    "min_memory_gb": gettext_lazy("from this memory (GB)"),
+    "min_disk_gb": gettext_lazy("from this disk size (GB)"),
+}
 TEXTS = ("name", "applies_at", "work_begins", "work_ends", "valid_hours", "level_count")
 LEVELS = (1, 2)
 # The labels of the rooms of commands, by the first part of their kinds.
@@ -78,10 +83,8 @@ def policy_page(request: PageRequest) -> HttpResponse:
 
 def _show_policy(policy: ApprovalPolicy) -> dict[str, Any]:
     """Return what the row of a policy shows."""
-    conditions = [
-        (policy._meta.get_field(name).verbose_name, getattr(policy, name))  # noqa: SLF001 - Django's documented API.
-        for name in NUMBERS
-        if getattr(policy, name) is not None
+    conditions: list[tuple[Any, Any]] = [
+        (label, getattr(policy, name)) for name, label in NUMBERS.items() if getattr(policy, name) is not None
     ]
     if policy.data_center_types:
         labels = dict(list_data_center_types())

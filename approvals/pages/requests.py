@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Q
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -43,10 +44,10 @@ declare_table(
     "requests",
     [
         ("requested_by", gettext_lazy("Requested by")),
+        ("tenant", gettext_lazy("Tenant")),
         ("created_at", gettext_lazy("Requested")),
         ("status", gettext_lazy("Status")),
         ("expires_at", gettext_lazy("Expires")),
-        ("tenant", gettext_lazy("Tenant")),
     ],
 )
 
@@ -143,7 +144,13 @@ def _describe_result(result: ApprovalResult) -> str:
 
 
 def _build_form(
-    url_name: str, title: str, confirm: str, *, field: str = "comment", tone: str = "primary", text: str = ""
+    url_name: str,
+    title: str | Promise,
+    confirm: str | Promise,
+    *,
+    field: str = "comment",
+    tone: str = "primary",
+    text: str | Promise = "",
 ) -> RowForm:
     def describe(row: Any) -> dict[str, Any]:
         return {

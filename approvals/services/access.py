@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -51,7 +53,7 @@ def count_waiting_for(scope: Scope) -> int:
     return waiting.order_by()[:100].count()
 
 
-def _listed(request: OuterRef | None = None) -> QuerySet[object]:
+def _listed(request: OuterRef | None = None) -> QuerySet[Any]:
     """Return the users that the open level lists by name."""
     through = ApprovalRequest.waits_for.through
     return through.objects.filter(approvalrequest=request or OuterRef("pk"))

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, DomainError, NotFoundError
@@ -17,7 +16,7 @@ from tasks.operations import current_call, find_operation, repeat_call
 from tenants.models import User
 from tenants.quotas import Needs
 from tenants.scoped_views import build_scope
-from tenants.scoping import Role, Scope, require_staff_permission
+from tenants.scoping import Scope, require_staff_permission
 
 from ..models import ApprovalDecision, ApprovalRequest, RequestStatus
 from ..plans import Plan, build_plan, digest_value, find_differences, sum_needs

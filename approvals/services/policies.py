@@ -35,7 +35,7 @@ def create_policy(*, scope: Scope, fields: dict[str, Any]) -> ApprovalPolicy:
                 scope.tenant, "approval_policies", ApprovalPolicy.objects.filter(tenant=scope.tenant)
             )
         _write(policy, fields)
-    return POLICIES.get(pk=policy.pk)
+    return _get_policy(policy.pk)
 
 
 def change_policy(*, scope: Scope, policy_id: UUID, fields: dict[str, Any]) -> ApprovalPolicy:
@@ -43,7 +43,12 @@ def change_policy(*, scope: Scope, policy_id: UUID, fields: dict[str, Any]) -> A
     with transaction.atomic():
         policy: ApprovalPolicy = lock_row(ApprovalPolicy.objects.all(), scope, policy_id, Role.ADMIN)
         _write(policy, fields)
-    return POLICIES.get(pk=policy_id)
+    return _get_policy(policy_id)
+
+
+def _get_policy(policy_id: UUID) -> ApprovalPolicy:
+    policy: ApprovalPolicy = POLICIES.get(pk=policy_id)
+    return policy
 
 
 def remove_policy(*, scope: Scope, policy_id: UUID) -> None:

@@ -43,7 +43,8 @@ def record_request(held: ApprovalRequiredError) -> ApprovalRequest:
             tenant=tenant, command_digest=held.digest, status=RequestStatus.PENDING
         )
         _expire(same.filter(expires_at__lte=Now()))
-        if (found := same.first()) is not None:
+        found: ApprovalRequest | None = same.first()
+        if found is not None:
             return found
         require_quota(tenant, held.needs)
         require_row_limit(
@@ -73,13 +74,13 @@ def record_request(held: ApprovalRequiredError) -> ApprovalRequest:
         open_next_level(request, 0)
         record_request_event("requested", request)
         crash_points.crash_point_on_commit("request_recorded")
-    return ApprovalRequest.objects.for_display().get(pk=request.pk)
+    return get_request(request.pk)
 
 
 def _build_subject(commands: Sequence[dict[str, object]]) -> str:
     names = [str(command["object"]["name"]) for command in commands]  # type: ignore[index]
     shown = ", ".join(names[:3])
-    return (f"{shown}, … ({len(names)})" if len(names) > 3 else shown)[:300]  # noqa: PLR2004
+    return (f"{shown}, … ({len(names)})" if len(names) > 3 else shown)[:300]
 
 
 def open_next_level(request: ApprovalRequest, level: int) -> None:

@@ -18,6 +18,7 @@ from django_celery_beat.models import (
 )
 
 from api.models import ApiToken
+from approvals.models import ApprovalDelegation, ApprovalPolicy, ApprovalRequest
 from cloudaccounts.models import (
     CatalogueGrant,
     CloudAccount,
@@ -40,6 +41,7 @@ from events.models import Event
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
+from tests.approvals.making import make_delegation, make_policy, make_request
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -147,6 +149,9 @@ def a_periodic_task() -> PeriodicTask:
 
 MAKE: dict[type[models.Model], Callable[[], Any]] = {
     Event: lambda: Event.objects.create(tenant=TenantFactory(), code="host.changed", object_name="web-1"),
+    ApprovalPolicy: lambda: make_policy(TenantFactory()),
+    ApprovalRequest: lambda: make_request(TenantFactory()),
+    ApprovalDelegation: lambda: make_delegation(TenantFactory()),
     Invitation: InvitationFactory,
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
     ApiToken: lambda: ApiToken.objects.create(

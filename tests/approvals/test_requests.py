@@ -413,7 +413,7 @@ def test_a_call_that_cannot_be_stored_is_refused_and_does_not_pass(vm, tenant, a
 
 
 def test_secrets_of_a_request_are_stored_encrypted_and_not_in_its_plan(admin, system, policy, approver):
-    secret = "#cloud-config\npassword: kXq93-hidden"  # noqa: S105
+    secret = "#cloud-config\npassword: kXq93-hidden"
     request = requested(admin.new_vm(system, user_data=secret))
 
     stored = json.dumps(list(ApprovalRequest.objects.values()), default=str)

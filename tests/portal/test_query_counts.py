@@ -27,6 +27,7 @@ from cloudaccounts.models import (
 from deploys.models import DeployKey
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tenants.scoping import Role
+from tests.approvals.making import make_delegation, make_policy, make_request
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -162,6 +163,7 @@ class World:
             "/api/v1/jobs/{id}/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
+            **self.approvals(),
             **self.logins(),
             **self.deployments(),
             **self.networks(),
@@ -186,6 +188,17 @@ class World:
             "/api/v1/vms/{id}/interfaces/": vm.pk,
             "/api/v1/vms/{id}/reachability/": vm.pk,
         }
+
+    def approvals(self):
+        """Policies with approvers, requests with decisions and delegations, each by other users."""
+        tenant = self.member.tenant
+        for number in range(self.count):
+            policy = make_policy(tenant, f"policy {number}")
+            request = make_request(tenant, vms=100 + number)
+            make_delegation(tenant)
+        for _ in range(self.count):
+            request.decisions.create(kind="commented", user=UserFactory(), user_name="ann", comment="soon?")
+        return {"/api/v1/requests/{id}/": request.pk, "/api/v1/approval-policies/{id}/": policy.pk}
 
     def logins(self):
         """Keys of the tenant and of the operator, and templates, each by another user; a VM that was given a key."""

@@ -8,6 +8,13 @@ import pytest
 from django.apps import apps
 from django.utils import timezone
 
+from approvals.models import (
+    ApprovalDecision,
+    ApprovalDelegation,
+    ApprovalPolicy,
+    ApprovalRequest,
+    PolicyApprover,
+)
 from cloudaccounts.models import CatalogueGrant, CloudAccount, CloudResource, ReleasedObject, SyncLog
 from deploys.models import (
     DeployKey,
@@ -22,6 +29,7 @@ from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
+from tests.approvals.making import make_delegation, make_policy, make_request
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -209,6 +217,13 @@ MAKE = {
     VMOperationLog: a_log_entry,
     Event: lambda tenant: Event.objects.create(tenant=tenant, code="host.changed"),
     EventChain: lambda tenant: EventChain.objects.create(tenant=tenant),
+    ApprovalPolicy: make_policy,
+    PolicyApprover: lambda tenant: make_policy(tenant).approvers.get(),
+    ApprovalRequest: make_request,
+    ApprovalDecision: lambda tenant: ApprovalDecision.objects.create(
+        request=make_request(tenant), kind="commented", user_name="ann", comment="soon?"
+    ),
+    ApprovalDelegation: make_delegation,
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
@@ -246,6 +261,9 @@ WITHOUT_TENANT = {
     ),
     Event: (lambda: Event.objects.create(code="sign_in.failed"), False),
     EventChain: (EventChain.objects.create, False),
+    # Policies of the platform, which hold for every tenant and are written by staff.
+    ApprovalPolicy: (lambda: make_policy(None), False),
+    PolicyApprover: (lambda: PolicyApprover.objects.get(policy=make_policy(None)), False),
     # A person's own key.
     SSHKey: (lambda: SSHKey.objects.create(user=UserFactory(), name="laptop", bits=256), False),
 }

@@ -54,8 +54,10 @@ class VolumeCommand(CinderCommand):
 
     def describe_change(self) -> dict[str, Any]:
         """Return the volume's application and size."""
-        system = self.volume.information_system
-        return {"information_system": system.name if system else "", "disk_gb": self.volume.size_gb}
+        return {
+            "information_system": self.volume.information_system.name,
+            "disk_gb": self.volume.size_gb,
+        }
 
     def polling_scope(self) -> str:
         """Return the volume's account and region."""
