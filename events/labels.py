@@ -36,6 +36,10 @@ OBJECT_LABELS: dict[str, str | Promise] = {
     "instance": gettext_lazy("Instance"),
     "vm": gettext_lazy("VM"),
     "volume": gettext_lazy("Volume"),
+    "approval": gettext_lazy("Request"),
+    "approval_policy": gettext_lazy("Approval policy"),
+    "approver": gettext_lazy("Approver"),
+    "approval_delegation": gettext_lazy("Delegation"),
 }
 CHANGE_LABELS: dict[str, str | Promise] = {
     "created": gettext_lazy("%(object)s created"),
@@ -56,6 +60,14 @@ OTHER_LABELS: dict[str, str | Promise] = {
     "sign_in.failed": gettext_lazy("Sign-in failed"),
     "request.refused": gettext_lazy("Request refused"),
     "audit.exported": gettext_lazy("Audit log exported"),
+    "approval.requested": gettext_lazy("Approval requested"),
+    "approval.approved": gettext_lazy("Request approved"),
+    "approval.rejected": gettext_lazy("Request rejected"),
+    "approval.withdrawn": gettext_lazy("Request withdrawn"),
+    "approval.expired": gettext_lazy("Request expired"),
+    "approval.commented": gettext_lazy("Request commented on"),
+    "approval.plan_changed": gettext_lazy("Plan of a request changed"),
+    "approval.broke_glass": gettext_lazy("Request carried out without approval"),
 }
 # The ends of codes by which an event counts as failed or refused.
 FAILED = ("failed", "errored", "cancelled", "stuck")
