@@ -18,6 +18,7 @@ from ..offers import list_data_center_types
 from ..quota_changes import QUOTA_KIND, QUOTA_TITLE
 
 # The names of a plan's values. A name that is missing here, of a command's parameter, is shown as it is.
+# Details are shown in this order.
 LABELS: dict[str, str | Promise] = {
     "information_system": gettext_lazy("Application"),
     "data_center_types": gettext_lazy("Environment"),
@@ -94,10 +95,12 @@ def show_levels(request: ApprovalRequest) -> list[dict[str, Any]]:
 
 
 def _show_values(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    # The database sorts the names of a JSON object by their length.
+    order = {name: number for number, name in enumerate(LABELS)}
     return [
-        (str(LABELS.get(name, name)), _format(name, value))
-        for name, value in values.items()
-        if value not in ("", None)
+        (str(LABELS.get(name, name)), _format(name, values[name]))
+        for name in sorted(values, key=lambda name: (order.get(name, len(order)), name))
+        if values[name] not in ("", None)
     ]
 
 

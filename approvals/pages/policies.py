@@ -169,7 +169,9 @@ def _group_commands(chosen: list[str]) -> list[dict[str, Any]]:
         groups.setdefault(room, []).append((kind, command_title(kind), kind in chosen))
     return [
         {"label": ROOM_LABELS.get(room, room), "commands": sorted(commands, key=lambda one: one[1])}
-        for room, commands in groups.items()
+        for room, commands in sorted(
+            groups.items(), key=lambda group: [*ROOM_LABELS, group[0]].index(group[0])
+        )
     ]
 
 

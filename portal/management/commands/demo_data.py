@@ -131,7 +131,9 @@ class Command(BaseCommand):
     def create_approvals(self, tenant: Tenant) -> None:
         """Create a policy for large VMs, and a request of Alice's for a higher quota, which waits for the administrator."""
         ApprovalPolicy.objects.get_or_create(
-            tenant=tenant, name="Large VMs", defaults={"commands": ["vms.create"], "min_cpu_cores": 8}
+            tenant=tenant,
+            name="Large VMs",
+            defaults={"commands": ["vms.create"], "min_cpu_cores": 8, "level1_role": "operator"},
         )
         if ApprovalRequest.objects.filter(tenant=tenant).exists():
             return
