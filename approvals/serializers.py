@@ -225,6 +225,14 @@ class RequestOnlySerializer(serializers.Serializer[Any]):
     request = ApprovalRequestSerializer()
 
 
+@extend_schema_field({"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$", "example": "09:00"})
+class ClockTimeField(serializers.TimeField):
+    """A time of day without a zone. JSON Schema's own format wants one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="%H:%M", input_formats=["%H:%M", "%H:%M:%S"], **kwargs)
+
+
 class ApproverListField(serializers.ListField):
     """User names of approvers."""
 
@@ -237,6 +245,8 @@ class ApproverListField(serializers.ListField):
 class ApprovalPolicySerializer(serializers.ModelSerializer[ApprovalPolicy]):
     """A policy: which commands need whose agreement."""
 
+    work_begins = ClockTimeField()
+    work_ends = ClockTimeField()
     level1_users = serializers.SerializerMethodField()
     level2_users = serializers.SerializerMethodField()
 
@@ -292,8 +302,8 @@ class PolicyFieldsSerializer(StrictSerializer):
         child=PlainCharField(max_length=20), max_length=20, required=False
     )
     applies_at = serializers.ChoiceField(choices=ApprovalPolicy.AppliesAt.choices, required=False)
-    work_begins = serializers.TimeField(required=False)
-    work_ends = serializers.TimeField(required=False)
+    work_begins = ClockTimeField(required=False)
+    work_ends = ClockTimeField(required=False)
     valid_hours = serializers.IntegerField(min_value=1, max_value=MAX_VALID_HOURS, required=False)
     level_count = serializers.IntegerField(min_value=1, max_value=2, required=False)
     level1_role = serializers.ChoiceField(choices=ApproverRole.choices, required=False, allow_blank=True)

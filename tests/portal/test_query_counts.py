@@ -25,6 +25,7 @@ from cloudaccounts.models import (
     SyncLogLine,
 )
 from deploys.models import DeployKey
+from events.models import Event
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tenants.scoping import Role
 from tests.approvals.making import make_delegation, make_policy, make_request
@@ -198,6 +199,8 @@ class World:
             make_delegation(tenant)
         for _ in range(self.count):
             request.decisions.create(kind="commented", user=UserFactory(), user_name="ann", comment="soon?")
+        # The stream of events sends all of a tenant's in one batch, of many objects as of few.
+        Event.objects.filter(tenant=tenant).delete()
         return {"/api/v1/requests/{id}/": request.pk, "/api/v1/approval-policies/{id}/": policy.pk}
 
     def logins(self):
