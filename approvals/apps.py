@@ -28,3 +28,4 @@ class ApprovalsConfig(AppConfig):
                 "approvals.expire", "approvals.expire", 60, _("Expires requests that nobody has decided.")
             )
         )
+        declare_schedule(Schedule("approvals.prune", "approvals.prune", 86400, _("Purges old requests.")))

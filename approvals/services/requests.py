@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -219,6 +220,18 @@ def expire_requests() -> int:
             return count
 
 
+def prune_requests(older_than: datetime) -> int:
+    """Delete requests that ended before a time, with their decisions; return their number. Their events stay. A schedule calls it."""
+    count = 0
+    while True:
+        ended = ApprovalRequest.objects.filter(ended_at__lt=older_than).order_by("ended_at")
+        ids = list(ended.values_list("pk", flat=True)[:EXPIRY_BATCH])
+        ApprovalRequest.objects.filter(pk__in=ids).delete()
+        count += len(ids)
+        if len(ids) < EXPIRY_BATCH:
+            return count
+
+
 def _expire(requests: ApprovalRequestQuerySet, limit: int = EXPIRY_BATCH) -> int:
     rows = ApprovalRequest.objects.filter(pk__in=requests.values("pk")).order_by("pk")
     due = list(rows.select_for_update(skip_locked=True, of=("self",))[:limit])
@@ -226,6 +239,7 @@ def _expire(requests: ApprovalRequestQuerySet, limit: int = EXPIRY_BATCH) -> int
     ApprovalRequest.objects.filter(pk__in=[request.pk for request in due]).update(
         status=RequestStatus.EXPIRED, ended_at=Now()
     )
+    ApprovalRequest.waits_for.through.objects.filter(approvalrequest__in=due).delete()
     for request in due:
         record_request_event("expired", request)
     return len(due)

@@ -27,7 +27,7 @@ _SERVER_FIELDS = ("name", "metadata")
 
 @operation("vms.change", ChangeVmCommand, omitted=["if_match"])
 def change_vm(
-    *, scope: Scope, vm_id: UUID, fields: dict[str, Any], if_match: str | None
+    *, scope: Scope, vm_id: UUID, fields: dict[str, Any], if_match: str | None = None
 ) -> tuple[VirtualMachine, Job | None]:
     """Change a VM; return it with the job that changes its server, or None when the server is not concerned.
 
