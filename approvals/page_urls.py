@@ -6,6 +6,7 @@ from .pages import delegations, policies, requests
 
 urlpatterns = [
     path("requests/", requests.request_page, name="request-page"),
+    path("requests/decisions/", requests.decide_many_page, name="request-decisions"),
     path("requests/quota/", delegations.quota_request_page, name="quota-request-page"),
     path("requests/delegations/new/", delegations.new_delegation_page, name="delegation-new"),
     path("requests/delegations/<uuid:pk>/end/", delegations.end_delegation_page, name="delegation-end"),

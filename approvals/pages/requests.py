@@ -6,16 +6,19 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Q
 from django.http import HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
+from api.domain_errors import InvalidFieldsError
 from api.form_errors import validate_form
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
@@ -26,8 +29,15 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope, get_visible_row, has_staff_permission
 
 from .. import services
+from ..bulk_decisions import decide_many
 from ..models import ApprovalDelegation, ApprovalRequest, RequestStatus
-from ..serializers import BreakGlassSerializer, CommentSerializer, NewCommentSerializer, request_title
+from ..serializers import (
+    BreakGlassSerializer,
+    BulkDecisionSerializer,
+    CommentSerializer,
+    NewCommentSerializer,
+    request_title,
+)
 from ..services import ApprovalResult
 from .plan_view import MAX_SHOWN_COMMANDS, show_difference, show_levels, show_plan
 
@@ -86,6 +96,8 @@ def request_page(request: PageRequest) -> HttpResponse:
         "query": query,
         "ordering": query.ordering,
         "waiting_count": waiting.count(),
+        # Only what waits for the user can be decided together.
+        "may_choose": query.values.get("view") == "waiting" and page.paginator.count > 0,
         "rows": [_show_row(one) for one in page.object_list],
         "is_busy": any(one.job and not one.job.has_ended for one in page.object_list),
         "delegations": _list_delegations(scope),
@@ -133,6 +145,32 @@ def request_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     return render_page(
         request, "approvals/request.html", context, panels={"request": "approvals/request_panel.html"}
     )
+
+
+@login_required
+@never_cache
+@require_POST
+def decide_many_page(request: PageRequest) -> HttpResponse:
+    """Approve or reject the selected requests, each by itself, and say how many were decided."""
+    scope = page_scope(request)
+    scope.require(Role.VIEWER, ApprovalRequest)
+    body = {
+        "ids": request.POST.getlist("ids"),
+        "decision": request.POST.get("decision", ""),
+        "comment": request.POST.get("comment", ""),
+    }
+    try:
+        results = decide_many(scope=scope, **validate_form(BulkDecisionSerializer(data=body)))
+    except InvalidFieldsError:
+        messages.warning(request, _("Select at least one request."))
+        return redirect(f"{reverse('request-page')}?view=waiting")
+    decided = sum(result["refusal"] is None for result in results)
+    if decided:
+        text = ngettext("%(count)s request was decided.", "%(count)s requests were decided.", decided)
+        messages.success(request, text % {"count": decided})
+    for detail in dict.fromkeys(result["refusal"]["detail"] for result in results if result["refusal"]):
+        messages.error(request, detail)
+    return redirect(f"{reverse('request-page')}?view=waiting")
 
 
 def _describe_result(result: ApprovalResult) -> str:

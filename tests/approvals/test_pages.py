@@ -119,6 +119,24 @@ def test_a_request_is_rejected_on_its_page_and_carried_out_by_staff_in_an_emerge
     assert Job.objects.count() == 1
 
 
+def test_several_requests_are_decided_together(admin, system, policy, approver):
+    first, second = (requested(admin.new_vm(system, name=name)) for name in ("a", "b"))
+    other = open_browser(approver.member.user)
+    assert 'name="ids"' not in read(other.get("/requests/"))
+    assert read(other.get("/requests/?view=waiting")).count('name="ids"') == 2
+    other.post(f"/requests/{first['id']}/reject/", {})
+
+    assert other.post("/requests/decisions/", {"decision": "approve"}).status_code == 302
+    assert not Job.objects.exists()
+    form = {"decision": "approve", "ids": [first["id"], second["id"]], "comment": "both"}
+    answer = other.post("/requests/decisions/", form, follow=True)
+
+    page = read(answer)
+    assert "1 request was decided." in page
+    assert "This request was already decided" in page
+    assert Job.objects.count() == 1
+
+
 def test_an_administrator_writes_policies(admin, tenant, approver, add_approver):
     browser = open_browser(admin.member.user)
     read(browser.get("/approval-policies/"))
