@@ -18,6 +18,7 @@ from tenants.quotas import Needs
 
 from .matching import Terms, find_terms, list_policies
 from .plans import Plan, build_plan, digest_commands, sum_needs
+from .queries import has_policies
 from .serializers import serialize_request
 from .services.requests import record_request
 
@@ -56,6 +57,8 @@ def hold_back_commands(specs: Sequence[Spec], user: User) -> None:
     """
     tenants = {spec.tenant.pk: spec.tenant for spec in specs if spec.tenant is not None}
     kinds = {spec.command.kind for spec in specs}
+    if not tenants or not has_policies(tenants, kinds):
+        return
     for tenant in tenants.values():
         policies = list_policies(tenant, kinds)
         terms = find_terms(policies, tenant, build_plan(specs)) if policies else None

@@ -31,7 +31,7 @@ class Terms:
 
 
 def list_policies(tenant: Tenant, kinds: set[str]) -> list[ApprovalPolicy]:
-    """Return the active policies of a tenant and of the platform for kinds of commands: one query if there is none."""
+    """Return the active policies of a tenant and of the platform for kinds of commands."""
     policies = ApprovalPolicy.objects.filter(Q(tenant=tenant) | Q(tenant=None), active=True).order_by(
         "tenant_id", "name"
     )
