@@ -24,6 +24,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
 from .database_errors import database_refusal
+from .deferral import DeferredError, deferred_page, deferred_response
 from .domain_errors import (
     INVALID,
     NOT_FOUND,
@@ -117,7 +118,12 @@ def problem(
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Return a problem document for any exception of a view. For `EXCEPTION_HANDLER`."""
+    """Return a problem document for any exception of a view; 202 for a deferred change. For `EXCEPTION_HANDLER`."""
+    if isinstance(error, DeferredError):
+        try:
+            return deferred_response(error)
+        except DomainError as refused:
+            error = refused
     headers: dict[str, str] = {}
     members = _build_members(error, context, headers)
     if members["status"] == 401:
@@ -200,7 +206,12 @@ def _title(status: int) -> str:
 
 
 def page_for_error(request: HttpRequest, error: Exception) -> HttpResponse | None:
-    """Return a page for an error that a view has not handled; None for an unexpected one."""
+    """Return a page for an error that a view has not handled, or for a deferred change; None for an unexpected error."""
+    if isinstance(error, DeferredError):
+        try:
+            return deferred_page(request, error)
+        except DomainError as refused:
+            error = refused
     if isinstance(error, DomainError | exceptions.APIException) or database_refusal(error) is not None:
         headers: dict[str, str] = {}
         members = _build_members(error, {}, headers)

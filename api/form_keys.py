@@ -18,6 +18,7 @@ from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
+from .deferral import DeferredError, deferred_page
 from .domain_errors import ConflictError
 from .errors import page_for_error
 from .idempotency import claim_key
@@ -100,7 +101,13 @@ def _run_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBas
         row_id = claim_key(request.user, f"form:{key}", digest)
         if row_id is None:
             return _redirect_to_first_result(request, key, digest)
-        response = work()
+        try:
+            response = work()
+        except DeferredError as deferred:
+            page = deferred_page(request, deferred)
+            location = page.headers.get("Location") or page.headers["HX-Redirect"]
+            IdempotencyKey.objects.filter(pk=row_id).update(status=302, headers={"Location": location})
+            return page
         if response.status_code >= 400:
             transaction.set_rollback(True)
         elif response.status_code != 302 or getattr(request, "form_was_refused", False):

@@ -22,6 +22,7 @@ from rest_framework.response import Response
 
 from . import queries
 from .database_errors import is_lock_timeout
+from .deferral import DeferredError, deferred_response
 from .domain_errors import ConflictError, InvalidError, KeyReusedError
 from .models import IdempotencyKey
 from .requirements import check_requirements, collect_requirements
@@ -64,7 +65,7 @@ def run_idempotent(
     """
     key = request.headers.get(HEADER)
     if key is None:
-        return work()
+        return _run_or_defer(work)
     _validate_key(key)
     request_hash = _hash_request(request)
     with transaction.atomic():
@@ -72,7 +73,7 @@ def run_idempotent(
         if row_id is None:
             return _replay(user, key, request_hash)
         with collect_requirements() as requirements:
-            response = work()
+            response = _run_or_defer(work)
         if response.status_code >= 400:
             # A refusal that was returned, not raised: it must leave nothing, and its key is free again.
             transaction.set_rollback(True)
@@ -85,6 +86,14 @@ def run_idempotent(
             requirements=[list(requirement) for requirement in sorted(requirements)],
         )
     return response
+
+
+def _run_or_defer(work: Callable[[], Response]) -> Response:
+    """Return the response of `work`; 202 with the stored change when `work` was deferred."""
+    try:
+        return work()
+    except DeferredError as deferred:
+        return deferred_response(deferred)
 
 
 def delete_old_keys(older_than: timedelta = KEY_RETENTION) -> int:

@@ -38,6 +38,10 @@ OBJECT_LABELS: dict[str, str | Promise] = {
     "volume": gettext_lazy("Volume"),
     "webhook": gettext_lazy("Webhook"),
     "subscription": gettext_lazy("Subscription"),
+    "approval": gettext_lazy("Request"),
+    "approval_policy": gettext_lazy("Approval policy"),
+    "approver": gettext_lazy("Approver"),
+    "approval_delegation": gettext_lazy("Delegation"),
 }
 CHANGE_LABELS: dict[str, str | Promise] = {
     "created": gettext_lazy("%(object)s created"),
@@ -72,6 +76,14 @@ RESOURCE_LABELS: dict[str, str | Promise] = {
     "cpu_cores": gettext_lazy("CPU cores"),
     "memory_gb": gettext_lazy("GB of memory"),
     "disk_gb": gettext_lazy("GB of disk"),
+    "approval.requested": gettext_lazy("Approval requested"),
+    "approval.approved": gettext_lazy("Request approved"),
+    "approval.rejected": gettext_lazy("Request rejected"),
+    "approval.withdrawn": gettext_lazy("Request withdrawn"),
+    "approval.expired": gettext_lazy("Request expired"),
+    "approval.commented": gettext_lazy("Request commented on"),
+    "approval.plan_changed": gettext_lazy("Plan of a request changed"),
+    "approval.broke_glass": gettext_lazy("Request carried out without approval"),
 }
 # The ends of codes by which an event counts as failed or refused.
 FAILED = ("failed", "errored", "cancelled", "stuck")

@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from tenants.scoping import Role
+from approvals.services import count_waiting_for
+from tenants.scoping import Role, Scope
 
 UserTest = Callable[[Any], bool]
 
@@ -35,6 +36,13 @@ def may_administer_webhooks(user: Any) -> bool:
     return any(membership.role == Role.ADMIN for membership in user.own_memberships)
 
 
+def may_administer_policies(user: Any) -> bool:
+    """Return whether the user administers a tenant, or is staff who may change policies."""
+    if user.is_staff:
+        return bool(user.has_perm("approvals.change_approvalpolicy"))
+    return any(membership.role == Role.ADMIN for membership in user.own_memberships)
+
+
 def has_one_of(*permissions: str) -> UserTest:
     """Build a test for staff with at least one of these permissions."""
     return lambda user: user.is_staff and any(user.has_perm(permission) for permission in permissions)
@@ -49,6 +57,8 @@ class Link:
     icon: str
     prefixes: tuple[str, ...]
     may_open: UserTest = is_any_user
+    # How much waits for the user there; called once for each page as a whole.
+    count: Callable[[Scope], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,13 @@ GROUPS = (
     Group(
         gettext_lazy("Activity"),
         (
+            Link(
+                gettext_lazy("Requests"),
+                "request-page",
+                "clipboard-document-check",
+                ("/requests/",),
+                count=count_waiting_for,
+            ),
             Link(gettext_lazy("Tasks"), "task-page", "queue-list", ("/tasks/", "/jobs/")),
             Link(gettext_lazy("VM operations"), "activity-page", "clock", ("/activity/",)),
             Link(
@@ -133,6 +150,13 @@ GROUPS = (
             Link(gettext_lazy("Quota"), "quota-page", "chart-bar", ("/quota/",)),
             Link(gettext_lazy("Notifications"), "subscription-page", "bell", ("/notifications/",)),
             Link(gettext_lazy("Webhooks"), "webhook-page", "bolt", ("/webhooks/",), may_administer_webhooks),
+            Link(
+                gettext_lazy("Approval policies"),
+                "approval-policy-page",
+                "hand-raised",
+                ("/approval-policies/",),
+                may_administer_policies,
+            ),
         ),
     ),
     Group(
@@ -186,6 +210,7 @@ def find_current(path: str) -> Link | None:
 def list_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups with the links that the request's user may open, and which of them is current."""
     current = find_current(request.path)
+    scope: Scope | None = getattr(request, "tenant_scope", None)
     groups = [
         {
             "label": group.label,
@@ -195,6 +220,7 @@ def list_navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "url": reverse(link.url_name),
                     "icon": link.icon,
                     "is_current": link is current,
+                    "count": link.count(scope) if link.count and scope else 0,
                 }
                 for link in group.links
                 if link.may_open(request.user)

@@ -23,6 +23,7 @@ rooms = [
     "tenants",
     "events",
     "notifications",
+    "approvals",
     "cloudaccounts",
     "volumepool",
     "networks",

@@ -261,6 +261,18 @@ class Command:
         """Return the object of the job."""
         return Entity("", "", "")
 
+    def new_row_params(self) -> frozenset[str]:
+        """Return the parameters that name rows which are written together with the job: each request names other ones."""
+        return frozenset()
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return what somebody who has to agree wants to know, as JSON values; called once the command is valid.
+
+        Policies compare `cpu_cores`, `memory_gb` and `disk_gb` (of one object), `count` (1 without it) and `data_center_types`
+        (a list); other names are only shown.
+        """
+        return {}
+
     def validate(self) -> list[Refusal]:
         """Return every reason against the command. Reads only the database.
 

@@ -80,8 +80,8 @@ class CommandView(ScopedView):
         renewed, so that the response contains only what the caller may see now.
         """
         seconds = parse_preferred_wait(request)
-        if response.status_code != 202 or not seconds:
-            return False
+        if response.status_code != 202 or not seconds or not response.data.get("job"):
+            return False  # Without a job, the change was deferred until somebody agrees to it.
         job = wait_for_job(Job.objects.for_display().get(pk=response.data["job"]["id"]), seconds)
         scope = ResponseAccess(request, self.scope).get_scope()
         if scope is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError
@@ -40,12 +43,27 @@ class Needs:
     disk_gb: int = 0
 
 
+_collected: ContextVar[list[tuple[Tenant, Needs]] | None] = ContextVar("collected_needs", default=None)
+
+
+@contextmanager
+def collect_needs() -> Iterator[list[tuple[Tenant, Needs]]]:
+    """Collect the needs that `require_quota` accepts within the block, so that they can be reserved if it is not carried out yet."""
+    collected: list[tuple[Tenant, Needs]] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
 def measure_usage(tenant: Tenant) -> dict[str, dict[str, int | None]]:
-    """Measure the tenant's usage of each quota: three queries, over its VMs, its volumes and their snapshots.
+    """Measure the tenant's usage of each quota: four queries, over its VMs, its volumes, their snapshots, and pending requests.
 
     Jobs in flight count: a VM from its request until its deletion has ended, and a VM that is being resized, or a volume that
     is being extended, with the larger of its two sizes. A boot volume counts as its VM's disk, not twice. Snapshots of
     volumes count as disk, as they do in Cinder. Objects that no longer exist in the cloud do not count.
+    What pending requests for approval would need is reserved, and counts as well.
     """
     systems = InformationSystem.objects.filter(tenant=tenant)
     return _complete_usage(tenant, systems, systems.aggregate(**_vm_sums()))
@@ -58,10 +76,24 @@ def _complete_usage(
     volumes = systems.aggregate(size=_volume_sum())["size"] or 0
     snapshots = systems.aggregate(size=_snapshot_sum())["size"] or 0
     used["used_disk_gb"] = (used["used_disk_gb"] or 0) + volumes + snapshots
+    reserved = measure_reserved(tenant)
+    for name in Needs.__dataclass_fields__:
+        used[f"used_{name}"] = (used[f"used_{name}"] or 0) + (reserved[name] or 0)
     return {
         name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}
         for name in Needs.__dataclass_fields__
     }
+
+
+def measure_reserved(tenant: Tenant) -> dict[str, Any]:
+    """Measure what the tenant's pending requests for approval have reserved: one query."""
+    is_pending = Q(approval_requests__status="pending", approval_requests__expires_at__gt=Now())
+    return Tenant.objects.filter(pk=tenant.pk).aggregate(
+        **{
+            name: Sum(f"approval_requests__reserved_{name}", filter=is_pending)
+            for name in Needs.__dataclass_fields__
+        }
+    )
 
 
 def read_usage(tenant: Tenant) -> dict[str, dict[str, int | None]]:
@@ -140,6 +172,8 @@ def require_quota(tenant: Tenant, needs: Needs) -> None:
     """
     # Without the key: jobs and VMs that only refer to the tenant do not wait for this lock.
     locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    if (collected := _collected.get()) is not None:
+        collected.append((locked, needs))
     if all(getattr(needs, name) <= 0 or getattr(locked, f"quota_{name}") is None for name in RESOURCE_LABELS):
         return  # None of the resources has a quota.
     usage = measure_usage(locked)

@@ -33,6 +33,9 @@ KIND_LABELS = {
     "server_groups": _("server groups"),
     "webhooks": _("webhooks"),
     "subscriptions": _("subscriptions"),
+    "approval_policies": _("approval policies"),
+    "approval_delegations": _("delegations"),
+    "approval_requests": _("requests that wait for approval"),
 }
 
 

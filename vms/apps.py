@@ -14,6 +14,7 @@ class VmsConfig(AppConfig):
         from django.contrib.postgres.indexes import OpClass
         from django.db.models.indexes import IndexExpression
 
+        from approvals.offers import offer_data_center_types
         from cloudaccounts.own_pages import register_adoption_finder, register_page_finder
         from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
@@ -23,7 +24,7 @@ class VmsConfig(AppConfig):
         from volumepool.sync.status import register_follower
 
         from . import commands  # noqa: F401 - importing registers the commands.
-        from .models import IMAGE_WATCHER, SERVER_WATCHER
+        from .models import IMAGE_WATCHER, SERVER_WATCHER, VirtualMachine
         from .resource_pages import find_adopt_form, find_vm_page
         from .services.attachments import attach_by_volume, detach_by_volume
         from .sync.images import sync_images
@@ -32,6 +33,7 @@ class VmsConfig(AppConfig):
         # The one thing that the index for searches needs of `django.contrib.postgres`; installed, it would also ask each new
         # connection for types that the portal does not use.
         IndexExpression.register_wrappers(OpClass)
+        offer_data_center_types(VirtualMachine.DataCenterType.choices)
         register_page_finder("server", find_vm_page)
         register_adoption_finder("server", find_adopt_form)
         register_adoption_finder("volume", find_adopt_form)

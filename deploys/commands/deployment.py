@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -63,6 +63,30 @@ class DeployServiceCommand(Command):
         """Return the ids of the VMs of its hosts."""
         items_on_vms = deployment_items(self.deployment_id).exclude(instance__host__vm=None)
         return set(items_on_vms.values_list("instance__host__vm_id", flat=True))
+
+    def new_row_params(self) -> frozenset[str]:
+        """Return the deployment."""
+        return frozenset({"deployment_id"})
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return the versions, the hosts and their data-center types, and the strategy.
+
+        The type of a host without a VM is not known: then there are none, and policies for a type match.
+        """
+        deployment = self.deployment
+        items = deployment_items(self.deployment_id).order_by("batch", "host_name")
+        hosts = list(items.values_list("batch", "host_name", "instance__host__vm__data_center_type"))
+        types = {of_vm for _batch, _name, of_vm in hosts}
+        return {
+            "service": deployment.service.name,
+            "action": deployment.action,
+            "from_version": deployment.from_version.label,
+            "to_version": deployment.to_version.label,
+            "strategy": deployment.strategy,
+            "count": len(hosts),
+            "hosts": [f"{batch + 1}: {name}" for batch, name, _type in hosts],
+            **({} if None in types else {"data_center_types": sorted(types)}),
+        }
 
     def locks(self) -> list[str]:
         """Return the locks of the VMs, so that none is restarted or removed during the deployment."""

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.scoping import Role, Scope, get_visible_row
 
 from ..commands import DeployServiceCommand
@@ -115,6 +116,7 @@ def _is_in_direction(version: MicroServiceVersion, current: MicroServiceVersion,
     return version.number > current.number if action == "upgrade" else version.number < current.number
 
 
+@operation("deploys.deploy", DeployServiceCommand, dataclass_types=[DeployParams, Strategy])
 def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, params: DeployParams) -> Plan:
     """Record an upgrade or a revert of instances of a version, and submit its job.
 
@@ -148,6 +150,7 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
     return retry_on_conflict(attempt)
 
 
+@operation("deploys.retry", DeployServiceCommand)
 def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
     """Repeat a deployment for the instances that did not get its version. Raises as `deploy`, and 409 `nothing_failed`, `still_running`."""
     deployments = Deployment.objects.select_related(

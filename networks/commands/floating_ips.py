@@ -60,6 +60,10 @@ class TakeFloatingIpCommand(FloatingIpCommand):
     kind: ClassVar[str] = "networks.take_floating_ip"
     title: ClassVar[str | Promise] = gettext_lazy("Take floating IP")
 
+    def new_row_params(self) -> frozenset[str]:
+        """Return the row."""
+        return frozenset({"row_id"})
+
     @step(title=gettext_lazy("Send create request to cloud"))
     def request_address(self) -> Result:
         """Take the address, unless an earlier attempt has."""

@@ -63,6 +63,10 @@ class CreateSecurityGroupCommand(SecurityGroupCommand):
     kind: ClassVar[str] = "networks.create_security_group"
     title: ClassVar[str | Promise] = gettext_lazy("Create security group")
 
+    def new_row_params(self) -> frozenset[str]:
+        """Return the row."""
+        return frozenset({"row_id"})
+
     @step(title=gettext_lazy("Send create request to cloud"))
     def request_creation(self) -> Result:
         """Create the group, unless an earlier attempt has."""

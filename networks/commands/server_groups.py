@@ -37,6 +37,10 @@ class CreateServerGroupCommand(ServerGroupCommand):
         """Return the ids of every group that was created for this row."""
         return [group.id for group in self.cloud().compute.find_server_groups(self.row.cloud_name)]
 
+    def new_row_params(self) -> frozenset[str]:
+        """Return the row."""
+        return frozenset({"row_id"})
+
     @step(title=gettext_lazy("Send create request to cloud"))
     def request_creation(self) -> Result:
         """Create the group, unless an earlier attempt has."""

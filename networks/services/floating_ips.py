@@ -17,6 +17,7 @@ from cloudaccounts.placements import Placement, require_placement
 from cloudaccounts.services.catalogue import list_granted
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.models import Tenant
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, lock_row, require_tenant
@@ -69,6 +70,7 @@ def build_floating_ip(tenant: Tenant, place: Placement, network: CloudResource) 
     )
 
 
+@operation("networks.take_floating_ip", TakeFloatingIpCommand)
 def take_floating_ip(*, scope: Scope, params: Mapping[str, Any]) -> FloatingIpChange:
     """Record a floating IP to be taken, and the job that takes it.
 
@@ -101,6 +103,7 @@ def lock_floating_ip(scope: Scope, pk: UUID, needed: Role) -> FloatingIp:
     return floating_ip
 
 
+@operation("networks.release_floating_ip", ReleaseFloatingIpCommand)
 def release_floating_ip(*, scope: Scope, floating_ip_id: UUID) -> FloatingIpChange:
     """Submit the return of a floating IP. Raises `NotFoundError`, 403 `role_too_low`, 409 `busy`, `attached`."""
     with transaction.atomic():

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from cloudaccounts.placements import Placement
+from tasks.operations import operation
 from tenants.models import Tenant
 from tenants.scoping import Role, Scope
 
@@ -26,6 +27,7 @@ TEMPLATE_FIELDS = ("template", "cidr", "group")
 MAX_RULES = 200
 
 
+@operation("networks.add_rules", AddRulesCommand)
 def add_rules(*, scope: Scope, group_id: UUID, fields: Mapping[str, Any]) -> GroupChange:
     """Submit the addition of a rule, or of the rules of a template, to a security group.
 
@@ -42,6 +44,7 @@ def add_rules(*, scope: Scope, group_id: UUID, fields: Mapping[str, Any]) -> Gro
         return GroupChange(group, change.job, warn_about(rules, group.rules))
 
 
+@operation("networks.remove_rule", RemoveRuleCommand)
 def remove_rule(*, scope: Scope, group_id: UUID, rule_id: UUID) -> GroupChange:
     """Submit the removal of a rule. Raises `NotFoundError` for the group or the rule, 403 `role_too_low`, 409 `busy`."""
     with transaction.atomic():

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.placements import Placement, require_placement
 from tasks import engine
+from tasks.operations import operation
 from tenants.models import Tenant
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, require_tenant
@@ -29,6 +30,7 @@ IS_DEFAULT = _(
 )
 
 
+@operation("networks.create_security_group", CreateSecurityGroupCommand)
 def create_security_group(*, scope: Scope, params: Mapping[str, Any]) -> GroupChange:
     """Record a new security group, with the rules of a template if one is named, and the job that creates it.
 
@@ -46,6 +48,7 @@ def create_security_group(*, scope: Scope, params: Mapping[str, Any]) -> GroupCh
         return GroupChange(group, change.job, warn_about(rules, []))
 
 
+@operation("networks.copy_security_group", CreateSecurityGroupCommand)
 def copy_security_group(*, scope: Scope, group_id: UUID, name: str, description: str | None) -> GroupChange:
     """Record a copy of a group in its account and region, with the same rules.
 
@@ -89,6 +92,7 @@ def _submit_creation(
     return submit_for_group(scope, group, CreateSecurityGroupCommand(str(group.pk), rules, exact))
 
 
+@operation("networks.change_security_group", ChangeSecurityGroupCommand)
 def change_security_group(*, scope: Scope, group_id: UUID, fields: Mapping[str, Any]) -> GroupChange:
     """Submit a new name or description. Raises `NotFoundError`, 403, 400 by field, 409 `busy`, `gone`, `default_group`."""
     with transaction.atomic():
@@ -103,6 +107,7 @@ def change_security_group(*, scope: Scope, group_id: UUID, fields: Mapping[str, 
         return submit_for_group(scope, group, ChangeSecurityGroupCommand(str(group.pk), name, description))
 
 
+@operation("networks.remove_security_group", RemoveSecurityGroupCommand)
 def remove_security_group(*, scope: Scope, group_id: UUID) -> GroupChange:
     """Submit the deletion of a group. Raises `NotFoundError`, 403 `role_too_low`, 409 `busy`, `default_group`, `in_use`."""
     with transaction.atomic():

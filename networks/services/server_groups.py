@@ -15,6 +15,7 @@ from cloudaccounts.placements import require_placement
 from cloudaccounts.services.catalogue import list_granted_policies
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.models import InformationSystem
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, lock_row
@@ -31,6 +32,7 @@ class ServerGroupChange:
     job: Job
 
 
+@operation("networks.create_server_group", CreateServerGroupCommand)
 def create_server_group(*, scope: Scope, params: Mapping[str, Any]) -> ServerGroupChange:
     """Record a server group of an information system, and the job that creates it.
 
@@ -66,6 +68,7 @@ def create_server_group(*, scope: Scope, params: Mapping[str, Any]) -> ServerGro
         return _submit(scope, group, CreateServerGroupCommand(str(group.pk)))
 
 
+@operation("networks.remove_server_group", RemoveServerGroupCommand)
 def remove_server_group(*, scope: Scope, group_id: UUID) -> ServerGroupChange:
     """Submit the deletion of a server group. Raises `NotFoundError`, 403 `role_too_low`, 409 `busy`."""
     with transaction.atomic():

@@ -15,6 +15,8 @@ JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=20.0)
 JOB_ATTEMPT_CAP = max(2, env.int("JOB_ATTEMPT_CAP", default=10))
 JOB_SWEEP_SECONDS = env.int("JOB_SWEEP_SECONDS", default=5)
 JOB_RETENTION_DAYS = env.int("JOB_RETENTION_DAYS", default=90)
+# Days that decided requests are kept. Their events stay as long as all events.
+APPROVAL_RETENTION_DAYS = env.int("APPROVAL_RETENTION_DAYS", default=400)
 # Days that events and with them the audit log are kept.
 EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=400)
 # The share of a worker's processes that one tenant's jobs may hold at a time, by queue ("" for queues without an entry):
@@ -43,6 +45,10 @@ TENANT_ROWS_AT_MOST = {
     "server_groups": 500,
     "webhooks": 50,
     "subscriptions": 2000,
+    "approval_policies": 100,
+    "approval_delegations": 500,
+    # Those that wait for approval.
+    "approval_requests": 1000,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 

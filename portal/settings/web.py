@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "tenants",
     "events",
     "notifications",
+    "approvals",
     "cloudaccounts",
     "volumepool",
     "networks",

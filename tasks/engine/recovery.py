@@ -40,6 +40,7 @@ from ..models import (
     StepStatus,
     statuses_before,
 )
+from ..operations import open_gates
 from .children import CANCELLABLE, cancel_descendants, lock_parent
 from .claims import Claim, job_row
 from .completion import end_job
@@ -331,7 +332,8 @@ def retry(job: Job, user: User, reason: str) -> Job:
             gettext_lazy("This release does not know the command '%(kind)s'.") % {"kind": job.kind},
         )
     try:
-        submission = submit(command, tenant=job.tenant, user=user)
+        with open_gates():  # The command has passed them, and the retry is a decision of staff.
+            submission = submit(command, tenant=job.tenant, user=user)
     except ObjectDoesNotExist:
         # The undo of a creation has deleted the row that the command refers to.
         raise ConflictError(

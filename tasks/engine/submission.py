@@ -19,6 +19,7 @@ from .. import crash_points
 from ..command import Command, Refusal, declared_title
 from ..dispatch import dispatch_jobs
 from ..models import EntityLock, Job, Step
+from ..operations import hold_back, note_jobs
 from ..queries import insert, insert_locks
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def submit_many(
     """Record many commands as jobs, in the caller's transaction; return a result for each spec, in their order.
 
     With `all`, nothing is recorded unless every spec passes; with `valid`, the specs that pass are recorded.
-    A dry run records nothing and returns the same results.
+    A dry run records nothing and returns the same results. Gates (`operations.py`) may hold back what would be recorded.
     The number of statements does not depend on the number of specs. The caller should have read the rows that `validate`
     reads, and locked them in the order of their keys.
 
@@ -149,12 +150,15 @@ def submit_many(
         recorded: dict[UUID, Job] = {}
     else:
         recorded = {job.id: job for result, job in zip(results, jobs, strict=True) if result.job is job}
+        # In the transaction that records them: nothing that is held back leaves a job or a lock.
+        hold_back([spec for spec, job in zip(specs, jobs, strict=True) if job.id in recorded], user)
         _reassign_locks(new_holders, job_ids, held)
         insert_jobs(
             [(job, spec.command) for job, spec in zip(jobs, specs, strict=True) if job.id in recorded]
         )
         crash_points.crash_point_on_commit("submitted")
         dispatch_jobs((job.id, job.queue) for job in recorded.values())
+        note_jobs([result.job for result in results if result.job is not None])
     not_recorded = {job.id for job in jobs} - recorded.keys()
     return [
         SubmitResult(joined=result.joined, refusal=result.refusal)

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 
 from pages.panels import render_page
 
+from ..models import Tenant
 from ..quotas import METER_LABELS, measure_usage, measure_usage_by_system
 from ..scoped_pages import PageRequest, page_scope
 from ..scoping import Role
@@ -19,7 +20,7 @@ from ..scoping import Role
 def quota_page(request: PageRequest) -> HttpResponse:
     """Show the meters of the tenant's quotas, and the use by application."""
     scope = page_scope(request)
-    context: dict[str, object] = {"scope": scope}
+    context: dict[str, object] = {"scope": scope, "may_request": scope.allows(Role.ADMIN, Tenant)}
     if scope.tenant is not None:
         scope.require(Role.VIEWER)
         usage = measure_usage(scope.tenant)

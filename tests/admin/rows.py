@@ -18,6 +18,7 @@ from django_celery_beat.models import (
 )
 
 from api.models import ApiToken
+from approvals.models import ApprovalDelegation, ApprovalPolicy, ApprovalRequest
 from cloudaccounts.models import (
     CatalogueGrant,
     CloudAccount,
@@ -41,6 +42,7 @@ from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from notifications.models import Delivery, Subscription, Webhook
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
+from tests.approvals.making import make_delegation, make_policy, make_request
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -156,6 +158,9 @@ def a_delivery() -> Delivery:
 
 MAKE: dict[type[models.Model], Callable[[], Any]] = {
     Event: lambda: Event.objects.create(tenant=TenantFactory(), code="host.changed", object_name="web-1"),
+    ApprovalPolicy: lambda: make_policy(TenantFactory()),
+    ApprovalRequest: lambda: make_request(TenantFactory()),
+    ApprovalDelegation: lambda: make_delegation(TenantFactory()),
     Invitation: InvitationFactory,
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
     ApiToken: lambda: ApiToken.objects.create(

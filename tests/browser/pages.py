@@ -28,6 +28,13 @@ PAGES = {
             "settings",
         )
     },
+    "requests": ("alice", "/requests/", ""),
+    "requests-waiting": ("admin", "/requests/?view=waiting", ""),
+    "request": ("alice", "/requests/", ".name a"),
+    "request-quota": ("alice", "/requests/quota/", ""),
+    "request-delegation": ("alice", "/requests/delegations/new/", ""),
+    "approval-policies": ("alice", "/approval-policies/", ""),
+    "approval-policy-new": ("alice", "/approval-policies/new/", ""),
     "own-ssh-keys": ("alice", "/preferences/keys/", ""),
     "own-ssh-key-new": ("alice", "/preferences/keys/new/", ""),
     "ssh-keys": ("alice", "/ssh-keys/", ""),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tenants.scoping import Role
 from tests.factories import UserFactory
 
+from .approval_cases import APPROVAL_CASES
 from .case import Case
 from .deploy_cases import DEPLOY_CASES
 from .login_cases import LOGIN_CASES
@@ -349,6 +350,7 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("GET", "/api/v1/queue/workers/"): Case(200, None, staff=True),
     ("GET", "/api/v1/queue/summary/"): Case(200, None, staff=True),
+    **APPROVAL_CASES,
     **DEPLOY_CASES,
     **LOGIN_CASES,
     **NETWORK_CASES,

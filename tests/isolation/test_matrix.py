@@ -15,6 +15,7 @@ from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 from tests.openapi_document import read_openapi_document
 
+from .approval_cases import create_delegation, create_policy, create_request
 from .cases import CASES
 from .deploy_cases import create_deployment, create_host
 from .network_cases import create_address, create_group, create_server_group
@@ -152,6 +153,9 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         create_server_group,
         create_webhook,
         create_subscription,
+        create_request,
+        create_policy,
+        create_delegation,
     ):
         make(owner)
 
@@ -225,6 +229,7 @@ VIEWING = [
     "view_periodictask",
     "view_virtualmachine",
     "view_cloudaccount",
+    "view_approvalrequest",
 ]
 
 

@@ -25,9 +25,11 @@ from cloudaccounts.models import (
     SyncLogLine,
 )
 from deploys.models import DeployKey
+from events.models import Event
 from notifications.models import Delivery, Subscription, Webhook
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tenants.scoping import Role
+from tests.approvals.making import make_delegation, make_policy, make_request
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -163,6 +165,7 @@ class World:
             "/api/v1/jobs/{id}/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
+            **self.approvals(),
             **self.logins(),
             **self.notifications(),
             **self.deployments(),
@@ -188,6 +191,19 @@ class World:
             "/api/v1/vms/{id}/interfaces/": vm.pk,
             "/api/v1/vms/{id}/reachability/": vm.pk,
         }
+
+    def approvals(self):
+        """Policies with approvers, requests with decisions and delegations, each by other users."""
+        tenant = self.member.tenant
+        for number in range(self.count):
+            policy = make_policy(tenant, f"policy {number}")
+            request = make_request(tenant, vms=100 + number)
+            make_delegation(tenant)
+        for _ in range(self.count):
+            request.decisions.create(kind="commented", user=UserFactory(), user_name="ann", comment="soon?")
+        # The stream of events sends all of a tenant's in one batch, of many objects as of few.
+        Event.objects.filter(tenant=tenant).delete()
+        return {"/api/v1/requests/{id}/": request.pk, "/api/v1/approval-policies/{id}/": policy.pk}
 
     def logins(self):
         """Keys of the tenant and of the operator, and templates, each by another user; a VM that was given a key."""

@@ -65,6 +65,7 @@ PAGES = {
     "vm_snapshots": "/snapshots/",
     "tasks": "/tasks/",
     "audit": "/audit/",
+    "requests": "/requests/",
     "audit_log": "/activity/",
     "deliveries": "/webhooks/{webhook}/",
     "subscriptions": "/notifications/",

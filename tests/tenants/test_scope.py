@@ -8,6 +8,13 @@ import pytest
 from django.apps import apps
 from django.utils import timezone
 
+from approvals.models import (
+    ApprovalDecision,
+    ApprovalDelegation,
+    ApprovalPolicy,
+    ApprovalRequest,
+    PolicyApprover,
+)
 from cloudaccounts.models import CatalogueGrant, CloudAccount, CloudResource, ReleasedObject, SyncLog
 from deploys.models import (
     DeployKey,
@@ -23,6 +30,7 @@ from notifications.models import Delivery, Subscription, Webhook
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
+from tests.approvals.making import make_delegation, make_policy, make_request
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -184,7 +192,6 @@ def a_log_entry(tenant):
     )
 
 
-# How to make a row of each in a tenant. A model that is not here fails the first test below.
 def a_delivery(tenant):
     webhook = Webhook.objects.create(tenant=tenant, name="delivered", codes=["*"])
     now = timezone.now()
@@ -193,6 +200,7 @@ def a_delivery(tenant):
     )
 
 
+# How to make a row of each in a tenant. A model that is not here fails the first test below.
 MAKE = {
     Tenant: lambda tenant: tenant,
     Membership: lambda tenant: MembershipFactory(tenant=tenant),
@@ -221,6 +229,13 @@ MAKE = {
     Webhook: lambda tenant: Webhook.objects.create(tenant=tenant, name="web", codes=["*"]),
     Delivery: a_delivery,
     Subscription: lambda tenant: Subscription.objects.create(tenant=tenant, name="ops", codes=["*"]),
+    ApprovalPolicy: make_policy,
+    PolicyApprover: lambda tenant: make_policy(tenant).approvers.get(),
+    ApprovalRequest: make_request,
+    ApprovalDecision: lambda tenant: ApprovalDecision.objects.create(
+        request=make_request(tenant), kind="commented", user_name="ann", comment="soon?"
+    ),
+    ApprovalDelegation: make_delegation,
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
@@ -258,6 +273,9 @@ WITHOUT_TENANT = {
     ),
     Event: (lambda: Event.objects.create(code="sign_in.failed"), False),
     EventChain: (EventChain.objects.create, False),
+    # Policies of the platform, which hold for every tenant and are written by staff.
+    ApprovalPolicy: (lambda: make_policy(None), False),
+    PolicyApprover: (lambda: PolicyApprover.objects.get(policy=make_policy(None)), False),
     # A person's own key.
     SSHKey: (lambda: SSHKey.objects.create(user=UserFactory(), name="laptop", bits=256), False),
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
@@ -166,6 +166,14 @@ class AttachVolumeCommand(_AttachmentCommand):
         "see_it_attached": "wait_until_attached",
         "read_its_device": "read_device",
     }
+
+    def new_row_params(self) -> frozenset[str]:
+        """Return the volume, if it does not exist yet."""
+        return frozenset({"volume_id"} if self.volume.volume_id is None else ())
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return also the volume; the disk is the volume's."""
+        return {**super().describe_change(), "volume": self.volume.name, "disk_gb": self.volume.size_gb}
 
     def validate(self) -> list[Refusal]:
         """Refuse also a volume that is not available in Cinder."""

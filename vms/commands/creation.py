@@ -113,6 +113,20 @@ class CreateVmCommand(ServerCommand):
         address = [f"{FloatingIp.lock_name}:{self.floating_ip_id}"] if self.floating_ip_id else []
         return [*super().locks(), *volume, *address]
 
+    def new_row_params(self) -> frozenset[str]:
+        """Return the VM, its boot volume and its address; and the spare, which is whichever is ready then."""
+        return frozenset({"vm_id", "boot_volume_id", "floating_ip_id", "spare_id", "spare_name"})
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return also where the VM is created and from what."""
+        return {
+            **super().describe_change(),
+            "account": self.vm.account.name,
+            "region": self.vm.region,
+            "flavor": self.vm.flavor_name,
+            "image": self.vm.image_name,
+        }
+
     @property
     def server_id(self) -> str:
         """Return Nova's id of the server that this job has created."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models.functions import Now
@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from api.messages import message as _
 from cloudaccounts.commands import describe_refusal
+from cloudaccounts.models import CloudResource
 from openstack_client import CloudConflictError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Failure, Refusal, Result, Wait, minutes, register, step
@@ -21,6 +22,7 @@ from tasks.polling import MISSING
 from volumepool.models import Volume
 
 from ..actions import action_refusals, allowed_actions
+from ..catalogue import flavor_size_columns
 from ..models import Resize, VMOperationLog, VMStatus, size_columns
 from .server import ServerCommand
 
@@ -61,6 +63,18 @@ class ResizeVmCommand(ServerCommand):
             return []
         message = _("Can't resize a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return the new size, and the present one."""
+        present = super().describe_change()
+        flavors = CloudResource.objects.filter(account=self.vm.account, region=self.vm.region, type="flavor")
+        flavor = flavors.filter(cloud_id=self.flavor_id).first()
+        if flavor is None:
+            return present
+        boots = Volume.objects.filter(vm=self.vm, is_boot=True).exists()
+        size = flavor_size_columns(flavor, boot_disk_gb=self.vm.disk_gb if boots else None)
+        old = {name: present[name] for name in ("cpu_cores", "memory_gb", "disk_gb")}
+        return {**present, **size, "present_size": old}
 
     @step(title=gettext_lazy("Send request to cloud"))
     def request_resize(self) -> Result:

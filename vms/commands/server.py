@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -115,6 +115,16 @@ class ServerCommand(CloudCommand):
         vms = VirtualMachine.objects.select_related("account", "information_system")
         vm: VirtualMachine = vms.get(pk=self.vm_id)
         return vm
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return the VM's application, data-center type and size."""
+        return {
+            "information_system": self.vm.information_system.name,
+            "data_center_types": [self.vm.data_center_type],
+            "cpu_cores": self.vm.cpu_cores,
+            "memory_gb": self.vm.memory_gb,
+            "disk_gb": self.vm.disk_gb,
+        }
 
     @property
     def server_id(self) -> str:

@@ -73,6 +73,10 @@ class SnapshotVmCommand(ServerCommand):
     }
     deadline: ClassVar[timedelta] = minutes(180)
 
+    def new_row_params(self) -> frozenset[str]:
+        """Return the snapshot."""
+        return frozenset({"snapshot_id"})
+
     @cached_property
     def snapshot(self) -> VMSnapshot:
         """Return the snapshot's row, which was written with the job."""

@@ -11,6 +11,7 @@ from api.domain_errors import ConflictError, InvalidFieldsError
 from networks.models import FloatingIp, RowStatus
 from networks.services import FloatingIpChange, lock_floating_ip
 from tasks import engine
+from tasks.operations import operation
 from tenants.scoping import Role, Scope, get_visible_row
 
 from ..commands.addresses import AttachFloatingIpCommand, DetachFloatingIpCommand
@@ -19,6 +20,7 @@ from .interfaces import list_interfaces
 from .locked_vms import lock_vm, update_locked_vm
 
 
+@operation("vms.attach_floating_ip", AttachFloatingIpCommand)
 def attach_floating_ip(
     *, scope: Scope, floating_ip_id: UUID, vm: UUID, port: UUID | None = None
 ) -> FloatingIpChange:
@@ -54,6 +56,7 @@ def attach_floating_ip(
         return FloatingIpChange(floating_ip, submitted.job)
 
 
+@operation("vms.detach_floating_ip", DetachFloatingIpCommand)
 def detach_floating_ip(*, scope: Scope, floating_ip_id: UUID) -> FloatingIpChange:
     """Submit the detachment of a floating IP; one that is attached to nothing needs no job.
 

@@ -12,6 +12,7 @@ from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from cloudaccounts.placements import Placement
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope, lock_row
 from volumepool.models import Volume
@@ -30,6 +31,7 @@ class AttachmentResult:
     job: Job
 
 
+@operation("vms.attach_volume", AttachVolumeCommand)
 def attach_volume(
     *,
     scope: Scope,
@@ -64,6 +66,7 @@ def _require_visible_vm(scope: Scope, vm_id: UUID) -> None:
         lock_vm(scope, vm_id, Role.OPERATOR)
 
 
+@operation("vms.detach_volume", DetachVolumeCommand)
 def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> AttachmentResult:
     """Detach a volume from a VM; the tenant keeps it. Raises `NotFoundError`, and other domain errors: 403, 409."""
     with transaction.atomic():
@@ -72,6 +75,7 @@ def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> AttachmentRe
         return _submit(scope, vm, volume, DetachVolumeCommand(str(vm.pk), str(volume.pk)))
 
 
+@operation("vms.attach_by_volume", AttachVolumeCommand)
 def attach_by_volume(*, scope: Scope, volume_id: UUID, vm: UUID) -> AttachmentResult:
     """Attach a volume, requested by the volume's id: 404 when it is not visible, 400 when the VM is not."""
     _get_visible_volume(scope, volume_id)
@@ -80,6 +84,7 @@ def attach_by_volume(*, scope: Scope, volume_id: UUID, vm: UUID) -> AttachmentRe
     return attach_volume(scope=scope, vm_id=vm, volume_id=volume_id)
 
 
+@operation("vms.detach_by_volume", DetachVolumeCommand)
 def detach_by_volume(*, scope: Scope, volume_id: UUID) -> AttachmentResult:
     """Detach a volume from its VM. Raises `NotFoundError`, and other domain errors: 403; 409 `busy`, `not_attached`."""
     volume = _get_visible_volume(scope, volume_id)

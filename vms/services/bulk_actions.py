@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.placements import Placement
+from tasks.operations import operation
 from tenants.quotas import Needs, require_quota
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope
@@ -243,6 +244,7 @@ BULK_ACTIONS: dict[str, BulkActionKind] = {
 }
 
 
+@operation("vms.control_many", ResizeVmCommand, SnapshotVmCommand)
 def control_many(
     *,
     scope: Scope,

@@ -13,6 +13,7 @@ from api.domain_errors import InvalidFieldsError
 from api.preconditions import check_if_match
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.scoping import Role, Scope
 
 from ..commands.changes import ChangeVmCommand
@@ -24,8 +25,9 @@ from .protection import list_removing_jobs, log_protection, role_to_set_protecti
 _SERVER_FIELDS = ("name", "metadata")
 
 
+@operation("vms.change", ChangeVmCommand, omitted=["if_match"])
 def change_vm(
-    *, scope: Scope, vm_id: UUID, fields: dict[str, Any], if_match: str | None
+    *, scope: Scope, vm_id: UUID, fields: dict[str, Any], if_match: str | None = None
 ) -> tuple[VirtualMachine, Job | None]:
     """Change a VM; return it with the job that changes its server, or None when the server is not concerned.
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError, InvalidError, NotFoundError
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS
@@ -39,6 +40,7 @@ def build_unknown_action_error(name: str, known: Iterable[str]) -> InvalidError:
     )
 
 
+@operation("vms.control", *_COMMANDS.values())
 def control_vm(
     *, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dry_run: bool = False
 ) -> ControlResult:

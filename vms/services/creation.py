@@ -19,6 +19,7 @@ from cloudaccounts.placements import Errors, Placement, choose_placement, list_k
 from tasks import engine
 from tasks.engine import Spec
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.models import InformationSystem, Tenant
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
@@ -55,6 +56,7 @@ class CreationResult:
         return self.jobs[0] if self.jobs else None
 
 
+@operation("vms.create", CreateVmCommand)
 def create_vm(
     *,
     scope: Scope,

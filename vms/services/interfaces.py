@@ -21,6 +21,7 @@ from networks.models.security_groups import DEFAULT_NAME
 from networks.services import find_groups_by_cloud_id, find_usable_groups
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.models import Tenant
 from tenants.scoping import Role, Scope
 
@@ -193,6 +194,7 @@ def _describe_group(cloud_id: str, row: SecurityGroup | None, resource: CloudRes
     return GroupOnPort(cloud_id, DEFAULT_NAME if is_default else "", None, rules)
 
 
+@operation("vms.attach_interface", AttachInterfaceCommand)
 def attach_interface(
     *,
     scope: Scope,
@@ -230,6 +232,7 @@ def attach_interface(
         return _submit(scope, vm, command)
 
 
+@operation("vms.detach_interface", DetachInterfaceCommand)
 def detach_interface(*, scope: Scope, vm_id: UUID, port_id: UUID) -> NetworkChange:
     """Submit the detachment of an interface. Raises `NotFoundError` for the VM or the port, 403, 409 `busy`, `wrong_state`."""
     with transaction.atomic():
@@ -239,6 +242,7 @@ def detach_interface(*, scope: Scope, vm_id: UUID, port_id: UUID) -> NetworkChan
         return _submit(scope, vm, DetachInterfaceCommand(str(vm.pk), str(port_id)))
 
 
+@operation("vms.set_security_groups", SetSecurityGroupsCommand)
 def set_security_groups(
     *, scope: Scope, vm_id: UUID, security_groups: Sequence[UUID], port: UUID | None = None
 ) -> NetworkChange:

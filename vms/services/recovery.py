@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Placement
+from tasks.operations import operation
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
@@ -23,6 +24,7 @@ from .control import PowerRequest
 from .locked_vms import lock_vm, refuse_by_state, submit_vm_command
 
 
+@operation("vms.rescue")
 def rescue_vm(*, scope: Scope, vm_id: UUID, image: str = "", dry_run: bool = False) -> ControlResult:
     """Boot a VM from a rescue image, by default from the image that its server was built from.
 
@@ -44,6 +46,7 @@ def rescue_vm(*, scope: Scope, vm_id: UUID, image: str = "", dry_run: bool = Fal
         return result
 
 
+@operation("vms.rebuild", RebuildVmCommand)
 def rebuild_vm(
     *,
     scope: Scope,

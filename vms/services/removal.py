@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError
 from api.preconditions import check_if_match
+from tasks.operations import operation
 from tenants.scoping import Role, Scope
 
 from ..commands.removal import RemoveVmCommand
@@ -81,6 +82,7 @@ def _build_in_bin_error(vm: VirtualMachine) -> ConflictError:
     return ConflictError("in_bin", message % values, bin_until=vm.bin_until.isoformat())
 
 
+@operation("vms.remove", RemoveVmCommand, MoveToBinCommand, omitted=["if_match"])
 def remove_vm(
     *,
     scope: Scope,

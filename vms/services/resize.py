@@ -12,6 +12,7 @@ from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.placements import Placement
 from tasks import engine
+from tasks.operations import operation
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
@@ -23,6 +24,7 @@ from .bulk import ControlResult
 from .locked_vms import build_specs, lock_vm, refuse_by_state, submit_vm_command, touch_submitted_vms
 
 
+@operation("vms.resize", ResizeVmCommand)
 def resize_vm(
     *,
     scope: Scope,

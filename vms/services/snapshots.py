@@ -9,6 +9,7 @@ from django.db import transaction
 
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, lock_row
 from volumepool.models import Volume
@@ -26,6 +27,7 @@ class SnapshotResult:
     job: Job
 
 
+@operation("vms.take_snapshot", SnapshotVmCommand)
 def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotResult:
     """Submit the creation of a snapshot of a VM. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `limit_reached`."""
     with transaction.atomic():
@@ -52,6 +54,7 @@ def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotResult:
         return SnapshotResult(snapshot, job)
 
 
+@operation("vms.remove_snapshot", RemoveSnapshotCommand)
 def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
     """Submit the deletion of a snapshot. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.engine import Spec
+from tasks.operations import operation
 from tenants.scoping import Role, Scope
 
 from ..commands.vm_bin import RestoreVmCommand
@@ -42,6 +43,7 @@ class RestoreRequest(BulkAction):
         touch_vms(vms)
 
 
+@operation("vms.restore", RestoreVmCommand)
 def restore_vm(*, scope: Scope, vm_id: UUID) -> ControlResult:
     """Restore a VM from the bin, running if it ran. Raises `NotFoundError`; 403 `role_too_low`; 409 `busy`, `not_in_bin`, `gone`."""
     with transaction.atomic():

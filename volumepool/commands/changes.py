@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
@@ -62,6 +62,10 @@ class ExtendVolumeCommand(BoundVolumeCommand):
         "see_it_extended": "wait_until_extended",
         "read_its_size": "verify_size",
     }
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return the new size, and the present one."""
+        return {**super().describe_change(), "disk_gb": self.size_gb, "present_gb": self.volume.size_gb}
 
     def validate(self) -> list[Refusal]:
         """Refuse the boot volume of a VM, as its size is the VM's, and a volume that is neither available nor in use."""

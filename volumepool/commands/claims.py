@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
@@ -48,6 +48,21 @@ class ClaimVolumesCommand(Command):
         "count_them": "check_results",
     }
     deadline: ClassVar[timedelta] = minutes(240)
+
+    def new_row_params(self) -> frozenset[str]:
+        """Return the new volumes, and the spares, which are whichever are ready then."""
+        return frozenset({"taken", "made"})
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return the number of the volumes, and the size of each."""
+        ids = [*(row for row, _cinder, _name in self.taken), *self.made]
+        volumes = list(Volume.objects.filter(pk__in=ids).select_related("information_system"))
+        return {
+            "count": len(volumes),
+            "disk_gb": max((volume.size_gb for volume in volumes), default=0),
+            "names": sorted(volume.name for volume in volumes),
+            "information_system": next((str(volume.information_system) for volume in volumes), ""),
+        }
 
     def locks(self) -> list[str]:
         """Lock every volume."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.utils.functional import Promise
@@ -76,6 +76,14 @@ class SnapshotVolumeCommand(CreateObjectCommand, SnapshotCommand):
 
     kind: ClassVar[str] = "volumepool.snapshot_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Create snapshot of volume")
+
+    def new_row_params(self) -> frozenset[str]:
+        """Return the snapshot."""
+        return frozenset({"snapshot_id"})
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return the volume, and the size of the snapshot."""
+        return {"volume": self.snapshot.volume.name, "disk_gb": self.snapshot.size_gb}
 
     def locks(self) -> list[str]:
         """Lock the snapshot and its volume."""

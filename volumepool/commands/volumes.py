@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.utils.functional import Promise
@@ -51,6 +51,13 @@ class VolumeCommand(CinderCommand):
     def on_failure(self, failure: Failure) -> None:
         """Write what this job has observed of the volume to its row."""
         write_observed_volume(self.volume_id, self.data)
+
+    def describe_change(self) -> dict[str, Any]:
+        """Return the volume's application and size."""
+        return {
+            "information_system": self.volume.information_system.name,
+            "disk_gb": self.volume.size_gb,
+        }
 
     def polling_scope(self) -> str:
         """Return the volume's account and region."""

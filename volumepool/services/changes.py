@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError, InvalidFieldsError
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope, lock_row
 
@@ -34,6 +35,7 @@ class VolumeChange:
     job: Job | None
 
 
+@operation("volumepool.remove_volume", RemoveVolumeCommand)
 def remove_volume(*, scope: Scope, volume_id: UUID, permanent: bool = False) -> VolumeChange:
     """Delete a volume: into the bin if there is one, which needs no job, else from the cloud.
 
@@ -51,6 +53,7 @@ def remove_volume(*, scope: Scope, volume_id: UUID, permanent: bool = False) -> 
         return VolumeChange(volume, None)
 
 
+@operation("volumepool.extend_volume", ExtendVolumeCommand)
 def extend_volume(*, scope: Scope, volume_id: UUID, size_gb: int) -> VolumeChange:
     """Submit the extension of a volume.
 
@@ -72,11 +75,13 @@ def extend_volume(*, scope: Scope, volume_id: UUID, size_gb: int) -> VolumeChang
         return changed
 
 
+@operation("volumepool.rename_volume", RenameVolumeCommand)
 def rename_volume(*, scope: Scope, volume_id: UUID, name: str) -> VolumeChange:
     """Submit the renaming of a volume, in the cloud too. Raises as `change_volume`."""
     return change_volume(scope=scope, volume_id=volume_id, fields={"name": name})
 
 
+@operation("volumepool.change_volume", RenameVolumeCommand)
 def change_volume(*, scope: Scope, volume_id: UUID, fields: Mapping[str, Any]) -> VolumeChange:
     """Change a volume's name (by a job, in the cloud too), its tags and its protection; everything or nothing.
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tenants.quotas import Needs, require_quota
 from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, lock_row
@@ -31,6 +32,7 @@ class SnapshotResult:
         return self.snapshot.volume
 
 
+@operation("volumepool.take_snapshot", SnapshotVolumeCommand)
 def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotResult:
     """Submit the creation of a snapshot of a volume.
 
@@ -58,6 +60,7 @@ def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotResult
         return SnapshotResult(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)
 
 
+@operation("volumepool.remove_snapshot", RemoveVolumeSnapshotCommand)
 def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
     """Submit the deletion of a snapshot. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():

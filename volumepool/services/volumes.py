@@ -14,6 +14,7 @@ from cloudaccounts.placements import Placement, explain_unusable, require_placem
 from cloudaccounts.services.catalogue import list_granted
 from tasks import engine
 from tasks.models import Job
+from tasks.operations import operation
 from tasks.queries import insert
 from tenants.models import InformationSystem, Tenant
 from tenants.quotas import Needs, require_quota
@@ -66,6 +67,7 @@ class ClaimResult:
     job: Job | None = None
 
 
+@operation("volumepool.claim_volumes", ClaimVolumesCommand, dataclass_types=[ClaimRequest])
 def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
     """Claim volumes of a type for a tenant, in one transaction: spares become the tenant's, the rest is to be created.
 
@@ -108,6 +110,7 @@ def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
         return ClaimResult([kept[slot] if slot in kept else next(new_volumes) for slot in slots], job)
 
 
+@operation("volumepool.create_volumes", ClaimVolumesCommand, dataclass_types=[VolumeCreationRequest])
 def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResult:
     """Create volumes of a size, blank or copied from a snapshot.
 

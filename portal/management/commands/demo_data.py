@@ -12,6 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
+from api.deferral import DeferredError
+from approvals.models import ApprovalPolicy, ApprovalRequest
+from approvals.quota_requests import change_quota
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import SERVER_GROUP_POLICIES, CatalogueGrant, CatalogueKind, CloudAccount
 from cloudaccounts.registry import list_synced_types
@@ -74,6 +77,7 @@ class Command(BaseCommand):
             systems = self.create_users_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
             self.create_key_and_template(Tenant.objects.get(slug="acme"))
             self.create_service(systems["acme", "Web shop"])
+            self.create_approvals(Tenant.objects.get(slug="acme"))
         if not (settings.OS_CLOUD or self.find_simulator()):
             self.stdout.write("No cloud: enter an account in the admin.")
             return
@@ -123,6 +127,21 @@ class Command(BaseCommand):
             add_ssh_key(scope=scope, name="alice@laptop", public_key=text)
         if not UserDataTemplate.objects.filter(tenant=tenant).exists():
             add_template(scope=scope, name="Web server", text="#cloud-config\npackages: [nginx]\n")
+
+    def create_approvals(self, tenant: Tenant) -> None:
+        """Create a policy for large VMs, and a request of Alice's for a higher quota, which waits for the administrator."""
+        ApprovalPolicy.objects.get_or_create(
+            tenant=tenant,
+            name="Large VMs",
+            defaults={"commands": ["vms.create"], "min_cpu_cores": 8, "level1_role": "operator"},
+        )
+        if ApprovalRequest.objects.filter(tenant=tenant).exists():
+            return
+        scope = Scope(User.objects.get(username="alice"), tenant, Role.ADMIN)
+        try:
+            change_quota(scope=scope, quotas={"cpu_cores": 600}, reason="The shop needs more for the season.")
+        except DeferredError as held:
+            held.store()
 
     def create_usage_history(self) -> None:
         """Create samples of past hours that lead up to the present use, with fewer VMs running at night."""
