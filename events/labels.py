@@ -17,6 +17,8 @@ OBJECT_LABELS: dict[str, str | Promise] = {
     "tenant": gettext_lazy("Tenant"),
     "member": gettext_lazy("Member"),
     "invitation": gettext_lazy("Invitation"),
+    "role_rule": gettext_lazy("Role rule"),
+    "external_identity": gettext_lazy("External identity"),
     "information_system": gettext_lazy("Application"),
     "user": gettext_lazy("User"),
     "group": gettext_lazy("Permission group"),
@@ -54,6 +56,8 @@ OTHER_LABELS: dict[str, str | Promise] = {
     "sign_in.succeeded": gettext_lazy("Signed in"),
     "sign_in.ended": gettext_lazy("Signed out"),
     "sign_in.failed": gettext_lazy("Sign-in failed"),
+    "user.provided": gettext_lazy("User created by a provider"),
+    "tenant.without_administrator": gettext_lazy("Tenant without an administrator"),
     "request.refused": gettext_lazy("Request refused"),
     "audit.exported": gettext_lazy("Audit log exported"),
 }

@@ -19,7 +19,7 @@ from .url_groups import include_grouped
 admin.autodiscover()
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
-rooms = ["tenants", "events", "cloudaccounts", "volumepool", "networks", "vms", "deploys", "tasks"]
+rooms = ["tenants", "signin", "events", "cloudaccounts", "volumepool", "networks", "vms", "deploys", "tasks"]
 
 urlpatterns = [
     path("api/v1/", include(include_grouped(f"{room}.urls" for room in ["api", *rooms]))),

@@ -1,4 +1,4 @@
-"""The address policies of this installation, built from its settings: one for clouds, one for hosts."""
+"""The address policies of this installation, built from its settings: for clouds, for hosts, and for identity providers."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def cloud_policy() -> AddressPolicy:
 def host_policy() -> AddressPolicy:
     """Return the policy for hosts of deployments: SSH and health checks."""
     return _build_policy("ALLOW_LOCAL_HOSTS")
+
+
+def provider_policy() -> AddressPolicy:
+    """Return the policy for identity providers: their endpoints, also those that their configuration names."""
+    return _build_policy("ALLOW_LOCAL_PROVIDERS")
 
 
 def _build_policy(setting: str) -> AddressPolicy:

@@ -1,14 +1,11 @@
 """Addresses of the pages of the room."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from . import pages
 
 urlpatterns = [
     path("language/setlang/", pages.set_language_page, name="set_language"),
-    path("login/", pages.SignInView.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.select_tenant_page, name="select-tenant"),
     path("preferences/", pages.preferences_page, name="preferences"),
     path("preferences/password/", pages.password_page, name="password-page"),

@@ -53,10 +53,14 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
 
     username = serializers.CharField(source="user.username", read_only=True)
     role_display = serializers.CharField(source="get_role_display", read_only=True)
+    rule_provider = serializers.CharField(
+        read_only=True,
+        help_text="The identity provider whose rules gave the membership and may take it away. Empty: a person gave it.",
+    )
 
     class Meta:
         model = Membership
-        fields = ["id", "username", "role", "role_display", "created_at"]
+        fields = ["id", "username", "role", "role_display", "rule_provider", "created_at"]
 
 
 class NewMembershipSerializer(StrictSerializer):

@@ -67,13 +67,16 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
 
 
 def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membership:
-    """Change the role of a member. Raises `NotFoundError`, 409 `last_administrator`."""
+    """Change the role of a member. Raises `NotFoundError`, 409 `last_administrator`.
+
+    A membership that came by a rule is one that a person gave from then on: rules leave it as it is.
+    """
     with transaction.atomic():
         membership = _lock_member(tenant, membership_id)
         if role != Role.ADMIN:
             require_other_administrator(tenant, membership)
-        membership.role = role
-        membership.save(update_fields=["role"])
+        membership.role, membership.rule_provider = role, ""
+        membership.save(update_fields=["role", "rule_provider"])
         return membership
 
 

@@ -5,7 +5,8 @@ from .environment import PORTAL_ENV, env
 # --- Authentication ---------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = ["api.login_backend.PasswordBackend"]
+# The first one is that of local passwords.
+AUTHENTICATION_BACKENDS = ["api.login_backend.PasswordBackend", "signin.backends.ProviderBackend"]
 PASSWORD_HASHERS = [f"api.password_hashers.Limited{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
 if PORTAL_ENV == "test":
     # Argon2 is slow by design; tests log in thousands of times.

@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "tasks",
     "tenants",
     "events",
+    "signin",
     "cloudaccounts",
     "volumepool",
     "networks",

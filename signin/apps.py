@@ -1,0 +1,20 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class SigninConfig(AppConfig):
+    """Identity providers, roles by rules, second factors."""
+
+    name = "signin"
+    verbose_name = _("Signing in")
+
+    def ready(self) -> None:
+        """Declare the tables whose changes are events."""
+        from events.tracking import TrackedTable, declare_tracked_tables
+
+        declare_tracked_tables(
+            TrackedTable("signin_rolerule", "role_rule"),
+            TrackedTable(
+                "signin_externalidentity", "external_identity", tenant="", ignored=("groups", "last_used_at")
+            ),
+        )

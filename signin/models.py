@@ -1,0 +1,78 @@
+"""Identities at providers, rules that give roles, second factors."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Tenant, User
+from tenants.scoping import Role, TenantScopedQuerySet
+
+
+class ExternalIdentity(models.Model):
+    """A user of the portal as a provider knows them.
+
+    The subject identifies the user: names and addresses may change, or be given to somebody else. No identity is ever joined to
+    a user that existed before it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.OneToOneField(
+        User, models.CASCADE, related_name="external_identity", verbose_name=_("user")
+    )
+    provider = models.CharField(_("provider"), max_length=30)
+    # The issuer of the subject: another server under the same key in the settings does not get its users.
+    issuer = models.CharField(_("issuer"), max_length=500)
+    subject = models.CharField(_("subject"), max_length=255)
+    # The groups at the last sign-in, for the preview of the rules.
+    groups = models.JSONField(_("groups"), default=list, db_default=models.Value([], models.JSONField()))
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    last_used_at = models.DateTimeField(_("last used"), db_default=Now())
+
+    class Meta:
+        ordering = ["provider", "user__username"]
+        verbose_name = _("external identity")
+        verbose_name_plural = _("external identities")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["provider", "issuer", "subject"], name="external_identity_of_one_user"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.subject}"
+
+
+class RoleRule(models.Model):
+    """A rule: members of a group at a provider get a role in a tenant when they sign in."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    provider = models.CharField(
+        _("provider"), max_length=30, help_text=_("The key of the provider in the settings.")
+    )
+    group = models.CharField(
+        _("group"),
+        max_length=500,
+        help_text=_("Exactly as the provider names it, with upper and lower case."),
+    )
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", verbose_name=_("tenant"))
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.VIEWER)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = TenantScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["provider", "group", "tenant__name"]
+        verbose_name = _("role rule")
+        verbose_name_plural = _("role rules")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["provider", "group", "tenant"], name="role_rule_once"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="role_rule_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.group} → {self.tenant} ({self.role})"
