@@ -56,6 +56,7 @@ OTHER_LABELS: dict[str, str | Promise] = {
     "sign_in.succeeded": gettext_lazy("Signed in"),
     "sign_in.ended": gettext_lazy("Signed out"),
     "sign_in.failed": gettext_lazy("Sign-in failed"),
+    "user.recovery_codes_renewed": gettext_lazy("Recovery codes renewed"),
     "user.provided": gettext_lazy("User created by a provider"),
     "tenant.without_administrator": gettext_lazy("Tenant without an administrator"),
     "request.refused": gettext_lazy("Request refused"),

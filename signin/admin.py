@@ -7,11 +7,13 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from .models import ExternalIdentity, RoleRule
+from .models import ExternalIdentity, RoleRule, TotpDevice
+from .services import second_factors
 from .services.roles import RoleChange, plan_role_changes
 
 
@@ -74,6 +76,40 @@ class ExternalIdentityAdmin(admin.ModelAdmin[ExternalIdentity]):
             "", "<li>{}: {}</li>", ((change.tenant.name, _describe(change)) for change in changes)
         )
         return format_html("<ul>{}</ul>", lines)
+
+
+@admin.register(TotpDevice)
+class TotpDeviceAdmin(admin.ModelAdmin[TotpDevice]):
+    """Authenticator apps of users. Deleting one removes the second factor of a user who has lost it, with its recovery codes."""
+
+    list_display = ["user", "confirmed_at", "created_at"]
+    list_filter = [("confirmed_at", admin.EmptyFieldListFilter)]
+    search_fields = ["user__username"]
+    list_select_related = ["user"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: TotpDevice | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: TotpDevice | None = None) -> bool:
+        """Return whether the device may be deleted. Superusers alone may remove the factor of a superuser."""
+        is_superusers = obj is not None and obj.user.is_superuser
+        return super().has_delete_permission(request, obj) and (
+            not is_superusers or bool(request.user.is_superuser)
+        )
+
+    def delete_model(self, request: HttpRequest, obj: TotpDevice) -> None:
+        """Remove the second factor of the user."""
+        second_factors.remove(obj.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TotpDevice]) -> None:
+        """Remove the second factors of the users."""
+        for device in queryset.select_related("user"):
+            if self.has_delete_permission(request, device):
+                second_factors.remove(device.user)
 
 
 def _describe(change: RoleChange) -> str:

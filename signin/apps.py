@@ -9,8 +9,13 @@ class SigninConfig(AppConfig):
     verbose_name = _("Signing in")
 
     def ready(self) -> None:
-        """Declare the tables whose changes are events."""
+        """Register the check of second factors, and declare the tables whose changes are events."""
+        from api.second_factor import register_second_factor_check
         from events.tracking import TrackedTable, declare_tracked_tables
+
+        from .services.second_factors import check_code
+
+        register_second_factor_check(check_code)
 
         declare_tracked_tables(
             TrackedTable("signin_rolerule", "role_rule"),

@@ -76,3 +76,45 @@ class RoleRule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider}: {self.group} → {self.tenant} ({self.role})"
+
+
+class TotpDevice(models.Model):
+    """An authenticator app of a user: it computes a code from a secret and the time (RFC 6238).
+
+    `User.second_factor` says whether the user has a confirmed one, so that a request needs no further query.
+    """
+
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="totp_device", verbose_name=_("user")
+    )
+    encrypted_secret = models.TextField(editable=False)
+    # Empty until the user has entered a code of the app.
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, editable=False)
+    # The number of the interval whose code was accepted last: each code is accepted once.
+    last_interval = models.BigIntegerField(default=0, db_default=0, editable=False)
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("authenticator app")
+        verbose_name_plural = _("authenticator apps")
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
+class RecoveryCode(models.Model):
+    """A code that replaces the authenticator app once. Only its keyed hash is stored."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes", verbose_name=_("user"))
+    digest = models.CharField(max_length=64, editable=False)
+    used_at = models.DateTimeField(_("used"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("recovery code")
+        verbose_name_plural = _("recovery codes")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["user", "digest"], name="recovery_code_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.user)

@@ -1,7 +1,8 @@
-"""Open the session of a user whose identity has been proved."""
+"""Open the session of a user whose identity has been proved, and keep a sign-in that still lacks its second factor."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,10 @@ from tenants.models import User
 PROVIDER_BACKEND = "signin.backends.ProviderBackend"
 _PROVIDER_KEY = "sign_in_provider"
 _ID_TOKEN_KEY = "sign_in_id_token"  # noqa: S105 - the name of a value in the session.
+_PENDING_KEY = "pending_sign_in"
 MAX_ID_TOKEN_LENGTH = 8000
+# How long the page waits for the code of a second factor.
+PENDING_SECONDS = 600
 
 
 def open_session(
@@ -47,3 +51,40 @@ def read_provider(session: Any) -> tuple[str, str]:
     except UnreadableSecretError:  # Its key was removed; the provider then asks the user.
         id_token = ""
     return str(session.get(_PROVIDER_KEY, "")), id_token
+
+
+def keep_pending(request: HttpRequest, user: User, address: str, **session: Any) -> None:
+    """Keep a sign-in whose second factor is missing in the session of the browser, which is signed in as nobody by it.
+
+    `address` is the page to go to, `session` are the arguments of `open_session`.
+    """
+    request.session[_PENDING_KEY] = {
+        "user": str(user.pk),
+        "epoch": user.credentials_epoch,
+        "at": time.time(),
+        "address": address,
+        "session": session | {"id_token": encrypt(session.get("id_token", ""))},
+    }
+
+
+def find_pending(request: HttpRequest) -> tuple[User, str, dict[str, Any]] | None:
+    """Return the user, the page and the arguments that `keep_pending` kept; None when there is none, or it is outdated.
+
+    A user who was disabled meanwhile, or whose password was changed, has to begin again.
+    """
+    kept = request.session.get(_PENDING_KEY)
+    if kept is None or not 0 <= time.time() - kept["at"] < PENDING_SECONDS:
+        return None
+    user = User.objects.filter(pk=kept["user"], is_active=True, credentials_epoch=kept["epoch"]).first()
+    if user is None:
+        return None
+    try:
+        id_token = decrypt(kept["session"]["id_token"])
+    except UnreadableSecretError:
+        id_token = ""
+    return user, kept["address"], kept["session"] | {"id_token": id_token}
+
+
+def forget_pending(request: HttpRequest) -> None:
+    """Forget the sign-in that lacks its second factor."""
+    request.session.pop(_PENDING_KEY, None)

@@ -33,6 +33,11 @@ urlpatterns = [
         name="invitation-page-decline",
     ),
     path("membership/<uuid:pk>/leave/", pages.leave_page, name="tenant-page-leave"),
+    path(
+        "membership/<uuid:pk>/second-factor/",
+        pages.demand_second_factor_page,
+        name="tenant-page-second-factor",
+    ),
     path("membership/<uuid:pk>/invite/", pages.invite_page, name="tenant-page-invite"),
     path(
         "membership/<uuid:pk>/invitations/<uuid:invitation_pk>/withdraw/",

@@ -16,7 +16,7 @@ from api.pagination import LogPagination
 from api.replica.reads import read_list
 
 from .models import Membership, Tenant, User
-from .scoping import Role, Scope, TenantScopedQuerySet
+from .scoping import Role, Scope, TenantScopedQuerySet, require_second_factor
 
 
 def get_user(request: Request) -> User:
@@ -65,6 +65,7 @@ def build_scope(user: User, slug: str, memberships: Sequence[Membership] | None 
             _("You belong to several tenants (%(slugs)s). Name one in the X-Tenant header.")
             % {"slugs": ", ".join(membership.tenant.slug for membership in memberships)},
         )
+    require_second_factor(user, memberships[0].tenant)
     return Scope(user, memberships[0].tenant, Role(memberships[0].role))
 
 

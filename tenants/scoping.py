@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import DomainError, ForbiddenError, InvalidError, NotFoundError
 from api.replica.routing import require_primary
 from api.requirements import record_requirement
+from api.second_factor import SECOND_FACTOR_REQUIRED
 
 if TYPE_CHECKING:
     from .models import Tenant, User  # Types only: the models import this module.
@@ -83,6 +84,15 @@ class Scope:
             _("You need the role '%(needed)s' in this tenant. Yours is '%(role)s'.")
             % {"needed": needed.label, "role": self.role.label},
         )
+
+
+def require_second_factor(user: User, tenant: Tenant) -> None:
+    """Refuse members without a second factor, where their tenant demands one, with 403 `second_factor_required`.
+
+    Staff who are no members come under the setting SECOND_FACTOR_FOR_STAFF.
+    """
+    if tenant.second_factor_required and not user.second_factor and not user.is_staff:
+        raise ForbiddenError("second_factor_required", SECOND_FACTOR_REQUIRED)
 
 
 def _permission(needed: Role, model: type[models.Model] | None) -> str:

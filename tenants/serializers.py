@@ -32,6 +32,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "quota_memory_gb",
             "quota_disk_gb",
             "time_zone",
+            "second_factor_required",
             "created_at",
         ]
 
@@ -45,6 +46,10 @@ class ChangeTenantSerializer(StrictSerializer):
         required=False,
         validators=[validate_time_zone],
         help_text="The zone of dates and of members without a zone: an IANA name, such as Europe/Berlin. Empty: the portal's.",
+    )
+    second_factor_required = serializers.BooleanField(
+        required=False,
+        help_text="Whether members without a second factor are refused until they have set one up.",
     )
 
 

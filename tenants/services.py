@@ -17,7 +17,7 @@ from api.preconditions import check_if_match
 
 from .models import InformationSystem, Membership, Tenant, User
 from .row_limits import require_row_limit
-from .scoping import Role, Scope, require_tenant
+from .scoping import Role, Scope, require_second_factor, require_tenant
 
 
 def get_tenant(
@@ -37,12 +37,13 @@ def get_tenant(
     if not user.is_staff and granted is None:
         raise NotFoundError  # The membership ended between the two queries.
     role = Role.ADMIN if user.is_staff else granted or Role.VIEWER
+    require_second_factor(user, tenant)
     Scope(user, tenant, role, granted).require(needed, model)
     return tenant
 
 
 def change_tenant(*, tenant: Tenant, fields: dict[str, Any]) -> Tenant:
-    """Change the columns of a tenant that its administrators may change: the time zone."""
+    """Change the columns of a tenant that its administrators may change: the time zone, and whether it demands a second factor."""
     if fields:
         for name, value in fields.items():
             setattr(tenant, name, value)

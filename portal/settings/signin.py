@@ -14,3 +14,8 @@ SIGN_INS_WAITING_AT_MOST = max(1, env.int("SIGN_INS_WAITING_AT_MOST", default=4)
 SIGN_IN_CLOCK_SKEW_SECONDS = env.float("SIGN_IN_CLOCK_SKEW_SECONDS", default=60.0)
 # Providers at the portal's own machine and link are refused unless this allows them.
 ALLOW_LOCAL_PROVIDERS = env.bool("ALLOW_LOCAL_PROVIDERS", default=not PRODUCTION)
+
+# Whether staff must have a second factor: their own, or that of their provider.
+SECOND_FACTOR_FOR_STAFF = env.bool("SECOND_FACTOR_FOR_STAFF", default=False)
+# The name of the portal in authenticator apps.
+SECOND_FACTOR_ISSUER = env.str("SECOND_FACTOR_ISSUER", default="Cloud Portal")

@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "api.page_middleware.PageErrorsMiddleware",
+    "signin.middleware.SecondFactorMiddleware",
     "api.password_checks.LoginThrottleMiddleware",
     "api.time_zones.TimeZoneMiddleware",
     "api.form_keys.FormKeyMiddleware",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.conf import settings
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.contrib.auth.views import LogoutView as DjangoLogoutView
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +21,7 @@ from tenants.pages.choices import set_language_cookie
 
 from ..errors import SignInError
 from ..oidc.flow import build_logout_url
-from ..sessions import open_session, read_provider
+from ..sessions import keep_pending, open_session, read_provider
 
 
 def list_provider_links(next_address: str) -> list[dict[str, str]]:
@@ -54,7 +55,22 @@ class SignInView(LoginView):
         return finish_sign_in(self.request, user, self.get_success_url(), method="password")
 
 
+class AdminSignInView(SignInView):
+    """The sign-in page of the admin, which refuses users who are not staff."""
+
+    authentication_form = AdminAuthenticationForm
+    next_page = "admin:index"
+
+
 def finish_sign_in(request: HttpRequest, user: User, address: str, **session: Any) -> HttpResponse:
+    """Open the session of a user whose identity is proved; ask for the code first, where the user has an authenticator app."""
+    if user.second_factor == User.SecondFactor.TOTP and not session.get("factor"):
+        keep_pending(request, user, address, **session)
+        return redirect("sign-in-code")
+    return open_and_redirect(request, user, address, **session)
+
+
+def open_and_redirect(request: HttpRequest, user: User, address: str, **session: Any) -> HttpResponse:
     """Open the session, and redirect to a page in the language that the user has selected in their profile."""
     open_session(request, user, **session)
     response = redirect(address)

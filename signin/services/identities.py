@@ -91,6 +91,7 @@ def _get_or_create(identity: ProvenIdentity) -> User:
     else:
         user = known.user
         _update_user(user, identity)
+    _follow_second_factor(user, identity)
     known.groups = list(identity.groups)
     known.last_used_at = timezone.now()
     known.save()
@@ -113,6 +114,14 @@ def _update_user(user: User, identity: ProvenIdentity) -> None:
         for name, value in changed.items():
             setattr(user, name, value)
         user.save(update_fields=[*changed])
+
+
+def _follow_second_factor(user: User, identity: ProvenIdentity) -> None:
+    """Note whether the provider demands a second factor. An authenticator app of the portal stays what it is."""
+    factor = User.SecondFactor.PROVIDER if identity.has_second_factor else ""
+    if user.second_factor not in {factor, User.SecondFactor.TOTP}:
+        user.second_factor = factor
+        user.save(update_fields=["second_factor"])
 
 
 def _personal_fields(identity: ProvenIdentity) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from deploys.models import (
 )
 from events.models import Event
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
+from signin.models import ExternalIdentity, RoleRule, TotpDevice
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (
@@ -148,6 +149,13 @@ def a_periodic_task() -> PeriodicTask:
 MAKE: dict[type[models.Model], Callable[[], Any]] = {
     Event: lambda: Event.objects.create(tenant=TenantFactory(), code="host.changed", object_name="web-1"),
     Invitation: InvitationFactory,
+    RoleRule: lambda: RoleRule.objects.create(
+        provider="corp", group=f"group {next(_numbers)}", tenant=TenantFactory()
+    ),
+    ExternalIdentity: lambda: ExternalIdentity.objects.create(
+        user=UserFactory(), provider="corp", issuer="https://sso.example.org", subject=f"s{next(_numbers)}"
+    ),
+    TotpDevice: lambda: TotpDevice.objects.create(user=UserFactory(), encrypted_secret="unreadable"),
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
     ApiToken: lambda: ApiToken.objects.create(
         user=UserFactory(), name=f"token {next(_numbers)}", expiry=None
