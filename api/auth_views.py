@@ -93,6 +93,8 @@ class LogoutView(APIView):
 class MeView(APIView):
     """The signed-in user."""
 
+    limited_tokens = True
+
     @extend_schema(responses=MeSerializer, operation_id="auth_me")
     def get(self, request: Request) -> Response:
         """Return the user, with their tenants and their role in each."""

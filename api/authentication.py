@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from .domain_errors import ForbiddenError
 from .models import ApiToken
 from .second_factor import require_staff_second_factor
+from .token_limits import require_within_limits
 
 KEYWORD = "Token"
 # Where staff come without the second factor that is demanded of them: to see why, and to leave.
@@ -44,6 +45,7 @@ class TokenAuthentication(authentication.BaseAuthentication):
         if token is None or not token.is_usable:
             raise _invalid_token_error()
         token.record_use()
+        require_within_limits(token, request)
         require_staff_second_factor(token.user)
         return token.user, token
 

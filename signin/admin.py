@@ -12,7 +12,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from .models import ExternalIdentity, RoleRule, TotpDevice
+from tasks.admin import ReadOnlyAdmin
+
+from .models import ExternalIdentity, RoleRule, ServiceAccount, TotpDevice
 from .services import second_factors
 from .services.roles import RoleChange, plan_role_changes
 
@@ -110,6 +112,17 @@ class TotpDeviceAdmin(admin.ModelAdmin[TotpDevice]):
         for device in queryset.select_related("user"):
             if self.has_delete_permission(request, device):
                 second_factors.remove(device.user)
+
+
+@admin.register(ServiceAccount)
+class ServiceAccountAdmin(ReadOnlyAdmin):
+    """Service accounts of all tenants, to look at alone: their tenants manage them."""
+
+    list_display = ["name", "tenant", "user", "created_by", "created_at"]
+    list_filter = ["tenant"]
+    search_fields = ["name", "description", "tenant__name"]
+    list_select_related = ["tenant", "user", "created_by"]
+    show_full_result_count = False
 
 
 def _describe(change: RoleChange) -> str:

@@ -19,6 +19,7 @@ class SigninConfig(AppConfig):
 
         declare_tracked_tables(
             TrackedTable("signin_rolerule", "role_rule"),
+            TrackedTable("signin_serviceaccount", "service_account"),
             TrackedTable(
                 "signin_externalidentity", "external_identity", tenant="", ignored=("groups", "last_used_at")
             ),

@@ -118,3 +118,34 @@ class RecoveryCode(models.Model):
 
     def __str__(self) -> str:
         return str(self.user)
+
+
+class ServiceAccount(models.Model):
+    """A program of a tenant. It acts as a user of its own, who has no password, and only through tokens with limits."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, models.CASCADE, related_name="service_accounts", verbose_name=_("tenant")
+    )
+    user = models.OneToOneField(
+        User, models.CASCADE, related_name="service_account", verbose_name=_("user"), editable=False
+    )
+    name = models.SlugField(_("name"), max_length=50)
+    description = models.CharField(_("description"), max_length=500, blank=True, default="")
+    created_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", verbose_name=_("created by"), editable=False
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = TenantScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("service account")
+        verbose_name_plural = _("service accounts")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="service_account_name_once_per_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant}: {self.name}"

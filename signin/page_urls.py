@@ -15,4 +15,17 @@ urlpatterns = [
     path("preferences/second-factor/set-up/", pages.set_up_page, name="second-factor-set-up"),
     path("preferences/second-factor/disable/", pages.disable_page, name="second-factor-disable"),
     path("preferences/second-factor/codes/", pages.recovery_codes_page, name="second-factor-codes"),
+    path("service-accounts/", pages.service_account_page, name="service-account-page"),
+    path("service-accounts/new/", pages.new_service_account_page, name="service-account-new"),
+    path("service-accounts/<uuid:pk>/", pages.service_account_detail_page, name="service-account-show"),
+    path("service-accounts/<uuid:pk>/edit/", pages.edit_service_account_page, name="service-account-edit"),
+    path(
+        "service-accounts/<uuid:pk>/remove/", pages.remove_service_account_page, name="service-account-remove"
+    ),
+    path("service-accounts/<uuid:pk>/tokens/new/", pages.new_service_token_page, name="service-token-new"),
+    path(
+        "service-accounts/<uuid:pk>/tokens/<uuid:token_pk>/revoke/",
+        pages.revoke_service_token_page,
+        name="service-token-revoke",
+    ),
 ]

@@ -31,6 +31,7 @@ KIND_LABELS = {
     "security_groups": _("security groups"),
     "floating_ips": _("floating IPs"),
     "server_groups": _("server groups"),
+    "service_accounts": _("service accounts"),
 }
 
 

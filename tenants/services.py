@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, router, transaction
-from django.db.models import F, Model, ProtectedError
+from django.db.models import F, Model, ProtectedError, QuerySet
 from django.db.models.deletion import Collector
 from django.utils.translation import gettext_lazy as _
 
@@ -99,10 +99,17 @@ def _lock_member(tenant: Tenant, membership_id: UUID) -> Membership:
     return membership
 
 
+def list_administrators(tenant: Tenant) -> QuerySet[Membership]:
+    """Return the memberships of the people who administer a tenant. A service account is none of them."""
+    members: QuerySet[Membership] = Membership.objects.filter(
+        tenant=tenant, role=Role.ADMIN, user__is_active=True, user__service_account=None
+    )
+    return members
+
+
 def require_other_administrator(tenant: Tenant, leaving: Membership) -> None:
     """Refuse with 409 `last_administrator` when no other administrator would be left. Call it under a lock on the tenant's row."""
-    others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
-    others = others.exclude(pk=leaving.pk)
+    others = list_administrators(tenant).exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
         raise ConflictError(
             "last_administrator", _("A tenant needs at least one administrator. Appoint another one first.")

@@ -41,6 +41,7 @@ TENANT_ROWS_AT_MOST = {
     "security_groups": 500,
     "floating_ips": 500,
     "server_groups": 500,
+    "service_accounts": 200,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from events.recording import record_event
 from tenants.models import Membership, Tenant, User
 from tenants.scoping import Role
+from tenants.services import list_administrators
 
 from ..models import RoleRule
 
@@ -91,8 +92,7 @@ def _apply(user: User, provider: str, change: RoleChange) -> None:
         Membership.objects.create(user=user, tenant=change.tenant, role=change.after, rule_provider=provider)
     else:
         members.filter(rule_provider=provider).update(role=change.after)
-    administrators = Membership.objects.filter(tenant=change.tenant, role=Role.ADMIN, user__is_active=True)
-    if change.before == Role.ADMIN and not administrators.exists():
+    if change.before == Role.ADMIN and not list_administrators(change.tenant).exists():
         record_event(
             "tenant.without_administrator",
             tenant_id=change.tenant.pk,

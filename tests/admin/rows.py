@@ -38,7 +38,7 @@ from deploys.models import (
 )
 from events.models import Event
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
-from signin.models import ExternalIdentity, RoleRule, TotpDevice
+from signin.models import ExternalIdentity, RoleRule, ServiceAccount, TotpDevice
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (
@@ -154,6 +154,9 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     ),
     ExternalIdentity: lambda: ExternalIdentity.objects.create(
         user=UserFactory(), provider="corp", issuer="https://sso.example.org", subject=f"s{next(_numbers)}"
+    ),
+    ServiceAccount: lambda: ServiceAccount.objects.create(
+        tenant=TenantFactory(), user=UserFactory(), created_by=UserFactory(), name=f"robot-{next(_numbers)}"
     ),
     TotpDevice: lambda: TotpDevice.objects.create(user=UserFactory(), encrypted_secret="unreadable"),
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),

@@ -48,6 +48,7 @@ from .objects import (
     create_volume_snapshot,
     get_tenant_ids,
 )
+from .signin_cases import SIGNIN_CASES
 
 ACCOUNT = {
     "name": "own",
@@ -351,4 +352,5 @@ CASES: dict[tuple[str, str], Case] = {
     **DEPLOY_CASES,
     **LOGIN_CASES,
     **NETWORK_CASES,
+    **SIGNIN_CASES,
 }

@@ -31,6 +31,7 @@ from .objects import (
     create_volume,
     create_volume_snapshot,
 )
+from .signin_cases import create_service_account
 
 pytestmark = pytest.mark.django_db
 
@@ -149,6 +150,7 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         create_group,
         create_address,
         create_server_group,
+        create_service_account,
     ):
         make(owner)
 

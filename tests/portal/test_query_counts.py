@@ -25,6 +25,7 @@ from cloudaccounts.models import (
     SyncLogLine,
 )
 from deploys.models import DeployKey
+from signin.models import ServiceAccount
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tenants.scoping import Role
 from tests.factories import (
@@ -74,6 +75,11 @@ class World:
         tenant = self.member.tenant
         MembershipFactory.create_batch(count - 1, tenant=tenant)
         self.administrator = MembershipFactory(tenant=tenant, role=Role.ADMIN)
+        for number in range(count):
+            robot = ServiceAccount.objects.create(
+                tenant=tenant, user=UserFactory(), created_by=UserFactory(), name=f"robot-{number}"
+            )
+            MembershipFactory(tenant=tenant, user=robot.user)
         for _ in range(count):
             InvitationFactory(tenant=tenant, invited_by=UserFactory())
             InvitationFactory(username=self.member.user.username, invited_by=UserFactory())
