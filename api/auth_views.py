@@ -72,7 +72,9 @@ class LoginView(APIView):
         body = LoginSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         user, factor = authenticate_user(request, **body.validated_data)
-        set_sign_in_method(request._request, method="password", factor=factor)  # noqa: SLF001 - as below.
+        directory = getattr(user, "directory", "")
+        method = "ldap" if directory else "password"
+        set_sign_in_method(request._request, method=method, provider=directory, factor=factor)  # noqa: SLF001 - as below.
         login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
         return Response(MeSerializer(_describe_user(user)).data, headers=NO_STORE)
 

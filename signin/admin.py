@@ -17,6 +17,7 @@ from tasks.admin import ReadOnlyAdmin
 from .models import ExternalIdentity, RoleRule, ServiceAccount, TotpDevice
 from .services import second_factors
 from .services.roles import RoleChange, plan_role_changes
+from .waiting import Provider
 
 
 class RoleRuleForm(forms.ModelForm[RoleRule]):
@@ -26,7 +27,8 @@ class RoleRuleForm(forms.ModelForm[RoleRule]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [(provider.key, provider.name) for provider in settings.OIDC_PROVIDERS.values()]
+        providers: list[Provider] = [*settings.OIDC_PROVIDERS.values(), *settings.LDAP_SERVERS.values()]
+        choices = [(provider.key, provider.name) for provider in providers]
         # A rule of a provider that was taken out of the settings stays as it is.
         if self.instance.provider and self.instance.provider not in dict(choices):
             choices.append((self.instance.provider, self.instance.provider))

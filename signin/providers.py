@@ -54,6 +54,49 @@ class OidcProvider:
     ca_file: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LdapServer:
+    """An LDAP directory, such as Active Directory. Its users sign in with the form for passwords.
+
+    `url` is `ldaps://host` or, with StartTLS, `ldap://host`; a password never travels without TLS. `bind_dn` may search;
+    without it, the search is anonymous. `user_filter` finds the entry of `{username}`, `id_attribute` names what never changes
+    of it, and never belongs to another entry later. Groups are the values of `group_attribute`, or with `group_base` the
+    entries there that `group_filter` finds for `{dn}`; rules name them by their DN.
+    """
+
+    key: str
+    name: str
+    url: str
+    user_base: str
+    bind_dn: str = ""
+    bind_password: str = ""
+    user_filter: str = "(uid={username})"
+    username_attribute: str = "uid"
+    username_suffix: str
+    id_attribute: str = "entryUUID"
+    group_attribute: str = "memberOf"
+    group_base: str = ""
+    group_filter: str = "(member={dn})"
+    ca_file: str = ""
+
+
+def parse_ldap_servers(settings: Any) -> dict[str, LdapServer]:
+    """Return the servers of LDAP_SERVERS. Raises ImproperlyConfigured, which names the server and the field."""
+    return {key: _parse_ldap(key, values) for key, values in _check_keys("LDAP_SERVERS", settings)}
+
+
+def _parse_ldap(key: str, values: dict[str, Any]) -> LdapServer:
+    where = f"LDAP_SERVERS: '{key}'"
+    known = parse_fields(where, LdapServer, values, required=("name", "url", "user_base"))
+    parts = urlsplit(known["url"])
+    if parts.scheme not in {"ldap", "ldaps"} or not parts.hostname or parts.path not in {"", "/"}:
+        raise ImproperlyConfigured(f"{where}: '{known['url']}' is no ldaps:// or ldap:// URL of a host.")
+    for field, placeholder in (("user_filter", "{username}"), ("group_filter", "{dn}")):
+        if field in known and (placeholder not in known[field] or not known[field].startswith("(")):
+            raise ImproperlyConfigured(f"{where}: {field} is no filter in brackets with {placeholder}.")
+    return LdapServer(**{"key": key, "username_suffix": f"@{key}", **known})
+
+
 def parse_oidc_providers(settings: Any, *, require_https: bool) -> dict[str, OidcProvider]:
     """Return the providers of OIDC_PROVIDERS. Raises ImproperlyConfigured, which names the provider and the field."""
     return {

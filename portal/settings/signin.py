@@ -1,11 +1,17 @@
 """Signing in: identity providers and second factors."""
 
-from signin.providers import parse_oidc_providers
+from django.core.exceptions import ImproperlyConfigured
+
+from signin.providers import parse_ldap_servers, parse_oidc_providers
 
 from .environment import PRODUCTION, env
 
 # OpenID Connect providers by their key, which is part of addresses: see docs/signing-in.md.
 OIDC_PROVIDERS = parse_oidc_providers(env.json("OIDC_PROVIDERS", default={}), require_https=PRODUCTION)
+# LDAP directories by their key, which is another than those of the OpenID Connect providers.
+LDAP_SERVERS = parse_ldap_servers(env.json("LDAP_SERVERS", default={}))
+if _both := set(OIDC_PROVIDERS) & set(LDAP_SERVERS):
+    raise ImproperlyConfigured(f"OIDC_PROVIDERS and LDAP_SERVERS both have the key '{min(_both)}'.")
 # Seconds that all requests of one sign-in to its provider may take together.
 SIGN_IN_PROVIDER_SECONDS = env.float("SIGN_IN_PROVIDER_SECONDS", default=10.0)
 # Sign-ins of one web process that may wait for a provider at the same time; each holds one of WEB_THREADS.

@@ -13,9 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import SignInError
 from ..providers import OidcProvider
+from ..waiting import Deadline, ProviderAnswerError
 from .id_tokens import TokenRefusedError, verify_id_token
 from .metadata import Metadata, find_metadata, get_metadata
-from .requests import Deadline, ProviderAnswerError, fetch_json
+from .requests import fetch_json
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import SignInError
 from ..providers import OidcProvider
+from ..waiting import Deadline, ProviderAnswerError
 from .metadata import Metadata, refresh_keys
-from .requests import Deadline, ProviderAnswerError
 
 MAX_SUBJECT_LENGTH = 255
 _REASONS: dict[type[jwt.PyJWTError], tuple[str, str | Promise]] = {

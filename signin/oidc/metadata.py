@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..providers import OidcProvider
-from .requests import Deadline, ProviderAnswerError, ProviderAwayError, fetch_json
+from ..waiting import Deadline, ProviderAnswerError, ProviderAwayError
+from .requests import fetch_json
 
 # After this time, configuration and keys are fetched again; while the provider is away, the old ones are used.
 REFRESH_SECONDS = 3600.0

@@ -25,10 +25,10 @@ from security.encryption import UnreadableSecretError, decrypt, encrypt
 
 from ..errors import SignInError
 from ..oidc.flow import Attempt, SignInResult, build_authorization_url, complete_sign_in, new_attempt
-from ..oidc.requests import provider_slot
 from ..providers import OidcProvider
 from ..services.identities import ProvenIdentity, find_claim, get_or_create_user, read_groups
 from ..sessions import PROVIDER_BACKEND
+from ..waiting import provider_slot
 from .sign_in import finish_sign_in, render_refusal
 
 log = structlog.get_logger(__name__)

@@ -52,7 +52,9 @@ class SignInView(LoginView):
     def form_valid(self, form: Any) -> HttpResponse:
         """Open the session of a user whose password was correct."""
         user = cast("User", form.get_user())
-        return finish_sign_in(self.request, user, self.get_success_url(), method="password")
+        directory = getattr(user, "directory", "")
+        method = "ldap" if directory else "password"
+        return finish_sign_in(self.request, user, self.get_success_url(), method=method, provider=directory)
 
 
 class AdminSignInView(SignInView):

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
-from signin.oidc import metadata, requests
+from signin import waiting
+from signin.oidc import metadata
 from signin.providers import parse_oidc_providers
 
 from .provider import CLIENT_ID, CLIENT_SECRET, run_provider
@@ -30,10 +31,10 @@ def provider(settings):
             require_https=False,
         )
         metadata._known.clear()
-        requests._away_until.clear()
+        waiting._away_until.clear()
         yield running
         metadata._known.clear()
-        requests._away_until.clear()
+        waiting._away_until.clear()
 
 
 def follow_to_callback(url):

@@ -12,9 +12,9 @@ import requests as http
 from django.test import Client
 
 from devserver import launch
+from signin import waiting
 from signin.models import RoleRule
 from signin.oidc import metadata
-from signin.oidc import requests as provider_requests
 from signin.providers import parse_oidc_providers
 from tenants.models import Membership, User
 from tenants.scoping import Role
@@ -95,4 +95,4 @@ def test_sign_in_roles_rotation_sign_out_and_outage(tmp_path, settings):
     UserFactory(username="local", is_staff=True)
     local = Client()
     assert local.post("/login/", {"username": "local", "password": "demo"}).status_code == 302
-    provider_requests._away_until.clear()
+    waiting._away_until.clear()

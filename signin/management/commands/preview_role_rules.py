@@ -32,6 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a line for each tenant."""
+        known = {**settings.OIDC_PROVIDERS, **settings.LDAP_SERVERS}
         user, provider, groups = None, options["provider"], options["group"]
         if options["username"]:
             identity = (
@@ -45,9 +46,9 @@ class Command(BaseCommand):
             groups = identity.groups if groups is None else groups
         elif not provider:
             raise CommandError("Name a user, or a provider with --provider.")
-        elif provider not in settings.OIDC_PROVIDERS:
+        elif provider not in known:
             raise CommandError(
-                f"No provider '{provider}' in the settings; there are: {', '.join(settings.OIDC_PROVIDERS) or 'none'}."
+                f"No provider '{provider}' in the settings; there are: {', '.join(known) or 'none'}."
             )
         changes = plan_role_changes(user, provider, groups or [])
         for change in changes:
