@@ -80,6 +80,10 @@ class World:
                 tenant=tenant, user=UserFactory(), created_by=UserFactory(), name=f"robot-{number}"
             )
             MembershipFactory(tenant=tenant, user=robot.user)
+        for number in range(count):
+            ApiToken.objects.create(
+                user=robot.user, name=f"nightly {number}", expiry=None, tenant_id=tenant.pk, role="viewer"
+            )
         for _ in range(count):
             InvitationFactory(tenant=tenant, invited_by=UserFactory())
             InvitationFactory(username=self.member.user.username, invited_by=UserFactory())
@@ -142,6 +146,8 @@ class World:
         # What each path names; a path that is not here fails the test.
         self.ids = {
             "/api/v1/tenants/{id}/": tenant.pk,
+            "/api/v1/service-accounts/{id}/": robot.pk,
+            "/api/v1/service-accounts/{id}/tokens/": robot.pk,
             "/api/v1/tenants/{id}/members/": tenant.pk,
             "/api/v1/tenants/{id}/usage/": tenant.pk,
             "/api/v1/tenants/{id}/invitations/": tenant.pk,
