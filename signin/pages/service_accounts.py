@@ -76,7 +76,9 @@ def service_account_page(request: PageRequest) -> HttpResponse:
         "page": page,
         "query": query,
         "ordering": query.ordering,
-        "rows": [{"account": account, "role": _find_role(account)} for account in page.object_list],
+        "rows": [
+            {"account": account, "role": label_role(_find_role(account))} for account in page.object_list
+        ],
         "may_administer": may_administer,
         "may_create": may_administer and scope.tenant is not None,
     }
@@ -94,9 +96,14 @@ def service_account_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     context = {
         "scope": scope,
         "account": account,
-        "role": _find_role(account),
+        "role": label_role(_find_role(account)),
         "tokens": [
-            {"token": token, "is_usable": token.is_usable}
+            {
+                "token": token,
+                "is_usable": token.is_usable,
+                "role": label_role(token.role),
+                "scopes": [TokenScope(scope).label for scope in token.scopes],
+            }
             for token in service_accounts.list_tokens(account).select_related("user")
         ],
     }
@@ -257,6 +264,11 @@ def _read_token_form(request: PageRequest) -> dict[str, Any]:
         "expires_at": service_accounts.find_end(int(days)),
         "allowed_addresses": request.POST.get("allowed_addresses", "").replace(",", " ").split(),
     }
+
+
+def label_role(role: str) -> str:
+    """Return the name of a role for people; "" for none."""
+    return str(Role(role).label).capitalize() if role else ""
 
 
 def _find_role(account: ServiceAccount) -> str:

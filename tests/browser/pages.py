@@ -28,6 +28,9 @@ PAGES = {
             "settings",
         )
     },
+    "second-factor": ("alice", "/preferences/second-factor/", ""),
+    "service-accounts": ("alice", "/service-accounts/", ""),
+    "service-account-new": ("alice", "/service-accounts/new/", ""),
     "own-ssh-keys": ("alice", "/preferences/keys/", ""),
     "own-ssh-key-new": ("alice", "/preferences/keys/new/", ""),
     "ssh-keys": ("alice", "/ssh-keys/", ""),

@@ -42,7 +42,8 @@ def test_a_user_signs_in_with_a_provider(provider, sign_in):
     user = User.objects.get()
     assert (user.username, user.email, user.is_staff) == ("li.wei@corp", "li.wei@example.org", False)
     assert not user.has_usable_password() and not Membership.objects.exists()
-    assert "127.0.0.1" in text(client.get("/preferences/sessions/"))
+    page = text(client.get("/preferences/sessions/"))
+    assert "127.0.0.1" in page and "/preferences/password/" not in page
     event = Event.objects.get(code="sign_in.succeeded")
     assert event.parameters == {"method": "oidc", "provider": "corp"} and event.actor_id == user.pk
 
