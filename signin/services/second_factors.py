@@ -162,9 +162,11 @@ def _accept_totp(device: TotpDevice, code: str) -> bool:
     # Short keys are refused by the library for new uses; 20 bytes is what RFC 4226 recommends.
     totp = TOTP(base64.b32decode(decrypt(device.encrypted_secret)), DIGITS, SHA1(), INTERVAL_SECONDS)  # noqa: S303
     present = int(time.time()) // INTERVAL_SECONDS
+    # A last interval in the future was written before the clock was set back: it must not lock the user out until then.
+    last = device.last_interval if device.last_interval <= present + TOLERATED_INTERVALS else 0
     for interval in range(present - TOLERATED_INTERVALS, present + TOLERATED_INTERVALS + 1):
         expected = totp.generate(interval * INTERVAL_SECONDS)
-        if interval > device.last_interval and hmac.compare_digest(expected, code.encode()):
+        if interval > last and hmac.compare_digest(expected, code.encode()):
             device.last_interval = interval
             device.save(update_fields=["last_interval"])
             return True

@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 import time
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
@@ -184,6 +185,18 @@ def test_an_answer_is_used_once(provider, sign_in):
 
     assert client.get(back).status_code == 400
     assert other.get(back).status_code == 400 and not is_signed_in(other)
+
+
+@pytest.mark.parametrize("seconds", [-2000, 2000])
+def test_a_clock_that_jumps_during_a_sign_in_is_a_new_start(provider, monkeypatch, seconds):
+    client = Client()
+    back = follow_to_callback(client.get("/sign-in/corp/")["Location"])
+    jumped = time.time() + seconds
+    monkeypatch.setattr("signin.pages.oidc.time", SimpleNamespace(time=lambda: jumped))
+
+    answer = client.get(back)
+
+    assert answer.status_code == 400 and "took too long" in text(answer) and not is_signed_in(client)
 
 
 @pytest.mark.parametrize(

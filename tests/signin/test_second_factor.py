@@ -113,6 +113,16 @@ def test_a_code_works_once(user, enrolled):
     assert second_factors.count_recovery_codes(user) == 9
 
 
+def test_a_clock_that_is_set_back_locks_nobody_out(user, enrolled):
+    """The last code was accepted while the clock was an hour ahead; the next one is accepted, and only once."""
+    secret, _codes = enrolled
+    TotpDevice.objects.update(last_interval=int(time.time() + 3600) // 30)
+    code = compute_code(secret)
+
+    assert second_factors.check_code(user, code) == "totp"
+    assert second_factors._verify_code(user, code) == ""
+
+
 def test_two_sign_ins_with_one_code_at_once(transactional_db, at_once_codes):
     assert sorted(at_once_codes()) == ["", "totp"]
 
