@@ -16,6 +16,10 @@ from .user_agents import read_user_agent
 
 # Longer than any password in use, short enough to hash at once.
 MAX_PASSWORD_LENGTH = 1024
+MAX_CODE_LENGTH = 40
+CODE_HELP_TEXT = (
+    "The code of the authenticator app, or a recovery code. Required of users with a second factor."
+)
 
 
 def _list_user_choices(field: str) -> list[str]:
@@ -25,10 +29,13 @@ def _list_user_choices(field: str) -> list[str]:
 
 
 class LoginSerializer(StrictSerializer):
-    """A username and a password."""
+    """A username and a password, and the code of a second factor."""
 
     username = serializers.CharField(max_length=150)
     password = serializers.CharField(max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True)
+    code = serializers.CharField(
+        max_length=MAX_CODE_LENGTH, required=False, write_only=True, help_text=CODE_HELP_TEXT
+    )
 
 
 class NewTokenSerializer(StrictSerializer):
@@ -37,6 +44,9 @@ class NewTokenSerializer(StrictSerializer):
     username = serializers.CharField(max_length=150, required=False)
     password = serializers.CharField(
         max_length=MAX_PASSWORD_LENGTH, required=False, trim_whitespace=False, write_only=True
+    )
+    code = serializers.CharField(
+        max_length=MAX_CODE_LENGTH, required=False, write_only=True, help_text=CODE_HELP_TEXT
     )
     name = PlainCharField(max_length=100)
 
@@ -128,6 +138,9 @@ class MeSerializer(serializers.Serializer[Any]):
     username = serializers.CharField()
     email = serializers.CharField()
     is_staff = serializers.BooleanField()
+    second_factor = serializers.CharField(
+        help_text="totp: an authenticator app; provider: that of the identity provider. Empty: none."
+    )
     language = serializers.CharField()
     time_zone = serializers.CharField(help_text="The zone in which times are shown. Empty: the tenant's.")
     theme = serializers.CharField(help_text="light or dark. Empty: that of the browser's system.")

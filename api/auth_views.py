@@ -33,6 +33,7 @@ from .credentials import authenticate_user
 from .domain_errors import ForbiddenError, UnauthenticatedError
 from .idempotency import run_idempotent
 from .models import ApiToken
+from .sign_in_methods import set_sign_in_method
 from .user_details import collect_user_details
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ def _describe_user(user: Any) -> dict[str, Any]:
         "username": user.get_username(),
         "email": user.email,
         "is_staff": user.is_staff,
+        "second_factor": getattr(user, "second_factor", ""),
         "language": getattr(user, "language", ""),
         "time_zone": getattr(user, "time_zone", ""),
         "theme": getattr(user, "theme", ""),
@@ -66,10 +68,13 @@ class LoginView(APIView):
 
     @extend_schema(request=LoginSerializer, responses={200: MeSerializer}, operation_id="auth_login")
     def post(self, request: Request) -> Response:
-        """Open a session for a username and a password; the answer sets the session and the CSRF cookie."""
+        """Open a session for a username and a password, and the code of a second factor; the answer sets the session and the CSRF cookie."""
         body = LoginSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        user = authenticate_user(request, **body.validated_data)
+        user, factor = authenticate_user(request, **body.validated_data)
+        directory = getattr(user, "directory", "")
+        method = "ldap" if directory else "password"
+        set_sign_in_method(request._request, method=method, provider=directory, factor=factor)  # noqa: SLF001 - as below.
         login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
         return Response(MeSerializer(_describe_user(user)).data, headers=NO_STORE)
 
@@ -89,6 +94,8 @@ class LogoutView(APIView):
 
 class MeView(APIView):
     """The signed-in user."""
+
+    limited_tokens = True
 
     @extend_schema(responses=MeSerializer, operation_id="auth_me")
     def get(self, request: Request) -> Response:
@@ -145,7 +152,7 @@ class TokenListView(GenericAPIView[ApiToken]):
         request=NewTokenSerializer, responses={201: CreatedTokenSerializer}, operation_id="auth_tokens_create"
     )
     def post(self, request: Request) -> Response:
-        """Create a token; it is shown this once. Requires a session, or a username and password; a token is not enough."""
+        """Create a token; it is shown this once. Requires a session, or a username and password (and `code` with a second factor)."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
             raise UnauthenticatedError(
                 "not_authenticated", _("Send a username and a password, or sign in first.")
@@ -155,7 +162,9 @@ class TokenListView(GenericAPIView[ApiToken]):
         fields = body.validated_data
         user: Any = request.user
         if "username" in fields:
-            user = authenticate_user(request, fields["username"], fields["password"])
+            user, _factor = authenticate_user(
+                request, fields["username"], fields["password"], fields.get("code", "")
+            )
         elif isinstance(request.auth, ApiToken):
             raise ForbiddenError(
                 "token_makes_no_token",

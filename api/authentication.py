@@ -11,8 +11,14 @@ from rest_framework.request import Request
 
 from .domain_errors import ForbiddenError
 from .models import ApiToken
+from .second_factor import require_staff_second_factor
+from .token_limits import require_within_limits
 
 KEYWORD = "Token"
+# Where staff come without the second factor that is demanded of them: to see why, and to leave.
+WITHOUT_SECOND_FACTOR = frozenset(
+    {"/api/v1/auth/me", "/api/v1/auth/me/", "/api/v1/auth/logout", "/api/v1/auth/logout/"}
+)
 
 
 class TokenAuthentication(authentication.BaseAuthentication):
@@ -39,6 +45,8 @@ class TokenAuthentication(authentication.BaseAuthentication):
         if token is None or not token.is_usable:
             raise _invalid_token_error()
         token.record_use()
+        require_within_limits(token, request)
+        require_staff_second_factor(token.user)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
@@ -52,6 +60,13 @@ def _invalid_token_error() -> exceptions.AuthenticationFailed:
 
 class SessionAuthentication(authentication.SessionAuthentication):
     """The session of the pages. Methods that change something need the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """Return the session's user, or None without a session."""
+        authenticated: tuple[Any, Any] | None = super().authenticate(request)
+        if authenticated is not None and request.path not in WITHOUT_SECOND_FACTOR:
+            require_staff_second_factor(authenticated[0])
+        return authenticated
 
     def authenticate_header(self, request: Request) -> str:
         """Return the value of `WWW-Authenticate`: without one, Django REST framework would answer 403 instead of 401."""

@@ -16,8 +16,18 @@ from .password_checks import count_password_check
 RENAMED_FROM = "portal.api.login_backend.PasswordBackend"
 
 
+Directory = Callable[[str, str], Any]
+_directories: list[Directory] = []
+
+
+def register_directory(find_user: Directory) -> Directory:
+    """Register a function that returns the user of a name and password that are not local, or None. For `AppConfig.ready()`."""
+    _directories.append(find_user)
+    return find_user
+
+
 class PasswordBackend(ModelBackend):
-    """Authenticates by username and password, for every page and endpoint.
+    """Authenticates by username and password, for every page and endpoint: local users, then those of directories.
 
     An unknown username is counted, and its password hashed, like those of a known one, so neither the response nor its time
     reveals which usernames exist.
@@ -37,8 +47,16 @@ class PasswordBackend(ModelBackend):
             return None
         with count_password_check(username) as check:
             user = super().authenticate(request, username=username, password=password, **kwargs)
+            if user is None and _directories and not _has_local_password(username):
+                user = next(filter(None, (find_user(username, password) for find_user in _directories)), None)
             check.passed = user is not None
         return user
+
+
+def _has_local_password(username: str) -> bool:
+    """Return whether a local user has the name: their password is never sent to a directory, and no outage of one concerns them."""
+    user = get_user_model().objects.filter(**{get_user_model().USERNAME_FIELD: username}).first()
+    return user is not None and user.has_usable_password()
 
 
 class RenamedBackendMiddleware:

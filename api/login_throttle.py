@@ -52,7 +52,6 @@ class FailureLimit:
 def build_limits(network: str, username: str) -> list[FailureLimit]:
     """Return the limits of an attempt, the narrowest first: an attempt that it refuses does not count in the wider ones."""
     name = normalize_username(username)
-    most, seconds = parse_rate(settings.LOGIN_NETWORK_RATE)
     cool_off = settings.LOGIN_COOLOFF_HOURS * 3600
     return [
         FailureLimit(
@@ -61,9 +60,15 @@ def build_limits(network: str, username: str) -> list[FailureLimit]:
             cool_off,
             cleared_by_success=True,
         ),
-        FailureLimit(_key("network", network), most, seconds),
+        build_network_limit(network),
         FailureLimit(_key("name", name), settings.LOGIN_NAME_LIMIT, cool_off),
     ]
+
+
+def build_network_limit(network: str) -> FailureLimit:
+    """Return the limit of all attempts from a network, whatever name they are for."""
+    most, seconds = parse_rate(settings.LOGIN_NETWORK_RATE)
+    return FailureLimit(_key("network", network), most, seconds)
 
 
 def normalize_username(username: str) -> str:

@@ -21,9 +21,12 @@ class ApiTokenManager(models.Manager["ApiToken"]):
     """A manager that creates tokens."""
 
     def create(  # type: ignore[override]
-        self, *, user: Any, name: str, expiry: timedelta | None
+        self, *, user: Any, name: str, expiry: timedelta | None, **limits: Any
     ) -> tuple[ApiToken, str]:
-        """Create a token; return its row and the token itself, which is stored nowhere. `expiry` counts from now."""
+        """Create a token; return its row and the token itself, which is stored nowhere. `expiry` counts from now.
+
+        `limits` are the columns that limit the token of a service account.
+        """
         digest, token = get_digest_token()
         row = super().create(
             user=user,
@@ -34,6 +37,7 @@ class ApiTokenManager(models.Manager["ApiToken"]):
             # A column of knox: the beginning of the token, too short to guess the rest.
             token_key=token[: CONSTANTS.TOKEN_KEY_LENGTH],
             expiry=None if expiry is None else timezone.now() + expiry,
+            **limits,
         )
         return row, token
 
@@ -48,6 +52,14 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]
     credentials_epoch = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
     # Written at most once in `LAST_USED_PRECISION`.
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+    # The limits of a service account's token (token_limits.py). Those of a person have none: there `tenant_id` is empty.
+    tenant_id = models.UUIDField(null=True, editable=False)
+    role = models.CharField(_("role"), max_length=10, blank=True, default="", db_default="")
+    scopes = models.JSONField(_("scopes"), default=list, db_default=models.Value([], models.JSONField()))
+    # Addresses and networks from which the token is accepted; empty: from everywhere.
+    allowed_addresses = models.JSONField(
+        _("allowed addresses"), default=list, db_default=models.Value([], models.JSONField())
+    )
 
     objects: ClassVar[ApiTokenManager] = ApiTokenManager()
 

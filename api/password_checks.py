@@ -40,11 +40,37 @@ def count_password_check(username: str) -> Iterator[PasswordCheck]:
     It is counted before the password is hashed, so that the limits also bound the number of simultaneous hashes. A check inside
     another one counts once. Outside of a request, as in a management command, nothing is counted.
     """
+    with _count_check(username, lambda network: login_throttle.build_limits(network, username)) as check:
+        yield check
+
+
+@contextmanager
+def count_code_check(username: str) -> Iterator[PasswordCheck]:
+    """Count a check of the code of a second factor, as `count_password_check` does, but apart from passwords.
+
+    A correct password resets the count of wrong passwords; whoever knows the password must not reset that of wrong codes.
+    """
+    key = f"second factor of {username}"
+    with _count_check(username, lambda network: login_throttle.build_limits(network, key)) as check:
+        yield check
+
+
+@contextmanager
+def count_provider_check(provider: str) -> Iterator[PasswordCheck]:
+    """Count a sign-in with an identity provider as a failed one of its network, unless the block sets `passed` or raises."""
+    with _count_check(provider, lambda network: [login_throttle.build_network_limit(network)]) as check:
+        yield check
+
+
+@contextmanager
+def _count_check(
+    username: str, build_limits: Callable[[str], list[login_throttle.FailureLimit]]
+) -> Iterator[PasswordCheck]:
     request, check = _request.get(), PasswordCheck()
     if request is None or _is_counted.get():
         yield check
         return
-    limits = login_throttle.build_limits(client_network(request), username)
+    limits = build_limits(client_network(request))
     wait = login_throttle.charge_attempt(limits)
     if wait is not None:
         log.warning("login_throttled", username=username, address=client_address(request), seconds=wait)

@@ -6,12 +6,14 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from api.sign_in_methods import describe_sign_in
+
 from .recording import record_event
 
 
 def record_sign_in(request: HttpRequest | None, user: Any, **_signal: Any) -> None:
-    """Record that a user has signed in."""
-    _record("sign_in.succeeded", user, user.get_username())
+    """Record that a user has signed in, and how: with which provider and which second factor."""
+    _record("sign_in.succeeded", user, user.get_username(), describe_sign_in(request))
 
 
 def record_sign_out(request: HttpRequest | None, user: Any, **_signal: Any) -> None:
@@ -28,7 +30,12 @@ def record_failure(credentials: dict[str, Any], **_signal: Any) -> None:
     _record("sign_in.failed", None, str(credentials.get("username") or ""))
 
 
-def _record(code: str, user: Any, name: str) -> None:
+def record_refusal(*, user: Any = None, name: str = "", **parameters: str) -> None:
+    """Record a sign-in that was refused after the password, or by a provider: its `reason` is a stable code."""
+    _record("sign_in.failed", user, name or user.get_username(), parameters)
+
+
+def _record(code: str, user: Any, name: str, parameters: dict[str, str] | None = None) -> None:
     actor = {"actor_type": "user", "actor_id": user.pk, "actor_name": name[:150]} if user is not None else {}
     record_event(
         code,
@@ -36,5 +43,6 @@ def _record(code: str, user: Any, name: str) -> None:
         object_type="user",
         object_id=user.pk if user is not None else "",
         object_name=name[:150],
+        parameters=parameters or {},
         **actor,
     )

@@ -140,6 +140,9 @@ GROUPS = (
         (
             Link(gettext_lazy("Applications"), "system-page", "squares-2x2", ("/systems/",)),
             Link(gettext_lazy("Members"), "membership-page", "users", ("/membership/",)),
+            Link(
+                gettext_lazy("Service accounts"), "service-account-page", "cpu-chip", ("/service-accounts/",)
+            ),
             Link(gettext_lazy("SSH keys"), "ssh-key-page", "key", ("/ssh-keys/",)),
             Link(
                 gettext_lazy("User data templates"),

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 
 from api import errors
 from pages.showcase import component_page
+from signin.pages import AdminSignInView
 
 from . import health
 from .api_document import ApiDocsView, DocumentView
@@ -21,6 +22,7 @@ admin.site.site_header = admin.site.site_title = _("Portal administration")
 
 rooms = [
     "tenants",
+    "signin",
     "events",
     "notifications",
     "approvals",
@@ -38,6 +40,8 @@ urlpatterns = [
     path("overview/", overview_page, name="overview"),
     path("search/", search_page, name="search"),
     *include_grouped(f"{room}.page_urls" for room in rooms),
+    # In place of the admin's own, which knows neither providers nor second factors.
+    path("admin/login/", AdminSignInView.as_view()),
     path("admin/", admin.site.urls),
     path("api/schema/", DocumentView.as_view(), name="schema"),
     path("api/docs/", ApiDocsView.as_view(url_name="schema"), name="docs"),

@@ -1,4 +1,4 @@
-"""The address policies of this installation, built from its settings: one each for clouds, hosts and receivers of webhooks."""
+"""The address policies of this installation, built from its settings: for clouds, hosts, identity providers and receivers of webhooks."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def host_policy() -> AddressPolicy:
 def receiver_policy() -> AddressPolicy:
     """Return the policy for receivers of webhooks."""
     return _build_policy("ALLOW_LOCAL_RECEIVERS")
+
+
+def provider_policy() -> AddressPolicy:
+    """Return the policy for identity providers: their endpoints, also those that their configuration names."""
+    return _build_policy("ALLOW_LOCAL_PROVIDERS")
 
 
 def _build_policy(setting: str) -> AddressPolicy:

@@ -14,7 +14,17 @@ from django.utils.translation import gettext_lazy as _
 from .models import InformationSystem, Invitation, Membership, Tenant, User
 
 
-class MembershipForm(forms.ModelForm[Membership]):
+class GivenMembershipForm(forms.ModelForm[Membership]):
+    """A membership that a person gives or changes: from then on, the rules of providers leave it as it is."""
+
+    def save(self, commit: bool = True) -> Any:
+        """Save the membership as one that a person gave."""
+        if self.has_changed():
+            self.instance.rule_provider = ""
+        return super().save(commit)
+
+
+class MembershipForm(GivenMembershipForm):
     """A membership on the page of its user or tenant.
 
     An existing row shows the other end as text: a select field in each row would cost queries for each row.
@@ -77,8 +87,9 @@ class UserMembershipInline(MembershipInline):
 class MembershipAdmin(admin.ModelAdmin[Membership]):
     """Memberships of tenants, with their roles."""
 
-    list_display = ["user", "tenant", "role", "created_at"]
-    list_filter = ["role", "tenant"]
+    form = GivenMembershipForm
+    list_display = ["user", "tenant", "role", "rule_provider", "created_at"]
+    list_filter = ["role", "rule_provider", "tenant"]
     search_fields = ["user__username", "tenant__name"]
     list_select_related = ["user", "tenant"]
     autocomplete_fields = ["user", "tenant"]

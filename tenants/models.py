@@ -30,6 +30,10 @@ class User(AbstractUser):
         LIGHT = "light", _("Light")
         DARK = "dark", _("Dark")
 
+    class SecondFactor(models.TextChoices):
+        TOTP = "totp", _("Authenticator app")
+        PROVIDER = "provider", _("Of the identity provider")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # The language of pages; empty is that of the browser.
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
@@ -55,6 +59,17 @@ class User(AbstractUser):
         help_text=_(
             "Times are shown in this zone: an IANA name such as Europe/Berlin. Empty = the tenant's."
         ),
+    )
+
+    # The second factor that the user has: an authenticator app, or one that their provider demands. The room `signin` writes it.
+    second_factor = models.CharField(
+        _("second factor"),
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        choices=SecondFactor.choices,
+        editable=False,
     )
 
     class Meta(AbstractUser.Meta):
@@ -156,6 +171,12 @@ class Tenant(models.Model):
             " who have selected none. An IANA name such as Europe/Berlin. Empty = the portal's."
         ),
     )
+    second_factor_required = models.BooleanField(
+        _("second factor required"),
+        default=False,
+        db_default=False,
+        help_text=_("Members without a second factor are refused until they have set one up."),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -185,6 +206,10 @@ class Membership(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships", verbose_name=_("user"))
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="memberships", verbose_name=_("tenant"))
     role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.VIEWER)
+    # The provider whose rules gave the membership and may take it away (signin/services/roles.py); empty: a person gave it.
+    rule_provider = models.CharField(
+        _("given by rules of"), max_length=30, blank=True, default="", db_default="", editable=False
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = MembershipQuerySet.as_manager()

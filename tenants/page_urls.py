@@ -1,14 +1,11 @@
 """Addresses of the pages of the room."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from . import pages
 
 urlpatterns = [
     path("language/setlang/", pages.set_language_page, name="set_language"),
-    path("login/", pages.SignInView.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.select_tenant_page, name="select-tenant"),
     path("preferences/", pages.preferences_page, name="preferences"),
     path("preferences/password/", pages.password_page, name="password-page"),
@@ -36,6 +33,11 @@ urlpatterns = [
         name="invitation-page-decline",
     ),
     path("membership/<uuid:pk>/leave/", pages.leave_page, name="tenant-page-leave"),
+    path(
+        "membership/<uuid:pk>/second-factor/",
+        pages.demand_second_factor_page,
+        name="tenant-page-second-factor",
+    ),
     path("membership/<uuid:pk>/invite/", pages.invite_page, name="tenant-page-invite"),
     path(
         "membership/<uuid:pk>/invitations/<uuid:invitation_pk>/withdraw/",

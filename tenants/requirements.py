@@ -8,7 +8,7 @@ from typing import Any
 from api.domain_errors import NotFoundError
 from api.requirements import Requirement
 
-from .scoping import Role, Scope, require_staff_permission
+from .scoping import Role, Scope, limit_role, require_staff_permission
 
 
 def recheck_requirements(user: Any, requirements: Iterable[Requirement]) -> None:
@@ -24,11 +24,11 @@ def recheck_requirements(user: Any, requirements: Iterable[Requirement]) -> None
             continue
         tenant_id, role, permission = requirement
         member = memberships.get(tenant_id)
-        if member is not None and Role(member.role).covers(Role(role)):
+        if member is not None and limit_role(user, Role(member.role)).covers(Role(role)):
             continue
         if user.is_staff:
             require_staff_permission(user, permission)
         elif member is None:
             raise NotFoundError
         else:
-            Scope(user, member.tenant, Role(member.role)).require(Role(role))
+            Scope(user, member.tenant, limit_role(user, Role(member.role))).require(Role(role))

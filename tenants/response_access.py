@@ -52,6 +52,8 @@ class ResponseAccess:
     def _has_credentials(self, user: User) -> bool:
         if self._token_pk is not None:
             token = ApiToken.objects.filter(pk=self._token_pk).select_related("user").first()
+            if token is not None and token.tenant_id is not None:
+                user.limiting_token = token  # type: ignore[attr-defined] # As where the token was accepted.
             return token is not None and token.is_usable
         if self._session is None or self._session.session_key is None:
             return True  # Neither token nor session: the portal itself has made the request.

@@ -36,6 +36,7 @@ KIND_LABELS = {
     "approval_policies": _("approval policies"),
     "approval_delegations": _("delegations"),
     "approval_requests": _("requests that wait for approval"),
+    "service_accounts": _("service accounts"),
 }
 
 

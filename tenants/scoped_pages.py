@@ -24,6 +24,10 @@ class PageRequest(HttpRequest):
     htmx: HtmxDetails
 
 
+class SecondFactorMissingError(PermissionDenied):
+    """The tenant demands a second factor, and the user has none. The room `signin` sends the user to the page that sets one up."""
+
+
 def page_scope(request: HttpRequest) -> Scope:
     """Return the scope of a page: the tenant that the user selected last, else their first one; staff see all.
 
@@ -41,6 +45,8 @@ def page_scope(request: HttpRequest) -> Scope:
             activate_time_zone(user, scope.tenant)
             request.tenant_scope = scope  # type: ignore[attr-defined] # As in `ScopedView.initial`.
             return scope
+    if refusal.code == "second_factor_required":
+        raise SecondFactorMissingError(refusal.detail)
     raise PermissionDenied(refusal.detail)
 
 

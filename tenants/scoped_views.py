@@ -16,7 +16,7 @@ from api.pagination import LogPagination
 from api.replica.reads import read_list
 
 from .models import Membership, Tenant, User
-from .scoping import Role, Scope, TenantScopedQuerySet
+from .scoping import Role, Scope, TenantScopedQuerySet, limit_role, require_second_factor
 
 
 def get_user(request: Request) -> User:
@@ -36,9 +36,11 @@ def build_scope(user: User, slug: str, memberships: Sequence[Membership] | None 
     A user with one tenant needs no slug; a user with several gets 400 `tenant_required`.
     A slug that does not exist and that of a tenant that the user does not belong to give the same 404.
     Staff may name any tenant; their access to its rows takes the permissions of each model (`Scope.allows`).
+    The token of a service account limits it to one tenant, and the role.
     Costs one query, two for staff who name a tenant; `memberships` are the user's active ones, if they have been read.
     """
-    if user.is_staff:
+    token = getattr(user, "limiting_token", None)
+    if user.is_staff and token is None:
         if not slug:
             return Scope(user, None, Role.ADMIN)
         tenant = Tenant.objects.filter(slug=slug).first() if "\x00" not in slug else None
@@ -48,6 +50,8 @@ def build_scope(user: User, slug: str, memberships: Sequence[Membership] | None 
         return Scope(user, tenant, Role.ADMIN, Role(member.role) if member else None)
     if memberships is None:
         memberships = list(user.active_memberships())
+    if token is not None:
+        memberships = [membership for membership in memberships if membership.tenant_id == token.tenant_id]
     if slug:
         memberships = [membership for membership in memberships if membership.tenant.slug == slug]
         if not memberships:
@@ -65,7 +69,8 @@ def build_scope(user: User, slug: str, memberships: Sequence[Membership] | None 
             _("You belong to several tenants (%(slugs)s). Name one in the X-Tenant header.")
             % {"slugs": ", ".join(membership.tenant.slug for membership in memberships)},
         )
-    return Scope(user, memberships[0].tenant, Role(memberships[0].role))
+    require_second_factor(user, memberships[0].tenant)
+    return Scope(user, memberships[0].tenant, limit_role(user, Role(memberships[0].role)))
 
 
 def _tenant_not_found(slug: str) -> NotFoundError:

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import DomainError, ForbiddenError, InvalidError, NotFoundError
 from api.replica.routing import require_primary
 from api.requirements import record_requirement
+from api.second_factor import SECOND_FACTOR_REQUIRED
 
 if TYPE_CHECKING:
     from .models import Tenant, User  # Types only: the models import this module.
@@ -85,6 +86,22 @@ class Scope:
         )
 
 
+def limit_role(user: User, role: Role) -> Role:
+    """Return a user's role as the token of the request limits it: that of a service account may have a lower one."""
+    token = getattr(user, "limiting_token", None)
+    return role if token is None or Role(token.role).covers(role) else Role(token.role)
+
+
+def require_second_factor(user: User, tenant: Tenant) -> None:
+    """Refuse members without a second factor, where their tenant demands one, with 403 `second_factor_required`.
+
+    Staff who are no members come under the setting SECOND_FACTOR_FOR_STAFF.
+    """
+    is_program = getattr(user, "limiting_token", None) is not None
+    if tenant.second_factor_required and not user.second_factor and not user.is_staff and not is_program:
+        raise ForbiddenError("second_factor_required", SECOND_FACTOR_REQUIRED)
+
+
 def _permission(needed: Role, model: type[models.Model] | None) -> str:
     """Return the Django permission that staff need in place of a role: "vms.change_virtualmachine"."""
     action = "view" if needed == Role.VIEWER else "change"
@@ -98,7 +115,7 @@ def has_staff_permission(user: Any, permission: str) -> bool:
 
     As in the admin, superusers have all of them, and "change" includes "view".
     """
-    if not (user.is_active and user.is_staff):
+    if not (user.is_active and user.is_staff) or getattr(user, "limiting_token", None) is not None:
         return False
     label, _dot, name = permission.partition(".")
     includes = f"{label}.change_{name.removeprefix('view_')}" if name.startswith("view_") else permission

@@ -32,6 +32,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "quota_memory_gb",
             "quota_disk_gb",
             "time_zone",
+            "second_factor_required",
             "created_at",
         ]
 
@@ -46,6 +47,10 @@ class ChangeTenantSerializer(StrictSerializer):
         validators=[validate_time_zone],
         help_text="The zone of dates and of members without a zone: an IANA name, such as Europe/Berlin. Empty: the portal's.",
     )
+    second_factor_required = serializers.BooleanField(
+        required=False,
+        help_text="Whether members without a second factor are refused until they have set one up.",
+    )
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):
@@ -53,10 +58,14 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
 
     username = serializers.CharField(source="user.username", read_only=True)
     role_display = serializers.CharField(source="get_role_display", read_only=True)
+    rule_provider = serializers.CharField(
+        read_only=True,
+        help_text="The identity provider whose rules gave the membership and may take it away. Empty: a person gave it.",
+    )
 
     class Meta:
         model = Membership
-        fields = ["id", "username", "role", "role_display", "created_at"]
+        fields = ["id", "username", "role", "role_display", "rule_provider", "created_at"]
 
 
 class NewMembershipSerializer(StrictSerializer):

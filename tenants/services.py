@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, router, transaction
-from django.db.models import F, Model, ProtectedError
+from django.db.models import F, Model, ProtectedError, QuerySet
 from django.db.models.deletion import Collector
 from django.utils.translation import gettext_lazy as _
 
@@ -17,7 +17,7 @@ from api.preconditions import check_if_match
 
 from .models import InformationSystem, Membership, Tenant, User
 from .row_limits import require_row_limit
-from .scoping import Role, Scope, require_tenant
+from .scoping import Role, Scope, require_second_factor, require_tenant
 
 
 def get_tenant(
@@ -37,12 +37,13 @@ def get_tenant(
     if not user.is_staff and granted is None:
         raise NotFoundError  # The membership ended between the two queries.
     role = Role.ADMIN if user.is_staff else granted or Role.VIEWER
+    require_second_factor(user, tenant)
     Scope(user, tenant, role, granted).require(needed, model)
     return tenant
 
 
 def change_tenant(*, tenant: Tenant, fields: dict[str, Any]) -> Tenant:
-    """Change the columns of a tenant that its administrators may change: the time zone."""
+    """Change the columns of a tenant that its administrators may change: the time zone, and whether it demands a second factor."""
     if fields:
         for name, value in fields.items():
             setattr(tenant, name, value)
@@ -67,13 +68,16 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
 
 
 def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membership:
-    """Change the role of a member. Raises `NotFoundError`, 409 `last_administrator`."""
+    """Change the role of a member. Raises `NotFoundError`, 409 `last_administrator`.
+
+    A membership that came by a rule is one that a person gave from then on: rules leave it as it is.
+    """
     with transaction.atomic():
         membership = _lock_member(tenant, membership_id)
         if role != Role.ADMIN:
             require_other_administrator(tenant, membership)
-        membership.role = role
-        membership.save(update_fields=["role"])
+        membership.role, membership.rule_provider = role, ""
+        membership.save(update_fields=["role", "rule_provider"])
         return membership
 
 
@@ -95,10 +99,17 @@ def _lock_member(tenant: Tenant, membership_id: UUID) -> Membership:
     return membership
 
 
+def list_administrators(tenant: Tenant) -> QuerySet[Membership]:
+    """Return the memberships of the people who administer a tenant. A service account is none of them."""
+    members: QuerySet[Membership] = Membership.objects.filter(
+        tenant=tenant, role=Role.ADMIN, user__is_active=True, user__service_account=None
+    )
+    return members
+
+
 def require_other_administrator(tenant: Tenant, leaving: Membership) -> None:
     """Refuse with 409 `last_administrator` when no other administrator would be left. Call it under a lock on the tenant's row."""
-    others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
-    others = others.exclude(pk=leaving.pk)
+    others = list_administrators(tenant).exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
         raise ConflictError(
             "last_administrator", _("A tenant needs at least one administrator. Appoint another one first.")

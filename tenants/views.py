@@ -61,7 +61,7 @@ class TenantDetailView(_TenantView, RetrieveAPIView[Tenant]):
 
     @extend_schema(request=ChangeTenantSerializer, responses=TenantSerializer)
     def patch(self, request: Request, pk: UUID) -> Response:
-        """Set the tenant's time zone."""
+        """Set the tenant's time zone, and whether it demands a second factor of its members."""
         tenant = self.get_tenant(Role.ADMIN)
         serializer = ChangeTenantSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)

@@ -17,6 +17,7 @@ from .environment import PORTAL_ENV as PORTAL_ENV
 from .environment import PRODUCTION, env
 from .rooms import *
 from .servers import *
+from .signin import *
 from .web import *
 
 django_stubs_ext.monkeypatch()

@@ -5,7 +5,8 @@ from .environment import PORTAL_ENV, env
 # --- Authentication ---------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = ["api.login_backend.PasswordBackend"]
+# The first one is that of local passwords.
+AUTHENTICATION_BACKENDS = ["api.login_backend.PasswordBackend", "signin.backends.ProviderBackend"]
 PASSWORD_HASHERS = [f"api.password_hashers.Limited{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
 if PORTAL_ENV == "test":
     # Argon2 is slow by design; tests log in thousands of times.
@@ -39,6 +40,8 @@ KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]
 # Knox's own migrations would create its table, which our model replaces.
 MIGRATION_MODULES = {"knox": None}
 API_TOKEN_DAYS = env.int("API_TOKEN_DAYS", default=90)
+# The longest life of a service account's token.
+SERVICE_TOKEN_DAYS_AT_MOST = env.int("SERVICE_TOKEN_DAYS_AT_MOST", default=366)
 # Open invitations of a tenant, and the days that one is valid.
 INVITATIONS_PER_TENANT = env.int("INVITATIONS_PER_TENANT", default=50)
 INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)

@@ -49,6 +49,7 @@ TENANT_ROWS_AT_MOST = {
     "approval_delegations": 500,
     # Those that wait for approval.
     "approval_requests": 1000,
+    "service_accounts": 200,
     **env.json("TENANT_ROWS_AT_MOST", default={}),
 }
 

@@ -64,6 +64,7 @@ def membership_page(request: PageRequest) -> HttpResponse:
             "page": query.paginate(members.order_by(query.ordering, "pk")),
             "may_administer": scope.allows(Role.ADMIN, Membership),
             "may_invite": scope.allows(Role.ADMIN, Invitation),
+            "may_change_tenant": scope.allows(Role.ADMIN, Tenant),
         }
         if context["may_invite"]:
             context["invitations"] = (
@@ -168,6 +169,17 @@ def membership_button(handle: Handler) -> Callable[..., HttpResponse]:
         return render_messages(request) if request.htmx else redirect(LIST_PAGE)
 
     return page
+
+
+@membership_button
+def demand_second_factor_page(request: PageRequest, pk: UUID) -> str:
+    """Demand a second factor of the tenant's members, or no longer, as the button says."""
+    demanded = request.POST.get("demanded") == "yes"
+    tenant = _get_tenant(request, pk, Tenant)
+    services.change_tenant(tenant=tenant, fields={"second_factor_required": demanded})
+    if demanded:
+        return _("%(tenant)s demands a second factor of its members now.") % {"tenant": tenant.name}
+    return _("%(tenant)s demands no second factor any more.") % {"tenant": tenant.name}
 
 
 @membership_button

@@ -30,7 +30,7 @@ from api.time_zones import find_time_zone, list_time_zone_names
 from ..models import User
 from ..page_forms import split_errors
 from ..scoped_pages import PageRequest, find_scope
-from .sign_in import set_language_cookie
+from .choices import set_language_cookie
 
 log = structlog.get_logger(__name__)
 FIELDS = ("language", "time_zone", "theme")

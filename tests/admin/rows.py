@@ -40,6 +40,7 @@ from deploys.models import (
 from events.models import Event
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from notifications.models import Delivery, Subscription, Webhook
+from signin.models import ExternalIdentity, RoleRule, ServiceAccount, TotpDevice
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.approvals.making import make_delegation, make_policy, make_request
@@ -162,6 +163,16 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     ApprovalRequest: lambda: make_request(TenantFactory()),
     ApprovalDelegation: lambda: make_delegation(TenantFactory()),
     Invitation: InvitationFactory,
+    RoleRule: lambda: RoleRule.objects.create(
+        provider="corp", group=f"group {next(_numbers)}", tenant=TenantFactory()
+    ),
+    ExternalIdentity: lambda: ExternalIdentity.objects.create(
+        user=UserFactory(), provider="corp", issuer="https://sso.example.org", subject=f"s{next(_numbers)}"
+    ),
+    ServiceAccount: lambda: ServiceAccount.objects.create(
+        tenant=TenantFactory(), user=UserFactory(), created_by=UserFactory(), name=f"robot-{next(_numbers)}"
+    ),
+    TotpDevice: lambda: TotpDevice.objects.create(user=UserFactory(), encrypted_secret="unreadable"),
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
     ApiToken: lambda: ApiToken.objects.create(
         user=UserFactory(), name=f"token {next(_numbers)}", expiry=None

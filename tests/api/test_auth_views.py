@@ -146,6 +146,7 @@ def test_me_lists_tenants_and_roles(user: User, client: APIClient) -> None:
         "username": user.username,
         "email": "",
         "is_staff": False,
+        "second_factor": "",
         "language": "",
         "time_zone": "",
         "theme": "",

@@ -50,6 +50,7 @@ from .objects import (
     create_volume_snapshot,
     get_tenant_ids,
 )
+from .signin_cases import SIGNIN_CASES
 
 ACCOUNT = {
     "name": "own",
@@ -355,4 +356,5 @@ CASES: dict[tuple[str, str], Case] = {
     **LOGIN_CASES,
     **NETWORK_CASES,
     **NOTIFICATION_CASES,
+    **SIGNIN_CASES,
 }

@@ -33,6 +33,7 @@ from .objects import (
     create_volume,
     create_volume_snapshot,
 )
+from .signin_cases import create_service_account
 
 pytestmark = pytest.mark.django_db
 
@@ -156,6 +157,7 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         create_request,
         create_policy,
         create_delegation,
+        create_service_account,
     ):
         make(owner)
 

@@ -27,6 +27,7 @@ from cloudaccounts.models import (
 from deploys.models import DeployKey
 from events.models import Event
 from notifications.models import Delivery, Subscription, Webhook
+from signin.models import ServiceAccount
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tenants.scoping import Role
 from tests.approvals.making import make_delegation, make_policy, make_request
@@ -77,6 +78,15 @@ class World:
         tenant = self.member.tenant
         MembershipFactory.create_batch(count - 1, tenant=tenant)
         self.administrator = MembershipFactory(tenant=tenant, role=Role.ADMIN)
+        for number in range(count):
+            robot = ServiceAccount.objects.create(
+                tenant=tenant, user=UserFactory(), created_by=UserFactory(), name=f"robot-{number}"
+            )
+            MembershipFactory(tenant=tenant, user=robot.user)
+        for number in range(count):
+            ApiToken.objects.create(
+                user=robot.user, name=f"nightly {number}", expiry=None, tenant_id=tenant.pk, role="viewer"
+            )
         for _ in range(count):
             InvitationFactory(tenant=tenant, invited_by=UserFactory())
             InvitationFactory(username=self.member.user.username, invited_by=UserFactory())
@@ -139,6 +149,8 @@ class World:
         # What each path names; a path that is not here fails the test.
         self.ids = {
             "/api/v1/tenants/{id}/": tenant.pk,
+            "/api/v1/service-accounts/{id}/": robot.pk,
+            "/api/v1/service-accounts/{id}/tokens/": robot.pk,
             "/api/v1/tenants/{id}/members/": tenant.pk,
             "/api/v1/tenants/{id}/usage/": tenant.pk,
             "/api/v1/tenants/{id}/invitations/": tenant.pk,

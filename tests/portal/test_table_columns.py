@@ -76,6 +76,7 @@ PAGES = {
     "compute_hosts": "/accounts/{account}/hosts/",
     "catalogue": "/catalogue/",
     "systems": "/systems/",
+    "service-accounts": "/service-accounts/",
     "tokens": "/preferences/tokens/",
     "own_ssh_keys": "/preferences/keys/",
     "ssh_keys": "/ssh-keys/",

@@ -27,6 +27,7 @@ from deploys.models import (
 from events.models import Event, EventChain
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from notifications.models import Delivery, Subscription, Webhook
+from signin.models import RoleRule, ServiceAccount
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tenants.scoping import Role, Scope, TenantScopedQuerySet
@@ -206,6 +207,10 @@ MAKE = {
     Membership: lambda tenant: MembershipFactory(tenant=tenant),
     Invitation: lambda tenant: InvitationFactory(tenant=tenant),
     InformationSystem: lambda tenant: InformationSystemFactory(tenant=tenant),
+    ServiceAccount: lambda tenant: ServiceAccount.objects.create(
+        tenant=tenant, user=UserFactory(), name=str(uuid4())
+    ),
+    RoleRule: lambda tenant: RoleRule.objects.create(provider="corp", group=str(uuid4()), tenant=tenant),
     CloudAccount: lambda tenant: CloudAccountFactory(tenant=tenant),
     VirtualMachine: lambda tenant: VirtualMachineFactory(information_system__tenant=tenant),
     VMUsage: lambda tenant: VMUsage.objects.create(

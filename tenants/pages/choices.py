@@ -1,12 +1,9 @@
-"""Signing in, and the selection of the tenant that pages show."""
+"""The language of pages, and the selection of the tenant that they show."""
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.i18n import set_language
@@ -15,23 +12,6 @@ from api.page_addresses import find_nearest_page, require_POST
 
 from ..models import User
 from ..scoped_pages import SESSION_KEY
-
-
-class SignInView(LoginView):
-    """Show the sign-in page."""
-
-    template_name = "tenants/login.html"
-
-    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
-        """Return the address in `next` if it shows a page, else that of the nearest page above it."""
-        address = super().get_redirect_url() if request is None else super().get_redirect_url(request)
-        return find_nearest_page(address) if address else ""
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        """Open the session, and show pages in the language that the user has selected in their profile."""
-        response = super().form_valid(form)
-        set_language_cookie(response, cast("User", form.get_user()).language)
-        return response
 
 
 def set_language_cookie(response: HttpResponse, language: str) -> None:

@@ -1,0 +1,1 @@
+"""Signing in: identity providers, roles by rules, second factors, service accounts."""
