@@ -84,6 +84,8 @@ class RequestDetailView(_RequestView):
 class RequestApproveView(_RequestView):
     """Approve a request."""
 
+    people_only = True
+
     @extend_schema(request=CommentSerializer, responses=DECIDED)
     def post(self, request: Request, pk: UUID) -> Response:
         """Approve the open level; with the last one, the request is carried out, and the answer has its job.
@@ -103,6 +105,8 @@ class RequestApproveView(_RequestView):
 
 class RequestRejectView(_RequestView):
     """Reject a request."""
+
+    people_only = True
 
     @extend_schema(request=CommentSerializer, responses={202: RequestDecidedSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
@@ -146,6 +150,8 @@ class RequestCommentView(_RequestView):
 class RequestBreakGlassView(_RequestView):
     """Carry out a request without approval."""
 
+    people_only = True
+
     @extend_schema(request=BreakGlassSerializer, responses=DECIDED)
     def post(self, request: Request, pk: UUID) -> Response:
         """Carry the request out at once, as a platform administrator with a reason, which its approvers see."""
@@ -164,6 +170,7 @@ class RequestBreakGlassView(_RequestView):
 class BulkDecisionView(ScopedView):
     """Decide about several requests."""
 
+    people_only = True
     queryset = REQUESTS
     serializer_class = BulkDecisionsSerializer
 
@@ -197,6 +204,7 @@ class QuotaRequestView(ScopedView):
 
 
 class _PolicyView(ScopedView):
+    people_only = True
     queryset = services.POLICIES
     serializer_class: Any = ApprovalPolicySerializer
 
@@ -249,6 +257,7 @@ class PolicyDetailView(_PolicyView):
 class DelegationListView(ScopedView, ListAPIView[ApprovalDelegation]):
     """The delegations of the caller's tenant."""
 
+    people_only = True
     queryset = ApprovalDelegation.objects.select_related("user", "delegate")
     serializer_class: Any = DelegationSerializer
     ordering_fields = ["starts_at", "ends_at"]
@@ -268,6 +277,7 @@ class DelegationListView(ScopedView, ListAPIView[ApprovalDelegation]):
 class DelegationDetailView(ScopedView):
     """One delegation."""
 
+    people_only = True
     queryset = ApprovalDelegation.objects.select_related("user", "delegate")
     serializer_class: Any = DelegationSerializer
 

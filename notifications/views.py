@@ -144,6 +144,7 @@ class SendAgainView(CommandView):
 class SubscriptionListView(CommandView, ListAPIView[Subscription]):
     """The caller's own subscriptions in the tenant, and those of the tenant itself. Only administrators change the latter."""
 
+    people_only = True
     queryset = Subscription.objects.all()
     serializer_class = SubscriptionSerializer
     search_fields = ["name"]
@@ -162,6 +163,7 @@ class SubscriptionListView(CommandView, ListAPIView[Subscription]):
 class SubscriptionDetailView(CommandView):
     """One subscription."""
 
+    people_only = True
     queryset = Subscription.objects.all()
     serializer_class = SubscriptionSerializer
     honours_if_match = True
@@ -201,6 +203,7 @@ class SubscriptionDetailView(CommandView):
 class SubscriptionTestView(CommandView):
     """A test of a subscription."""
 
+    people_only = True
     queryset = Subscription.objects.all()
 
     @extend_schema(request=None, responses={202: SubscriptionSerializer})

@@ -31,6 +31,8 @@ LABELS: dict[str, str | Promise] = {
     "flavor": gettext_lazy("Flavor"),
     "flavor_name": gettext_lazy("Flavor"),
     "image": gettext_lazy("Image"),
+    "ssh_keys": gettext_lazy("SSH keys"),
+    "user_data_digest": gettext_lazy("Digest of the user data"),
     "volume": gettext_lazy("Volume"),
     "count": gettext_lazy("Count"),
     "names": gettext_lazy("Names"),
@@ -100,7 +102,7 @@ def _show_values(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (str(LABELS.get(name, name)), _format(name, values[name]))
         for name in sorted(values, key=lambda name: (order.get(name, len(order)), name))
-        if values[name] not in ("", None)
+        if values[name] not in ("", None, [])
     ]
 
 

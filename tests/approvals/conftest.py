@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from approvals.models import ApprovalPolicy, PolicyApprover
 from tenants.models import Membership, User
 from tenants.scoping import Role
-from tests.factories import MembershipFactory, UserFactory
+from tests.factories import MembershipFactory, UserFactory, VirtualMachineFactory
 from tests.vms.conftest import (  # noqa: F401 - fixtures.
     AdminClient,
     account,
@@ -17,6 +17,7 @@ from tests.vms.conftest import (  # noqa: F401 - fixtures.
     cloud,
     system,
 )
+from vms.models import VMStatus
 
 
 def sign_in(user: User) -> APIClient:
@@ -72,3 +73,9 @@ def approver(add_approver):
 def staff(db):
     """A platform administrator."""
     return sign_in(UserFactory(is_staff=True, is_superuser=True))
+
+
+@pytest.fixture
+def vm(system, account):  # noqa: F811
+    """A running VM of the tenant."""
+    return VirtualMachineFactory(information_system=system, account=account, status=VMStatus.RUNNING)

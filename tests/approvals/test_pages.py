@@ -13,8 +13,8 @@ from approvals.models import ApprovalDelegation, ApprovalPolicy, ApprovalRequest
 from tasks.models import Job
 from tenants.models import Tenant
 from tenants.scoping import Role
-from tests.factories import MembershipFactory, VirtualMachineFactory
-from vms.models import VirtualMachine, VMStatus
+from tests.factories import MembershipFactory
+from vms.models import VirtualMachine
 
 from .test_requests import requested
 
@@ -36,12 +36,6 @@ def waiting_in_navigation(page):
     found = re.search(r'href="/requests/"[^>]*>.*?</a>', page, re.DOTALL)
     count = re.search(r'badge warning">(\d+)', found[0])
     return int(count[1]) if count else 0
-
-
-@pytest.fixture
-def vm(system, account):
-    """A running VM of the tenant."""
-    return VirtualMachineFactory(information_system=system, account=account, status=VMStatus.RUNNING)
 
 
 def test_a_power_button_leads_to_the_request_which_is_approved_there(admin, vm, policy, approver):

@@ -16,10 +16,9 @@ from approvals.models import ApprovalDecision, ApprovalRequest, ApprovalRequestQ
 from approvals.services import approve_request
 from tasks.models import EntityLock, Job
 from tenants.scoping import Role, Scope
-from tests.factories import MembershipFactory, VirtualMachineFactory
+from tests.factories import MembershipFactory
 from tests.web_processes import get_test_database_url
 from tests.working import work
-from vms.models import VMStatus
 
 from .test_requests import decide, requested, stop
 
@@ -130,12 +129,6 @@ def run_until_killed(point, tmp_path, code, user, object_id):
         check=False,
     )
     assert process.returncode == -9, process.stderr.decode()[-2000:]
-
-
-@pytest.fixture
-def vm(system, account):
-    """A running VM of the tenant."""
-    return VirtualMachineFactory(information_system=system, account=account, status=VMStatus.RUNNING)
 
 
 @pytest.mark.story

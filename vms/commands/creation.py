@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
@@ -118,13 +119,22 @@ class CreateVmCommand(ServerCommand):
         return frozenset({"vm_id", "boot_volume_id", "floating_ip_id", "spare_id", "spare_name"})
 
     def describe_change(self) -> dict[str, Any]:
-        """Return also where the VM is created and from what."""
+        """Return also where the VM is created and from what, its SSH keys, and a digest of its user data.
+
+        The digest is keyed, so that a secret in the user data can't be guessed from it.
+        """
+        login = find_login(self.vm_id) if self.has_login else None
+        keys = [f"{key['name']} {key['fingerprint']}" for key in login.ssh_keys] if login else []
+        user_data = login.decrypt_user_data() if login else ""
+        digest = salted_hmac("vms.creation.user_data", user_data, algorithm="sha256").hexdigest()[:16]
         return {
             **super().describe_change(),
             "account": self.vm.account.name,
             "region": self.vm.region,
             "flavor": self.vm.flavor_name,
             "image": self.vm.image_name,
+            "ssh_keys": keys,
+            "user_data_digest": digest if user_data else "",
         }
 
     @property
