@@ -25,10 +25,12 @@ LOOK_BACK = timedelta(minutes=1)
 def subscribe_new_members() -> None:
     """Subscribe those who have become members since the last call. They can change or delete the subscription.
 
-    Members of before the first call are left alone. Called by the one delivery run there is at a time.
+    Members of before the first call are left alone, and so are service accounts. Called by the one delivery run there is at a time.
     """
     run = DeliveryRun.objects.get(pk=1)
-    new = Membership.objects.filter(created_at__gt=run.members_seen_at - LOOK_BACK, user__is_active=True)
+    new = Membership.objects.filter(
+        created_at__gt=run.members_seen_at - LOOK_BACK, user__is_active=True, user__service_account=None
+    )
     members = list(new.select_related("user").order_by("created_at")[:MEMBERS_PER_RUN])
     if not members or members[-1].created_at <= run.members_seen_at:
         return

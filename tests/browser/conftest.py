@@ -63,6 +63,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> I
         address = f"http://127.0.0.1:{ports['PORTAL_PORT']}"
         client = sign_in_client(address)
         create_security_group(address, client)
+        create_readers(address, client)
         create_deployment(address, client)
         yield address
     finally:
@@ -92,6 +93,15 @@ def create_security_group(address: str, client: requests.Session) -> None:
             break
         time.sleep(0.5)
     answer.raise_for_status()
+
+
+def create_readers(address: str, client: requests.Session) -> None:
+    """Create a webhook whose receiver refuses what it gets, and a subscription, so that there is something to look at."""
+    webhook = {"name": "Build server", "url": f"{address}/health/live", "codes": ["*"]}
+    client.post(f"{address}/api/v1/webhooks/", json=webhook, timeout=30).raise_for_status()
+    subscription = {"name": "My failed tasks", "channel": "mail", "codes": ["task.failed"], "only_own": True}
+    hours = {"quiet_from": "22:00", "quiet_to": "07:00", "timing": "daily"}
+    client.post(f"{address}/api/v1/subscriptions/", json=subscription | hours, timeout=30).raise_for_status()
 
 
 def create_deployment(address: str, client: requests.Session) -> None:
