@@ -85,6 +85,7 @@ RESOURCE_LABELS: dict[str, str | Promise] = {
     "memory_gb": gettext_lazy("GB of memory"),
     "disk_gb": gettext_lazy("GB of disk"),
     "approval.requested": gettext_lazy("Approval requested"),
+    "approval.waiting": gettext_lazy("Request waits for approval"),
     "approval.approved": gettext_lazy("Request approved"),
     "approval.rejected": gettext_lazy("Request rejected"),
     "approval.withdrawn": gettext_lazy("Request withdrawn"),

@@ -14,7 +14,15 @@ from tenants.scoping import Role
 
 from .models import DeliveryRun, Subscription
 
-DEFAULT_CODES = ["task.failed", "task.errored", "task.stuck"]
+DEFAULT_CODES = [
+    "task.failed",
+    "task.errored",
+    "task.stuck",
+    "approval.waiting",
+    "approval.approved",
+    "approval.rejected",
+    "approval.expired",
+]
 # What administrators are told besides.
 ADMINISTRATOR_CODES = ["quota.nearly_used", "vm.ends_soon"]
 MEMBERS_PER_RUN = 500
@@ -43,7 +51,7 @@ def subscribe_new_members() -> None:
 
 def _build(member: Membership, position: int) -> Subscription:
     with translation.override(member.user.language or settings.LANGUAGE_CODE):
-        name = _("My failed tasks")
+        name = _("My tasks and requests")
     return Subscription(
         tenant_id=member.tenant_id,
         user_id=member.user_id,

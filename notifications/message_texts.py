@@ -12,6 +12,7 @@ from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from api.uuids import is_uuid
 from events.labels import label_event
 from events.models import Event
 from tenants.models import Tenant
@@ -70,7 +71,16 @@ def _write_line(event: Event) -> str:
     at = formats.date_format(timezone.localtime(event.at), "Y-m-d H:i T")
     actor = to_line(event.actor_name) or _("System")
     line = f"{at}  {_join_names(_describe(event))}  ({actor})"
-    task = event.parameters.get("task")
-    if settings.PORTAL_URL and isinstance(task, str) and len(task) == 36:
-        line += "\n  " + settings.PORTAL_URL.rstrip("/") + reverse("job-page", args=[task])
+    if settings.PORTAL_URL and (page := _find_page(event)):
+        line += f"\n  {settings.PORTAL_URL.rstrip('/')}{page}"
     return line
+
+
+def _find_page(event: Event) -> str:
+    """Return the page of what an event is about: its task or its request; "" for other events."""
+    task = event.parameters.get("task")
+    if isinstance(task, str) and is_uuid(task):
+        return reverse("job-page", args=[task])
+    if event.object_type == "approval" and is_uuid(event.object_id):
+        return reverse("request-detail-page", args=[event.object_id])
+    return ""

@@ -89,7 +89,8 @@ def prepare(subscription: Subscription) -> Prepared | None:
 def list_readable_events(subscription: Subscription) -> Any:
     """Return the events that may be told to a subscriber, before the patterns; None if it may be told nothing any more.
 
-    Administrators may be told all of their tenant; other members what they have done themselves, and what is open to all.
+    Administrators may be told all of their tenant; other members what they have done themselves, what became of their requests,
+    requests that wait for their approval, and what is open to all.
     """
     events = Event.objects.all()
     user = subscription.user
@@ -102,9 +103,15 @@ def list_readable_events(subscription: Subscription) -> Any:
         return None
     granted = Role(member.role) if member else None
     scope = Scope(user, subscription.tenant, Role.ADMIN if user.is_staff else granted or Role.VIEWER, granted)
-    own = Q(actor_id=user.pk) | Q(code__in=OPEN_CODES)
     if may_read_events(scope) and not subscription.only_own:
         return events
+    own = Q(actor_id=user.pk) | Q(code__in=OPEN_CODES)
+    requested = Q(parameters__requested_by=str(user.pk))
+    own |= Q(code__startswith="approval.") & ~Q(code="approval.waiting") & requested
+    waits = Q(parameters__waits_for_users__contains=[str(user.pk)])
+    if granted is not None:
+        waits |= Q(parameters__waits_for_role__in=[role for role in Role if granted.covers(role)])
+    own |= Q(code="approval.waiting") & waits & ~requested
     return events.filter(own)
 
 

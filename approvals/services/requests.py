@@ -72,8 +72,8 @@ def record_request(held: ApprovalRequiredError) -> ApprovalRequest:
         )
         request.store_arguments(call.operation.encode_arguments(call.arguments))
         request.save(force_insert=True)
-        open_next_level(request, 0)
         record_request_event("requested", request)
+        open_next_level(request, 0)
         crash_points.crash_point_on_commit("request_recorded")
     return get_request(request.pk)
 
@@ -91,6 +91,8 @@ def open_next_level(request: ApprovalRequest, level: int) -> None:
     request.waits_for_role = terms["role"]
     request.save(update_fields=["level", "waits_for_role"])
     request.waits_for.set(User.objects.filter(pk__in=terms["users"]))
+    users = [str(user) for user in terms["users"]]
+    record_request_event("waiting", request, waits_for_role=terms["role"], waits_for_users=users)
 
 
 def record_request_event(change: str, request: ApprovalRequest, **parameters: object) -> None:
@@ -101,7 +103,7 @@ def record_request_event(change: str, request: ApprovalRequest, **parameters: ob
         object_type="approval",
         object_id=request.pk,
         object_name=request.subject,
-        parameters={"kind": request.kind, **parameters},
+        parameters={"kind": request.kind, "requested_by": str(request.requested_by_id), **parameters},
     )
 
 

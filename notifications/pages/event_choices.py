@@ -13,6 +13,10 @@ GROUPS: dict[str, tuple[tuple[str, ...], str | Promise]] = {
     "trouble": (("task.errored", "task.failed", "task.stuck"), _("Tasks that fail or need attention")),
     "ended": (("task.cancelled", "task.succeeded"), _("Tasks that succeed or are canceled")),
     "requested": (("task.requested",), _("Tasks that are requested")),
+    "requests": (
+        ("approval.approved", "approval.expired", "approval.rejected", "approval.waiting"),
+        _("Requests that wait for approval or are decided"),
+    ),
     "members": (("invitation.*", "member.*"), _("Members and invitations")),
     "reminders": (("quota.nearly_used", "vm.ends_soon"), _("Quota nearly used, VMs that end soon")),
     "clouds": (("cloud_account.*",), _("Cloud accounts")),

@@ -70,7 +70,7 @@ def test_a_vm_is_requested_approved_and_created(admin, system, policy, approver,
     assert (vm.name, vm.status, vm.created_by) == ("shop-1", VMStatus.RUNNING, admin.member.user)
     assert [server["name"] for server in cloud.call("GET", "objects")["servers"]] == ["shop-1"]
     codes = Event.objects.filter(object_type="approval").order_by("id").values_list("code", flat=True)
-    assert list(codes) == ["approval.requested", "approval.approved"]
+    assert list(codes) == ["approval.requested", "approval.waiting", "approval.approved"]
 
 
 def test_a_power_action_waits_and_a_second_click_is_the_same_request(add_approver, tenant, vm, policy):

@@ -18,15 +18,18 @@ from aiosmtpd.controller import Controller
 from django.utils import timezone
 
 from api.domain_errors import DomainError
+from approvals.services.requests import record_request_event
 from events.models import Event
 from events.recording import record_event
 from notifications import delivering
 from notifications.chat_robots import MAX_TEXT_BYTES, check_robot_url
+from notifications.defaults import DEFAULT_CODES
 from notifications.models import DeliveryRun, Subscription
 from notifications.services import subscriptions
 from notifications.timing import find_send_time
 from tenants.models import Membership, Tenant, User
 from tenants.scoping import Role, Scope
+from tests.approvals.making import make_request
 from tests.factories import MembershipFactory, TenantFactory, UserFactory
 from tests.notifications.receiver import Answer, Received, Receiver
 
@@ -119,6 +122,26 @@ def test_a_member_is_told_of_own_failed_tasks_and_of_nothing_else(mailbox: Mailb
     assert "another" not in text
     delivering.deliver()
     assert len(mailbox.mails) == 1
+
+
+def test_an_approver_is_told_what_waits_and_the_requester_what_became_of_it(mailbox: Mailbox) -> None:
+    tenant = TenantFactory()
+    requester, approver = (
+        join(tenant, email="requester@example.org"),
+        join(tenant, email="approver@example.org"),
+    )
+    viewer = join(tenant, Role.VIEWER, email="viewer@example.org")
+    for member in (requester, approver, viewer):
+        subscribe(member, codes=DEFAULT_CODES)
+    request = make_request(tenant, approver=approver.user, requester=requester.user)
+
+    delivering.deliver()
+    assert [address for address, _text in mailbox.mails] == ["approver@example.org"]
+    assert f"https://portal.example.org/requests/{request.pk}/" in mailbox.mails[0][1]
+
+    record_request_event("rejected", request)
+    delivering.deliver()
+    assert [address for address, _text in mailbox.mails[1:]] == ["requester@example.org"]
 
 
 def test_an_administrator_is_told_of_all_and_several_events_are_one_mail(mailbox: Mailbox) -> None:
