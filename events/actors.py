@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 
-from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -24,7 +23,7 @@ from api.client_address import UNKNOWN, client_address
 from api.models import ApiToken
 from api.request_id import current_request_id
 
-from .models import Event
+from .refusals import record_refusal
 from .tracking import find_tracked_table
 
 # Jobs have an event of their own (migration `record_changes`); their steps are inserted before them in the same message.
@@ -46,27 +45,10 @@ class ActorMiddleware:
         with acting_request(request):
             response = self.get_response(request)
             if response.status_code == HTTPStatus.FORBIDDEN and request.method not in SAFE_METHODS:
-                _record_refusal(request)
+                actor = describe_actor()
+                if "actor_id" in actor:
+                    record_refusal(request, actor)
         return response
-
-
-def _record_refusal(request: HttpRequest) -> None:
-    """Record that a user was not allowed to change something. The retention bounds how many there are.
-
-    Nothing else was written, so the event is a transaction of its own; without a database, the refusal stands as well.
-    """
-    if not getattr(request, "user", None) or not request.user.is_authenticated:
-        return
-    scope: Any = getattr(request, "tenant_scope", None)
-    with suppress(DatabaseError), transaction.atomic():
-        Event.objects.create(
-            code="request.refused",
-            tenant_id=scope.tenant.pk if scope is not None and scope.tenant else None,
-            object_type="request",
-            object_name=request.path[:300],
-            parameters={"method": request.method},
-            **describe_actor(),
-        )
 
 
 @contextmanager

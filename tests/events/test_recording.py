@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from api.models import ApiToken
+from events import refusals
 from events.models import Event
 from events.tracking import list_tracked_tables
 from tasks.models import Job
@@ -218,3 +219,26 @@ def test_changes_of_a_vm_by_users_are_events_and_those_of_the_sync_are_not() -> 
     event = Event.objects.get(code="vm.changed")
     assert (event.object_id, event.tenant_id) == (str(vm.pk), vm.information_system.tenant_id)
     assert event.after == {"description": "front", "tags": {"team": "web"}}
+
+
+def test_refusals_of_a_user_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(refusals, "_counts", {})
+    monkeypatch.setattr(refusals.time, "monotonic", lambda: now[0])
+    member, other = MembershipFactory(role=Role.VIEWER), MembershipFactory(role=Role.VIEWER)
+
+    def try_often(who: Any, times: int) -> None:
+        client = Client(headers={"X-Tenant": who.tenant.slug})
+        client.force_login(who.user)
+        for _time in range(times):
+            client.post("/systems/new/", {"name": "x"})
+
+    try_often(member, refusals.MOST + 3)
+    try_often(other, 1)
+    now[0] += refusals.PERIOD_SECONDS + 1
+    try_often(member, 1)
+
+    recorded = Event.objects.filter(code="request.refused", actor_id=member.user.pk).order_by("id")
+    assert recorded.count() == refusals.MOST + 1
+    assert [event.parameters.get("not_recorded_before") for event in recorded][-2:] == [None, 3]
+    assert Event.objects.filter(code="request.refused", actor_id=other.user.pk).count() == 1
