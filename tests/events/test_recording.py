@@ -227,7 +227,7 @@ def test_refusals_of_a_user_are_bounded_and_counted(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(refusals.time, "monotonic", lambda: now[0])
     member, other = MembershipFactory(role=Role.VIEWER), MembershipFactory(role=Role.VIEWER)
 
-    def try_often(who: Any, times: int) -> None:
+    def try_often(who: Membership, times: int) -> None:
         client = Client(headers={"X-Tenant": who.tenant.slug})
         client.force_login(who.user)
         for _time in range(times):
