@@ -233,6 +233,9 @@ def test_network_policies_close_everything_and_open_what_is_needed(manifests):
     }
     assert reached["portal-hosts"] == {by_queue["deploys"]}
     assert reached["portal-clouds"] == {by_queue[queue] for queue in ("jobs", "sync", "volumepool")}
+    assert by_queue["sync"] in reached["portal-receivers"]
+    assert by_queue["polling"] in reached["portal-syslog"]
+    assert reached["portal-identity-providers"] == {"portal-web"}
     (config,) = of_kind(manifests, "ConfigMap")
     opened = {port["port"] for rule in policies["portal-databases"]["egress"] for port in rule["ports"]}
     used = {
