@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 
 from events.models import EventChain
 from events.numbering import number_all_events
+from tasks import crash_points
 from tasks.leases import Lease
 
 from . import subscription_errands, webhook_errands
@@ -31,6 +32,11 @@ from .models import Delivery, DeliveryRun, Subscription, Webhook
 
 log = structlog.get_logger(__name__)
 
+# Where a test can kill a run (tasks/crash_points.py).
+CRASH_POINTS = (
+    "delivery_sent",  # receivers have got messages; nothing is recorded
+    "delivery_recorded",  # the results and the new position of one reader are committed
+)
 THREADS = 32
 # A run takes new work for so long. What is in flight then ends by its own limits.
 RUN_SECONDS = 20.0
@@ -77,7 +83,10 @@ def _run(threads: ThreadPoolExecutor, seconds: float) -> int:
         for future in done:
             errand = running.pop(future)
             try:
-                errand.record(future.result())
+                result = future.result()
+                crash_points.crash_point("delivery_sent")
+                errand.record(result)
+                crash_points.crash_point("delivery_recorded")
             except Exception:
                 # One odd reader does not end the run of the others; it is tried again by the next run.
                 log.exception("delivery_failed", reader=str(errand.key[1]), kind=errand.key[0])
