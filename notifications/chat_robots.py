@@ -26,6 +26,7 @@ from security.policies import receiver_policy
 
 from .message_texts import MessageText
 from .single_lines import to_line
+from .webhook_requests import describe_answer
 
 REQUEST_SECONDS = 10.0
 # Hosts of the vendors, and of Teams the endings of hosts. `CHAT_HOSTS` adds the hosts of private installations.
@@ -166,7 +167,7 @@ def _find_error(answer: Answer) -> str:
     """Return why a robot has not taken a message: by the status, and by the code in the body that some answer beside 200."""
     text = answer.body.decode("utf-8", "replace")
     if not 200 <= answer.status < 300:
-        return f"HTTP {answer.status}: {text}"
+        return describe_answer(answer.status, answer.body)
     try:
         content = json.loads(text)
     except ValueError:

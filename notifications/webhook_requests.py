@@ -23,6 +23,7 @@ from .single_lines import to_line
 
 REQUEST_SECONDS = 10.0
 GONE = 410
+SHOWN_BODY_LENGTH = 200
 
 REDIRECT = gettext_noop(
     "The receiver redirects, which is not followed. Enter the address that it redirects to."
@@ -89,5 +90,11 @@ def send(url: str, secrets: Sequence[str], message: Message) -> Attempt:
         if 300 <= status < 400:
             error = REDIRECT
         elif not 200 <= status < 300:
-            error = f"HTTP {status}: {answer.body.decode('utf-8', 'replace')}"
+            error = describe_answer(status, answer.body)
     return Attempt(to_line(error), status, int((time.monotonic() - began) * 1000))
+
+
+def describe_answer(status: int, body: bytes) -> str:
+    """Return the status of an answer with the beginning of its body, but without pages: of those, the status says it all."""
+    text = to_line(body.decode("utf-8", "replace"), SHOWN_BODY_LENGTH)
+    return f"HTTP {status}: {text}" if text and not text.startswith("<") else f"HTTP {status}"

@@ -157,12 +157,12 @@ def test_after_days_of_failures_a_webhook_is_switched_off_and_goes_on_where_it_s
 def test_a_receiver_that_is_gone_is_switched_off_at_once(receiver: Receiver) -> None:
     webhook, _secret = make_webhook(receiver.url)
     record(webhook, "a")
-    receiver.fail(410)
+    receiver.fail(410, b"<!doctype html><title>Gone</title>")
 
     delivering.deliver()
 
     webhook.refresh_from_db()
-    assert not webhook.active
+    assert (webhook.active, webhook.last_error) == (False, "HTTP 410")
     assert webhook.switched_off_at is not None
 
 
