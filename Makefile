@@ -76,6 +76,7 @@ lint: $(INSTALLED_DEV) ## Check style, types, import contracts, migrations and s
 	@# The warning would be that no database runs; the comparison needs none.
 	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(RUN) -m tests.upgrade.migration_rules
+	$(RUN) -m tests.translations
 	@$(RUN) manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml - || { \
 		echo 'docs/openapi.yaml is not the API of the code. If the change is meant: make schema' >&2; exit 1; }
 	$(RUN) manage.py check --fail-level WARNING
