@@ -98,6 +98,7 @@ def _reset(state: State, requested: Resource) -> Response:
         regions=requested.get("regions"),
         zones=requested.get("zones"),
     )
+    _set_clock(state, requested)
     return Response(200, {"projects": {p["name"]: p["id"] for p in state.projects.values()}})
 
 
