@@ -18,13 +18,6 @@ LISTINGS = {
 }
 
 
-@pytest.fixture
-def cloud(credentials):
-    """A patient one: nothing hangs here, and a busy machine is no fault."""
-    with Cloud(credentials) as opened:
-        yield opened
-
-
 def records(cloud, kind, **more):
     return {one.id: one for page in LISTINGS[kind](cloud)(**more) for one in page}
 

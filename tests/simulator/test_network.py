@@ -16,13 +16,6 @@ from tests.listings import read_all_pages
 
 
 @pytest.fixture
-def cloud(credentials):
-    """A patient one: nothing hangs here, and a busy machine is no fault."""
-    with Cloud(credentials) as opened:
-        yield opened
-
-
-@pytest.fixture
 def neutron(cloud):
     """Sends to Neutron, and returns the answer's inner object."""
 
