@@ -21,14 +21,13 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from security.connections import AddressRefusedError
-from security.http_post import Answer, InvalidUrlError, parse_url, post
+from security.http_requests import Answer, InvalidUrlError, parse_url, send_request
 from security.policies import receiver_policy
 
 from .message_texts import MessageText
 from .single_lines import to_line
-from .webhook_requests import describe_answer
+from .webhook_requests import READ_BYTES, REQUEST_SECONDS, describe_answer
 
-REQUEST_SECONDS = 10.0
 # Hosts of the vendors, and of Teams the endings of hosts. `CHAT_HOSTS` adds the hosts of private installations.
 HOSTS = {
     "oapi.dingtalk.com": "dingtalk",
@@ -70,7 +69,14 @@ class Robot:
         body = json.dumps(content, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "portal"}
         try:
-            answer = post(url, body, headers, policy=receiver_policy(), seconds=REQUEST_SECONDS)
+            answer = send_request(
+                url,
+                policy=receiver_policy(),
+                seconds=REQUEST_SECONDS,
+                max_bytes=READ_BYTES,
+                body=body,
+                headers=headers,
+            )
         except (AddressRefusedError, InvalidUrlError, TimeoutError) as failure:
             return to_line(str(failure))
         except (OSError, http.client.HTTPException) as failure:

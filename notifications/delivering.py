@@ -18,8 +18,8 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Now
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now, Random
 
 from events.models import EventChain
 from events.numbering import number_all_events
@@ -27,7 +27,7 @@ from tasks import crash_points
 from tasks.leases import Lease
 
 from . import subscription_errands, webhook_errands
-from .defaults import subscribe_new_members
+from .defaults import list_recent_members, subscribe_new_members
 from .models import Delivery, DeliveryRun, Subscription, Webhook
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,9 @@ class Errand:
 
 def deliver(seconds: float = RUN_SECONDS) -> int:
     """Deliver what is due, until nothing is or the time is over; return the number of errands. 0 if another run is on."""
-    DeliveryRun.objects.bulk_create([DeliveryRun()], ignore_conflicts=True)
+    if not DeliveryRun.objects.filter(pk=1).exists():
+        first = DeliveryRun(members_seen=list_recent_members())
+        DeliveryRun.objects.bulk_create([first], ignore_conflicts=True)
     lease = Lease.acquire(DeliveryRun.objects.filter(pk=1))
     if lease is None:
         return 0
@@ -96,13 +98,17 @@ def _run(threads: ThreadPoolExecutor, seconds: float) -> int:
 def _prepare_errands(busy: set[tuple[str, UUID]], most: int) -> Iterator[Errand]:
     """Yield the errands of readers that are due and not under way. Readers that want none of the new events are advanced."""
     number_all_events()
+    count = 0
     for model, prepare in (
         (Webhook, webhook_errands.prepare),
         (Subscription, subscription_errands.prepare),
     ):
         kind = model._meta.model_name or ""  # noqa: SLF001 - Django's documented API.
         taken = [pk for name, pk in busy if name == kind]
-        for reader in find_due(model).exclude(pk__in=taken)[:most]:
+        # All of them, because most of many may want none of the events, and those behind them must not wait for the next run.
+        for reader in find_due(model).exclude(pk__in=taken):
+            if count >= most:
+                return
             key = (kind, reader.pk)
             try:
                 prepared = prepare(reader)
@@ -111,20 +117,27 @@ def _prepare_errands(busy: set[tuple[str, UUID]], most: int) -> Iterator[Errand]
                 _postpone(key)
                 continue
             if prepared is not None:
+                count += 1
                 yield Errand(key, *prepared)
 
 
 def find_due(model: type[Webhook | Subscription]) -> QuerySet[Any]:
-    """Return the readers that have something to do now: new events, a test, or what is to be sent again."""
+    """Return the readers that have something to do now: new events, a test, or what is to be sent again.
+
+    In any order, so that with more than a run can serve, none is always the last.
+    """
     last = EventChain.objects.filter(tenant=OuterRef("tenant")).values("last_number")
     due = Q(due_at=None) | Q(due_at__lte=Now())
     found = due & Q(position__lt=Subquery(last)) & Q(active=True)
     found |= Q(test_requested_at__isnull=False)
+    related = ["tenant"]
     if model is Webhook:
         queued = Delivery.objects.filter(webhook=OuterRef("pk"), status=Delivery.Status.QUEUED)
-        found |= Q(Exists(queued))
+        found |= due & Q(Exists(queued))
+    else:
+        related.append("user")
     readers: QuerySet[Any] = model.objects.filter(found, tenant__active=True)
-    return readers.select_related("tenant").order_by(F("due_at").asc(nulls_first=True), "pk")
+    return readers.select_related(*related).order_by(Random())
 
 
 def _postpone(key: tuple[str, UUID]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from .models import Subscription, Webhook, match_codes
 
 # So many events are looked through at a time, of which a reader may want none.
 SCANNED_EVENTS = 500
+# What is to be sent for a reader: a function for a thread without a database, and one that records its result.
+Prepared = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,8 @@ class DeliveryRun(models.Model):
     lease_until = models.DateTimeField(null=True)
     # Members who have joined until then have their first subscription (defaults.py).
     members_seen_at = models.DateTimeField(db_default=Now())
+    # Those among them who have joined shortly before: somebody who joined before them may become visible after them.
+    members_seen = ArrayField(models.UUIDField(), default=list)
 
     class Meta:
         verbose_name = _("delivery run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from functools import partial
@@ -15,28 +14,25 @@ from django.utils import timezone
 from api.time_zones import find_time_zone
 from events.access import may_read_events
 from events.models import Event
-from events.recording import record_event
 from security.encryption import UnreadableSecretError, decrypt
 from tenants.models import Membership
 from tenants.scoping import Role, Scope
 
 from .chat_robots import Robot
-from .feed_positions import Window, find_last_number, read_window
+from .feed_positions import Prepared, Window, find_last_number, read_window
 from .message_channels import Place, UndeliverableError
 from .message_texts import LISTED_EVENTS, MessageText, write_message, write_test
 from .models import Subscription
 from .single_lines import to_line
+from .switching_off import SWITCH_OFF_AFTER, record_switching_off
 from .timing import find_send_time
 
 # A message is about at most so many events; the rest comes with the next one.
 EVENTS_PER_MESSAGE = 500
 # The pauses after failures, in seconds; the last one is repeated until the subscription is switched off.
 BACK_OFF = (60, 300, 900, 3600)
-SWITCH_OFF_AFTER = timedelta(days=3)
 # Events that every member may be told, whoever has caused them.
 OPEN_CODES = ("quota.nearly_used", "vm.ends_soon")
-
-Prepared = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +173,4 @@ def _record(subscription: Subscription, window: Window | None, result: Result) -
             pk=subscription.pk, position=subscription.position, active=subscription.active
         )
         if rows.update(**columns) and "switched_off_at" in columns:
-            record_event(
-                "subscription.switched_off",
-                tenant_id=subscription.tenant_id,
-                object_type="subscription",
-                object_id=subscription.pk,
-                object_name=subscription.name,
-                parameters={"error": result.error},
-            )
+            record_switching_off(subscription, result.error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,13 +13,13 @@ from django.db import transaction
 from django.utils import timezone, translation
 
 from events.models import Event
-from events.recording import record_event
 from events.serializers import EventSerializer
 from security.encryption import UnreadableSecretError, decrypt
 
-from .feed_positions import Window, read_window
+from .feed_positions import Prepared, Window, read_window
 from .models import OLD_SECRET_VALID, Delivery, Webhook
 from .single_lines import to_line
+from .switching_off import SWITCH_OFF_AFTER, record_switching_off
 from .webhook_requests import Attempt, Message, encode_message, send
 
 EVENTS_PER_ERRAND = 25
@@ -29,10 +29,6 @@ ERRAND_SECONDS = 5.0
 BACK_OFF = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
 # An event is given up when its first attempt was so long ago.
 GIVE_UP_AFTER = timedelta(days=1)
-# A webhook is switched off when nothing was delivered for so long, although it was tried.
-SWITCH_OFF_AFTER = timedelta(days=3)
-
-Prepared = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,10 @@ def prepare(webhook: Webhook) -> Prepared | None:
     try:
         sending = Sending(webhook.decrypt_url(), _list_secrets(webhook), ())
     except UnreadableSecretError as error:
-        _record(webhook, None, [], [Attempt(to_line(str(error)))])
+        attempt = Attempt(to_line(str(error)))
+        if webhook.test_requested_at is not None:
+            _record_test(webhook, [attempt])
+        _record(webhook, None, [], [attempt])
         return None
     if webhook.test_requested_at is not None:
         return replace(sending, messages=(_build_test(webhook),)).send, partial(_record_test, webhook)
@@ -184,14 +183,7 @@ def _record(
             return
         _write_deliveries(webhook, events, attempts, now, given_up=given_up)
         if "switched_off_at" in columns and failed is not None:
-            record_event(
-                "webhook.switched_off",
-                tenant_id=webhook.tenant_id,
-                object_type="webhook",
-                object_id=webhook.pk,
-                object_name=webhook.name,
-                parameters={"error": failed.error},
-            )
+            record_switching_off(webhook, failed.error)
 
 
 def _find_beginning(webhook: Webhook, event: Event, now: datetime) -> datetime:

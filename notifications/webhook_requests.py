@@ -15,13 +15,14 @@ from typing import Any
 from django.utils.translation import gettext_noop
 
 from security.connections import AddressRefusedError
-from security.http_post import InvalidUrlError, post
+from security.http_requests import InvalidUrlError, send_request
 from security.policies import receiver_policy
 
 from .models import SECRET_PREFIX
 from .single_lines import to_line
 
 REQUEST_SECONDS = 10.0
+READ_BYTES = 4096
 GONE = 410
 SHOWN_BODY_LENGTH = 200
 
@@ -80,7 +81,14 @@ def send(url: str, secrets: Sequence[str], message: Message) -> Attempt:
     began = time.monotonic()
     status, error = None, ""
     try:
-        answer = post(url, message.body, headers, policy=receiver_policy(), seconds=REQUEST_SECONDS)
+        answer = send_request(
+            url,
+            policy=receiver_policy(),
+            seconds=REQUEST_SECONDS,
+            max_bytes=READ_BYTES,
+            body=message.body,
+            headers=headers,
+        )
     except (AddressRefusedError, InvalidUrlError, TimeoutError) as failure:
         error = str(failure)
     except (OSError, http.client.HTTPException) as failure:

@@ -57,7 +57,7 @@ def change_webhook(
     with transaction.atomic():
         webhook: Webhook = lock_row(Webhook.objects.all(), scope, webhook_id, Role.ADMIN)
         check_if_match(if_match, webhook.version)
-        if "url" in fields:
+        if "url" in fields and fields["url"] != _read_url(webhook):
             webhook.set_url(fields["url"])
         if fields.get("active") and not webhook.active:
             webhook.switched_off_at = webhook.failing_since = None
@@ -127,6 +127,8 @@ def send_again(*, scope: Scope, webhook_id: UUID, numbers: Sequence[int] | None 
             raise ConflictError(
                 "nothing_to_send", _("No ended delivery matches, so there is nothing to send again.")
             )
+        # A webhook that waits for its next attempt is tried at once.
+        Webhook.objects.filter(pk=webhook.pk).update(due_at=None)
         return Delivery.objects.filter(pk__in=chosen).update(status=Delivery.Status.QUEUED)
 
 
@@ -135,10 +137,15 @@ def read_webhook(*, scope: Scope, webhook_id: UUID) -> tuple[Webhook, str]:
     webhook: Webhook = get_visible_row(
         Webhook.objects.select_related("tenant"), scope, webhook_id, Role.ADMIN
     )
+    return webhook, _read_url(webhook)
+
+
+def _read_url(webhook: Webhook) -> str:
+    """Return the URL; "" if it cannot be decrypted, so that a new one can be entered."""
     try:
-        return webhook, webhook.decrypt_url()
+        return webhook.decrypt_url()
     except UnreadableSecretError:
-        return webhook, ""
+        return ""
 
 
 def _check_url(url: str) -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
-import json
-from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from email import message_from_bytes, policy
-from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,22 +15,18 @@ from django.utils import timezone
 from api.domain_errors import DomainError
 from approvals.services.requests import record_request_event
 from events.models import Event
-from events.recording import record_event
 from notifications import delivering
-from notifications.chat_robots import MAX_TEXT_BYTES, check_robot_url
 from notifications.defaults import DEFAULT_CODES
 from notifications.models import DeliveryRun, Subscription
 from notifications.services import subscriptions
 from notifications.timing import find_send_time
-from tenants.models import Membership, Tenant, User
+from tenants.models import Membership
 from tenants.scoping import Role, Scope
 from tests.approvals.making import make_request
-from tests.factories import MembershipFactory, TenantFactory, UserFactory
-from tests.notifications.receiver import Answer, Received, Receiver
+from tests.factories import TenantFactory
+from tests.notifications.making import join, record, subscribe
 
 pytestmark = pytest.mark.django_db
-
-ROBOT_SECRET = "SEC000"
 
 
 class Mailbox:
@@ -80,25 +71,6 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
     settings.PORTAL_URL = "https://portal.example.org"
     yield mailbox
     controller.stop()
-
-
-def join(tenant: Tenant, role: Role = Role.OPERATOR, **fields: Any) -> Membership:
-    user = UserFactory(**{"email": f"{role}@example.org", **fields})
-    return MembershipFactory(tenant=tenant, user=user, role=role)
-
-
-def subscribe(member: Membership, **fields: Any) -> Subscription:
-    scope = Scope(member.user, member.tenant, Role(member.role))
-    fields = {"name": "mine", "channel": "mail", "codes": ["task.failed"], **fields}
-    return subscriptions.create_subscription(scope=scope, fields=fields)
-
-
-def record(tenant: Tenant, name: str, *, user: User | None = None, code: str = "task.failed") -> Event:
-    actor = {"actor_id": user.pk, "actor_name": user.get_username(), "actor_type": "user"} if user else {}
-    parameters = {"kind": "vms.start", "task": "0" * 8 + "-0000-4000-8000-" + "0" * 12}
-    return record_event(
-        code, tenant_id=tenant.pk, object_type="vm", object_name=name, parameters=parameters, **actor
-    )
 
 
 def be_due() -> None:
@@ -253,6 +225,23 @@ def test_new_members_begin_with_a_subscription_that_they_can_delete(mailbox: Mai
     assert not Subscription.objects.exists()
 
 
+def test_a_member_who_becomes_visible_after_a_later_one_is_not_left_out() -> None:
+    delivering.deliver()
+    early, late = join(TenantFactory()), join(TenantFactory())
+    Membership.objects.filter(pk=early.pk).update(created_at=timezone.now() + timedelta(hours=1))
+    DeliveryRun.objects.update(members_seen_at=timezone.now() - timedelta(seconds=1))
+    delivering.deliver()  # It sees both; `early` joined long after `late` now.
+    assert Subscription.objects.count() == 2
+
+    now = DeliveryRun.objects.get().members_seen_at
+    slow = join(TenantFactory())
+    Membership.objects.filter(pk=slow.pk).update(created_at=now - timedelta(seconds=10))
+    Subscription.objects.filter(user=late.user).delete()
+    delivering.deliver()
+
+    assert set(Subscription.objects.values_list("user", flat=True)) == {early.user_id, slow.user_id}
+
+
 def test_a_digest_waits_and_quiet_hours_are_kept(mailbox: Mailbox) -> None:
     admin = join(TenantFactory(), Role.ADMIN)
     subscribe(admin, timing="hourly")
@@ -294,105 +283,6 @@ def test_the_time_of_the_next_message(timing: str, quiet: Any, now: str, expecte
 
     clock, _plus, days = expected.partition("+")
     assert (found.strftime("%H:%M"), found.day) == (clock, 9 + int(days or 0))
-
-
-# --- Chats -------------------------------------------------------------------------------------------------
-
-
-def answer_as_dingtalk(one: Received) -> Answer:
-    """Answer as DingTalk documents it: 200 always, and an errcode of its own for a signature that is wrong."""
-    query = parse_qs(urlsplit(one.path).query)
-    stamp = query.get("timestamp", [""])[0]
-    expected = b64encode(
-        hmac.new(ROBOT_SECRET.encode(), f"{stamp}\n{ROBOT_SECRET}".encode(), sha256).digest()
-    )
-    if query.get("sign", [""])[0] != expected.decode():
-        return Answer(200, json.dumps({"errcode": 310000, "errmsg": "sign not match"}).encode())
-    assert one.json["msgtype"] == "text"
-    return Answer(200, b'{"errcode":0,"errmsg":"ok"}')
-
-
-def answer_as_wecom(one: Received) -> Answer:
-    if len(one.json["text"]["content"].encode()) > 2048:
-        return Answer(200, b'{"errcode":40058,"errmsg":"exceed max length 2048"}')
-    return Answer(200, b'{"errcode":0,"errmsg":"ok"}')
-
-
-def answer_as_feishu(one: Received) -> Answer:
-    content = one.json
-    key = f"{content['timestamp']}\n{ROBOT_SECRET}".encode()
-    if content["sign"] != b64encode(hmac.new(key, b"", sha256).digest()).decode():
-        return Answer(200, b'{"code":19021,"msg":"sign match fail or timestamp is not within one hour"}')
-    return Answer(200, b'{"code":0,"msg":"success","data":{}}')
-
-
-def text_of(one: Received, vendor: str) -> str:
-    content = one.json["content" if vendor == "feishu" else "text"]
-    return str(content["text" if vendor == "feishu" else "content"])
-
-
-VENDORS = {"dingtalk": answer_as_dingtalk, "wecom": answer_as_wecom, "feishu": answer_as_feishu}
-
-
-@pytest.mark.parametrize("vendor", VENDORS)
-def test_a_robot_gets_the_message_in_its_vendors_form(vendor: str, receiver: Receiver, settings: Any) -> None:
-    settings.CHAT_HOSTS = {receiver.netloc: vendor}
-    receiver.answer = VENDORS[vendor]
-    admin = join(TenantFactory(), Role.ADMIN)
-    subscription = subscribe(admin, shared=True, channel="chat", address=receiver.url, secret=ROBOT_SECRET)
-    for number in range(20):
-        record(admin.tenant, f"{number}-" + "云" * 200)
-
-    delivering.deliver()
-
-    (one,) = receiver.received
-    assert len(text_of(one, vendor).encode()) <= MAX_TEXT_BYTES
-    assert "云云云" in text_of(one, vendor)
-    subscription.refresh_from_db()
-    assert (subscription.last_error, subscription.failing_since) == ("", None)
-    assert ROBOT_SECRET not in subscription.encrypted_secret + subscription.encrypted_address
-
-
-@pytest.mark.parametrize(
-    ("vendor", "error"), [("dingtalk", "310000 sign not match"), ("feishu", "19021 sign match fail")]
-)
-def test_a_refusal_with_status_200_is_a_failure(
-    vendor: str, error: str, receiver: Receiver, settings: Any
-) -> None:
-    settings.CHAT_HOSTS = {receiver.netloc: vendor}
-    receiver.answer = VENDORS[vendor]
-    admin = join(TenantFactory(), Role.ADMIN)
-    subscription = subscribe(admin, shared=True, channel="chat", address=receiver.url, secret="wrong")
-    record(admin.tenant, "web-1")
-
-    delivering.deliver()
-
-    subscription.refresh_from_db()
-    assert subscription.last_error.startswith(error)
-    assert subscription.failing_since is not None
-    assert subscription.position < Event.objects.latest("number").number
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://oapi.dingtalk.com/robot/send?access_token=x",
-        "https://oapi.dingtalk.com.evil.example/robot/send",
-        "https://evil.example/?oapi.dingtalk.com",
-        "https://user:pass@oapi.dingtalk.com/robot/send",
-        "https://oapi.dingtalk.com:8443/robot/send",
-        "https://169.254.169.254/",
-        "https://logic.azure.com.evil.example/",
-        "javascript:alert(1)",
-        "https://[::1",
-        "https://oapi.dingtalk.com/ x",
-    ],
-)
-def test_an_address_of_no_robot_is_refused(url: str) -> None:
-    assert check_robot_url(url)
-    with pytest.raises(DomainError) as refused:
-        subscribe(join(TenantFactory(), Role.ADMIN), channel="chat", address=url)
-    assert "address" in refused.value.errors
 
 
 def test_one_of_the_tenants_takes_an_administrator() -> None:

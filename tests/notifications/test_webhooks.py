@@ -337,6 +337,20 @@ def test_a_test_message_shows_its_result_and_moves_nothing(receiver: Receiver) -
     assert [one.json["type"] for one in receiver.received] == ["webhook.test", "webhook.test"]
 
 
+def test_readers_who_want_nothing_delay_none_behind_them(receiver: Receiver) -> None:
+    webhook, _secret = make_webhook(receiver.url)
+    scope = scope_of(webhook.tenant)
+    for number in range(delivering.THREADS + 8):
+        fields = {"name": f"other {number}", "url": receiver.url, "codes": ["vm.*"]}
+        webhooks.create_webhook(scope=scope, fields=fields)
+    record(webhook, "a")
+
+    delivering.deliver()
+
+    assert names_of(receiver.received) == ["a"]
+    assert len(set(Webhook.objects.values_list("position", flat=True))) == 1
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_slow_receiver_delays_no_other(receiver: Receiver) -> None:
     slow, _secret = make_webhook(receiver.url)

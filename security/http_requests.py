@@ -1,25 +1,24 @@
-"""Requests to URLs that people enter: one POST to a checked address, bounded in time and size, without redirects.
+"""Requests to URLs that people enter: to a checked address, bounded in time and size, without redirects.
 
-Not built on requests or urllib3: their timeouts are for each read, so a receiver that sends a byte now and then would hold
-a thread for ever, and both resolve the name of the host themselves, after it was checked.
+Not built on requests or urllib3: their timeouts are for each read, so a server that sends a byte now and then would hold a
+thread for ever, and both resolve the name of the host themselves, after it was checked.
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
 from .addresses import AddressPolicy
 from .connections import open_checked
-
-READ_BYTES = 4096
 
 
 class InvalidUrlError(ValueError):
@@ -28,11 +27,10 @@ class InvalidUrlError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a POST: its status, and the beginning of its body."""
+    """The answer to a request: its status, and its body up to the requested length."""
 
     status: int
     body: bytes
-    retry_after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +45,14 @@ class Target:
 
 def parse_url(url: str) -> Target:
     """Return the parts of a URL. Raises `InvalidUrlError` with the reason in English."""
-    if any(character <= " " or character == "\x7f" for character in url) or not url.isascii():
+    if not url.isascii() or not url.isprintable() or " " in url:
         raise InvalidUrlError("it has spaces, or characters that a URL must escape")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise InvalidUrlError(str(error)) from None
-    if parts.scheme not in {"http", "https"} or not host:
+    if parts.scheme not in {"http", "https"} or not host or port == 0:
         raise InvalidUrlError("it does not begin with https:// or http:// and a host")
     if parts.username is not None or parts.password is not None:
         raise InvalidUrlError("it has a user name or a password")
@@ -62,24 +60,36 @@ def parse_url(url: str) -> Target:
     return Target(parts.scheme == "https", host, port or (443 if parts.scheme == "https" else 80), path)
 
 
-def post(url: str, body: bytes, headers: dict[str, str], *, policy: AddressPolicy, seconds: float) -> Answer:
-    """Send a POST and return its answer, whatever its status. A redirect is an answer and is not followed.
+def send_request(
+    url: str,
+    *,
+    policy: AddressPolicy,
+    seconds: float,
+    max_bytes: int,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    ca_file: str | None = None,
+) -> Answer:
+    """Send a POST with a body, or without one a GET, and return the answer, whatever its status. Redirects are not followed.
 
-    `seconds` bounds everything together. Raises `InvalidUrlError`, `AddressRefusedError`, `TimeoutError`, OSError (also for
-    TLS), and `http.client.HTTPException` for what is no HTTP.
+    `seconds` bounds everything together, from the resolution of the name on. At most `max_bytes` of the body are read.
+    `ca_file` has the authorities that are trusted instead of the machine's. Raises `InvalidUrlError`, `AddressRefusedError`,
+    `TimeoutError`, OSError (also for TLS), and `http.client.HTTPException` for what is no HTTP.
     """
     target = parse_url(url)
     deadline = time.monotonic() + seconds
     connection = open_checked(target.host, target.port, policy=policy, timeout=seconds)
-    with _Deadline(connection, deadline) as limit:
+    with _Deadline(connection, deadline - time.monotonic()) as limit:
         try:
             if target.secure:
-                context = ssl.create_default_context()
-                limit.connection = context.wrap_socket(connection, server_hostname=target.host)
-            answer = _exchange(limit.connection, target, body, headers)
+                context = ssl.create_default_context(cafile=ca_file)
+                connection = context.wrap_socket(connection, server_hostname=target.host)
+            answer = _exchange(connection, target, body, dict(headers or {}), max_bytes)
         except (OSError, http.client.HTTPException):
             if not limit.expired:
                 raise
+        finally:
+            connection.close()
         # The connection that was shut down looks like an answer that has ended.
         if limit.expired:
             raise TimeoutError(f"no complete answer within {seconds:g} seconds")
@@ -87,12 +97,16 @@ def post(url: str, body: bytes, headers: dict[str, str], *, policy: AddressPolic
 
 
 class _Deadline:
-    """Shuts a connection down at a time, under whatever reads or writes it, and closes it at the end of the block."""
+    """Shuts a connection down after a time, under whatever reads or writes it.
 
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self.connection = connection
+    It has a descriptor of its own for the connection, because TLS takes the first one over, and its handshake must be bounded
+    as well.
+    """
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
         self.expired = False
-        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._expire)
+        self._connection = connection.dup()
+        self._timer = threading.Timer(max(0.0, seconds), self._expire)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -101,20 +115,21 @@ class _Deadline:
 
     def __exit__(self, *_exception: object) -> None:
         self._timer.cancel()
-        self.connection.close()
+        self._connection.close()
 
     def _expire(self) -> None:
         self.expired = True
-        with contextlib.suppress(OSError):
-            # Of the TCP connection, because TLS would wait for the other side's goodbye.
-            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
+        with suppress(OSError):  # It has ended meanwhile.
+            self._connection.shutdown(socket.SHUT_RDWR)
 
 
-def _exchange(connection: socket.socket, target: Target, body: bytes, headers: dict[str, str]) -> Answer:
+def _exchange(
+    connection: socket.socket, target: Target, body: bytes | None, headers: dict[str, str], max_bytes: int
+) -> Answer:
     # The connection is made already; the class only decides which port is the usual one and left out of `Host`.
     kind = http.client.HTTPSConnection if target.secure else http.client.HTTPConnection
     client = kind(target.host, target.port)
     client.sock = connection
-    client.request("POST", target.path, body, headers)
+    client.request("GET" if body is None else "POST", target.path, body, {"Connection": "close", **headers})
     response = client.getresponse()
-    return Answer(response.status, response.read(READ_BYTES), response.headers.get("Retry-After", "")[:50])
+    return Answer(response.status, response.read(max_bytes))
