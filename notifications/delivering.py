@@ -26,7 +26,7 @@ from events.numbering import number_all_events
 from tasks import crash_points
 from tasks.leases import Lease
 
-from . import subscription_errands, webhook_errands
+from . import subscription_batches, webhook_batches
 from .defaults import list_recent_members, subscribe_new_members
 from .models import Delivery, DeliveryRun, Subscription, Webhook
 
@@ -45,7 +45,7 @@ LOOK_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Batch:
     """What is to be sent for one reader: `send` runs in a thread without a database, `record` writes its result."""
 
     key: tuple[str, UUID]
@@ -54,7 +54,7 @@ class Errand:
 
 
 def deliver(seconds: float = RUN_SECONDS) -> int:
-    """Deliver what is due, until nothing is or the time is over; return the number of errands. 0 if another run is on."""
+    """Deliver what is due, until nothing is or the time is over; return the number of batches. 0 if another run is on."""
     if not DeliveryRun.objects.filter(pk=1).exists():
         first = DeliveryRun(members_seen=list_recent_members())
         DeliveryRun.objects.bulk_create([first], ignore_conflicts=True)
@@ -71,37 +71,37 @@ def deliver(seconds: float = RUN_SECONDS) -> int:
 
 def _run(threads: ThreadPoolExecutor, seconds: float) -> int:
     deadline = monotonic() + seconds
-    running: dict[Future[Any], Errand] = {}
+    running: dict[Future[Any], Batch] = {}
     count = 0
     while True:
         if monotonic() < deadline and len(running) < THREADS:
-            busy = {errand.key for errand in running.values()}
-            for errand in _prepare_errands(busy, THREADS - len(running)):
-                running[threads.submit(errand.send)] = errand
+            busy = {batch.key for batch in running.values()}
+            for batch in _prepare_batches(busy, THREADS - len(running)):
+                running[threads.submit(batch.send)] = batch
                 count += 1
         if not running:
             return count
         done, _ = wait(running, timeout=LOOK_EVERY_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
-            errand = running.pop(future)
+            batch = running.pop(future)
             try:
                 result = future.result()
                 crash_points.crash_point("delivery_sent")
-                errand.record(result)
+                batch.record(result)
                 crash_points.crash_point("delivery_recorded")
             except Exception:
-                # One odd reader does not end the run of the others; it is tried again by the next run.
-                log.exception("delivery_failed", reader=str(errand.key[1]), kind=errand.key[0])
-                _postpone(errand.key)
+                # One odd reader does not end the run of the others; it is tried again in ten minutes.
+                log.exception("delivery_failed", reader=str(batch.key[1]), kind=batch.key[0])
+                _postpone(batch.key)
 
 
-def _prepare_errands(busy: set[tuple[str, UUID]], most: int) -> Iterator[Errand]:
-    """Yield the errands of readers that are due and not under way. Readers that want none of the new events are advanced."""
+def _prepare_batches(busy: set[tuple[str, UUID]], most: int) -> Iterator[Batch]:
+    """Yield the batches of readers that are due and not under way. Readers that want none of the new events are advanced."""
     number_all_events()
     count = 0
     for model, prepare in (
-        (Webhook, webhook_errands.prepare),
-        (Subscription, subscription_errands.prepare),
+        (Webhook, webhook_batches.prepare),
+        (Subscription, subscription_batches.prepare),
     ):
         kind = model._meta.model_name or ""  # noqa: SLF001 - Django's documented API.
         taken = [pk for name, pk in busy if name == kind]
@@ -118,7 +118,7 @@ def _prepare_errands(busy: set[tuple[str, UUID]], most: int) -> Iterator[Errand]
                 continue
             if prepared is not None:
                 count += 1
-                yield Errand(key, *prepared)
+                yield Batch(key, *prepared)
 
 
 def find_due(model: type[Webhook | Subscription]) -> QuerySet[Any]:
@@ -141,6 +141,6 @@ def find_due(model: type[Webhook | Subscription]) -> QuerySet[Any]:
 
 
 def _postpone(key: tuple[str, UUID]) -> None:
-    """Try a reader whose errand raised an unexpected error again in a while."""
+    """Try a reader whose batch raised an unexpected error again in a while."""
     model: Any = Webhook if key[0] == "webhook" else Subscription
     model.objects.filter(pk=key[1]).update(due_at=Now() + timedelta(minutes=10), test_requested_at=None)

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook as Verifier
 from api.domain_errors import DomainError
 from events.models import Event
 from events.recording import record_event
-from notifications import delivering, webhook_errands, webhook_requests
+from notifications import delivering, webhook_batches, webhook_requests
 from notifications.models import Delivery, Webhook
 from notifications.services import webhooks
 from tenants.models import Tenant
@@ -263,7 +263,7 @@ def test_what_was_sent_but_not_recorded_is_sent_again_under_the_same_id(receiver
     webhook, _secret = make_webhook(receiver.url)
     record(webhook, "a", "b")
     delivering.number_all_events()
-    prepared = webhook_errands.prepare(Webhook.objects.get(pk=webhook.pk))
+    prepared = webhook_batches.prepare(Webhook.objects.get(pk=webhook.pk))
     assert prepared is not None
     prepared[0]()  # The process is killed before it records what it has sent.
 
@@ -278,7 +278,7 @@ def test_a_late_record_of_a_run_that_was_suspended_changes_nothing(receiver: Rec
     webhook, _secret = make_webhook(receiver.url)
     record(webhook, "a")
     delivering.number_all_events()
-    prepared = webhook_errands.prepare(Webhook.objects.get(pk=webhook.pk))
+    prepared = webhook_batches.prepare(Webhook.objects.get(pk=webhook.pk))
     assert prepared is not None
     receiver.fail()
     late = prepared[0]()

@@ -194,7 +194,7 @@ class EngineInvariants:
                         child.parent_id != job.pk
                         or child.status != JobStatus.SUCCEEDED
                         or child.permanent
-                        or child.kind == "ledger.errand"
+                        or child.kind == "ledger.batch"
                     ), f"{child.subject} was not taken back"
             if not by_staff:
                 # A child that is undone later has its hook called a second time.

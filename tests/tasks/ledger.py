@@ -76,7 +76,7 @@ class ChildrenPlan(CompactRepr):
 class Plan(CompactRepr):
     """The plan of a command: the entity that it locks, the replies of its steps, and its children."""
 
-    kind: str = "chore"  # or errand, project
+    kind: str = "chore"  # or batch, project
     spot: int = 0
     script: dict[str, list[Answer]] = field(default_factory=dict)
     build: ChildrenPlan | None = None
@@ -289,10 +289,10 @@ class Chore(Planned):
 
 @register
 @dataclass
-class Errand(Planned):
+class Batch(Planned):
     """A command without an undo."""
 
-    kind: ClassVar[str] = "ledger.errand"
+    kind: ClassVar[str] = "ledger.batch"
 
     @step(deadline=LONG)
     def run(self) -> Result:
@@ -343,4 +343,4 @@ class Project(Planned):
         )
 
 
-KINDS: dict[str, type[Planned]] = {"chore": Chore, "errand": Errand, "project": Project}
+KINDS: dict[str, type[Planned]] = {"chore": Chore, "batch": Batch, "project": Project}

@@ -89,8 +89,8 @@ def a_tree(driver: Driver) -> None:
         Plan(
             "project",
             0,
-            build=ChildrenPlan([Plan(spot=1), Plan("errand", 2), Plan("errand", 3)], at_once=2),
-            furnish=ChildrenPlan([Plan("errand", 1)]),
+            build=ChildrenPlan([Plan(spot=1), Plan("batch", 2), Plan("batch", 3)], at_once=2),
+            furnish=ChildrenPlan([Plan("batch", 1)]),
         )
     )
     go_on(driver, 2)
@@ -102,8 +102,8 @@ def a_tree_that_fails_at_its_end(driver: Driver) -> None:
             "project",
             0,
             {"party": REFUSES, "clear": WAITS},
-            build=ChildrenPlan([Plan(spot=1), Plan("errand", 2), Plan(spot=3)], at_once=2),
-            furnish=ChildrenPlan([Plan("errand", 1)], permanent=True),
+            build=ChildrenPlan([Plan(spot=1), Plan("batch", 2), Plan(spot=3)], at_once=2),
+            furnish=ChildrenPlan([Plan("batch", 1)], permanent=True),
         )
     )
     go_on(driver, 4)
@@ -121,7 +121,7 @@ def a_tree_with_a_child_that_fails(driver: Driver) -> None:
 
 
 def three_generations_that_fail(driver: Driver) -> None:
-    village = Plan("project", 1, build=ChildrenPlan([Plan(spot=2), Plan("errand", 3)]))
+    village = Plan("project", 1, build=ChildrenPlan([Plan(spot=2), Plan("batch", 3)]))
     driver.submit(Plan("project", 0, {"party": REFUSES}, build=ChildrenPlan([village])))
     go_on(driver, 3)
 
@@ -185,7 +185,7 @@ def stuck_on_the_way_back_and_resumed(driver: Driver) -> None:
 
 
 def a_child_stuck_and_ended(driver: Driver) -> None:
-    children = [Plan("errand", 1, {"run": KILLS}), Plan("errand", 2)]
+    children = [Plan("batch", 1, {"run": KILLS}), Plan("batch", 2)]
     _stuck(driver, Plan("project", 0, build=ChildrenPlan(children, optional=True)), "plan0.build0")
     driver.decide(Job.objects.get(subject="plan0.build0"), "end")
     go_on(driver)

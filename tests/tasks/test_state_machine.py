@@ -90,9 +90,9 @@ CHORES = st.builds(
     spot=SPOTS,
     script=scripts("buy", "grow", "polish", "sell", "uproot"),
 )
-ERRANDS = st.builds(Plan, kind=st.just("errand"), spot=SPOTS, script=seldom(scripts("run")))
+BATCHS = st.builds(Plan, kind=st.just("batch"), spot=SPOTS, script=seldom(scripts("run")))
 PLAIN_CHORES = st.builds(Plan, spot=SPOTS)
-LEAVES = st.one_of(PLAIN_CHORES, PLAIN_CHORES, ERRANDS, CHORES)
+LEAVES = st.one_of(PLAIN_CHORES, PLAIN_CHORES, BATCHS, CHORES)
 
 
 def broods(children, most):

@@ -83,7 +83,7 @@ def test_a_late_worker_of_a_cancelled_job_cannot_bring_it_back(harness):
 
 
 def test_children_are_not_born_twice(harness):
-    brood = ChildrenPlan([Plan(spot=1), Plan("errand", 2)], at_once=2)
+    brood = ChildrenPlan([Plan(spot=1), Plan("batch", 2)], at_once=2)
     driver = run_with_takeover(harness, Plan("project", 0, {"build": [Answer("done", SLOW)]}, build=brood))
 
     assert sorted(job.subject for job in driver.jobs()) == ["plan0", "plan0.build0", "plan0.build1"]
@@ -101,7 +101,7 @@ def test_a_late_spawn_brings_no_children_into_a_job_that_failed_meanwhile(harnes
 def test_a_job_is_ended_once_by_two_who_are_ending_it(harness):
     """Real threads: the late one is inside the transaction of its last word when the other one ends the job."""
     driver = harness.new_driver()
-    driver.submit(Plan("errand"))
+    driver.submit(Plan("batch"))
 
     def other_worker():
         try:

@@ -22,9 +22,9 @@ from .single_lines import to_line
 from .switching_off import SWITCH_OFF_AFTER, record_switching_off
 from .webhook_requests import Attempt, Message, encode_message, send
 
-EVENTS_PER_ERRAND = 25
-# An errand sends no further message after this time, so that what it has sent is soon recorded.
-ERRAND_SECONDS = 5.0
+EVENTS_PER_BATCH = 25
+# A batch sends no further message after this time, so that what it has sent is soon recorded.
+BATCH_SECONDS = 5.0
 # The pauses after the first failures, in seconds, as Standard Webhooks proposes; the last one is repeated.
 BACK_OFF = (5, 30, 120, 600, 1800, 3600, 7200, 14400)
 # An event is given up when its first attempt was so long ago.
@@ -42,7 +42,7 @@ class Sending:
     def send(self) -> list[Attempt]:
         """Send the messages until one fails or the time is over; return the attempts that were made."""
         attempts: list[Attempt] = []
-        deadline = monotonic() + ERRAND_SECONDS
+        deadline = monotonic() + BATCH_SECONDS
         for message in self.messages:
             attempts.append(send(self.url, self.secrets, message))
             if attempts[-1].error or monotonic() > deadline:
@@ -66,11 +66,11 @@ def prepare(webhook: Webhook) -> Prepared | None:
     if webhook.test_requested_at is not None:
         return replace(sending, messages=(_build_test(webhook),)).send, partial(_record_test, webhook)
     queued = list(
-        webhook.deliveries.filter(status=Delivery.Status.QUEUED).order_by("number")[:EVENTS_PER_ERRAND]
+        webhook.deliveries.filter(status=Delivery.Status.QUEUED).order_by("number")[:EVENTS_PER_BATCH]
     )
     if queued:
         return _prepare_again(webhook, sending, queued)
-    window = read_window(webhook, Event.objects.all(), EVENTS_PER_ERRAND)
+    window = read_window(webhook, Event.objects.all(), EVENTS_PER_BATCH)
     if not window.events:
         return None
     messages = tuple(_build_message(webhook, event) for event in window.events)
