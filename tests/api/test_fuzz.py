@@ -43,6 +43,7 @@ from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.isolation.cases import CASES, Case
 from tests.openapi_document import read_openapi_document
+from tests.random_texts import texts
 from tests.stories import ALL
 
 pytestmark = pytest.mark.django_db
@@ -91,12 +92,12 @@ junk = st.one_of(
     st.integers(),
     st.sampled_from([2**31, 2**63, -(2**63) - 1, 10**400, 1e308, -0.0]),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=40),
+    texts(max_size=40),
     st.sampled_from(
         ["", " ", "\x00", "\u202e", "\n", "\u2028", "é" * 101, "x" * 151, "x" * 20_000, "0" * 32]
     ),
-    st.lists(st.integers() | st.text(max_size=5), max_size=3),
-    st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+    st.lists(st.integers() | texts(max_size=5), max_size=3),
+    st.dictionaries(texts(max_size=5), texts(max_size=5), max_size=3),
 )
 broken_bodies = st.binary(max_size=40) | st.sampled_from(
     [b"", b"{", b"[]", b"null", b'{"name": NaN}', b'{"a": 1e999}', b'{"\\u0000": 1}', b'{"a": "\\ud800"}']

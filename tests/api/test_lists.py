@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from api.models import ApiToken, IdempotencyKey
 from tenants.models import User
+from tests.random_texts import texts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.probes")]
 LIST = "/api/list/"
@@ -151,8 +152,8 @@ class TestFilters:
                 "ordering",
             ]
         )
-        | st.text(max_size=5),
-        value=st.text(max_size=30),
+        | texts(max_size=5),
+        value=texts(max_size=30),
     )
     def test_nothing_in_a_query_gives_a_500(self, client: APIClient, name: str, value: str) -> None:
         encoded = f"{quote(name, errors='replace')}={quote(value, errors='replace')}"

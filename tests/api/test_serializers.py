@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from rest_framework import serializers
 
 from api.serializers import PlainCharField, PlainTextField, StrictModelSerializer, StrictSerializer
 from tenants.models import InformationSystem
+from tests.random_texts import texts
 
 
 class Disk(StrictSerializer):
@@ -71,7 +71,7 @@ def test_a_models_texts_are_plain() -> None:
 
 
 @settings(deadline=None)
-@given(st.text())
+@given(texts())
 def test_a_plain_text_is_stable_and_has_nothing_unseen(text: str) -> None:
     try:
         plain = PlainCharField(allow_blank=True).run_validation(text)

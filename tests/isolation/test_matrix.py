@@ -6,16 +6,20 @@ The operations come from the OpenAPI schema, so an operation without a case in `
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
+from tenants.models import Membership
 from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 from tests.openapi_document import read_openapi_document
 
 from .approval_cases import create_delegation, create_policy, create_request
+from .case import Case
 from .cases import CASES
 from .deploy_cases import create_deployment, create_host
 from .network_cases import create_address, create_group, create_server_group
@@ -86,35 +90,6 @@ def test_every_operation_is_in_the_matrix():
     assert operations() == set(CASES)
 
 
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: not case.public))
-def test_anonymous(method, path, case):
-    member = MembershipFactory(role=Role.ADMIN)
-    ids = case.ids(member) if case.ids else {}
-
-    response = send(APIClient(), method, path, ids, case.body(member) if case.body else None)
-
-    assert response.status_code == 401
-    assert is_problem(response)
-    assert response["WWW-Authenticate"]
-
-
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids and case.belongs_to_tenant))
-def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path, case):
-    owner, stranger = MembershipFactory(role=Role.ADMIN), MembershipFactory(role=Role.ADMIN)
-    theirs, body = case.ids(owner), case.body(owner) if case.body else None
-    never = dict.fromkeys(theirs, uuid.uuid4())
-
-    other = send(client_of(stranger), method, path, theirs, body)
-    unknown = send(client_of(stranger), method, path, never, body)
-
-    assert other.status_code == unknown.status_code == 404
-    assert refusal(other) == refusal(unknown)
-    assert is_problem(other)
-    # And the answer to what is malformed gives nothing away either.
-    if case.bad_body is not None:
-        assert send(client_of(stranger), method, path, theirs, case.bad_body).status_code == 404
-
-
 # Events, which are refused to those who may not read them instead of being an empty list; see tests/events.
 EVENTS = {"/api/v1/events/", "/api/v1/events/stream/", "/api/v1/audit/", "/api/v1/audit/export/"}
 # What is no list of rows is tried in tests/vms.
@@ -170,32 +145,90 @@ def test_a_list_shows_ones_own_tenant_alone(path):
     assert send(client_of(owner), "GET", path).json()["count"] >= 1
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "case"), cases(lambda case: case.required_role in {Role.OPERATOR, Role.ADMIN})
-)
-def test_a_role_that_is_too_low(method, path, case):
-    admin = MembershipFactory(role=Role.ADMIN)
-    low = Role.VIEWER if case.required_role == Role.OPERATOR else Role.OPERATOR
-    member = MembershipFactory(tenant=admin.tenant, role=low)
-    ids = case.ids(admin) if case.ids else {}
-
-    response = send(client_of(member), method, path, ids, case.body(admin) if case.body else None)
-
-    assert (response.status_code, response.json()["code"]) == (403, "role_too_low")
-    assert is_problem(response)
-    if case.bad_body is not None:
-        assert send(client_of(member), method, path, ids, case.bad_body).status_code == 403
+# --- Everybody who may not ------------------------------------------------------------------------------------
+# A refusal changes nothing, so one set of objects serves all callers of an operation.
 
 
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.staff))
-def test_a_user_who_is_not_staff_is_refused(method, path, case):
-    member = MembershipFactory(role=Role.ADMIN)
-    ids = case.ids(member) if case.ids else {}
+@dataclass(frozen=True)
+class Attempt:
+    """An operation, with objects that exist in the tenant of an administrator, and a body that is valid for them."""
 
-    for body in (case.body(member) if case.body else None, case.bad_body):
-        response = send(client_of(member), method, path, ids, body)
-        assert (response.status_code, response.json()["code"]) == (403, "staff_only")
+    method: str
+    path: str
+    case: Case
+    owner: Membership
+    ids: dict[str, Any]
+    body: dict[str, Any] | None
+
+    def send(self, client, *, ids=None, body=None, headers=None):
+        url = self.path.format(**(self.ids if ids is None else ids))
+        sent = self.body if body is None else body
+        return getattr(client, self.method.lower())(url, sent, format="json", headers=headers or {})
+
+    def require(self, client, status, code=None, **changed):
+        """Send it, and require a problem with this status and code; return the problem."""
+        response = self.send(client, **changed)
+        found = response.json() if response.status_code >= 400 else response.content
+        assert response.status_code == status, found
         assert is_problem(response)
+        assert code is None or found["code"] == code
+        return response
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: not case.public))
+def test_everybody_who_may_not_is_refused(method, path, case):
+    owner = MembershipFactory(role=Role.ADMIN)
+    ids = case.ids(owner) if case.ids else {}
+    attempt = Attempt(method, path, case, owner, ids, case.body(owner) if case.body else None)
+
+    refuse_anonymous(attempt)
+    refuse_ids_of_nothing(attempt)
+    if case.ids and case.belongs_to_tenant:
+        refuse_strangers(attempt)
+    if case.required_role in {Role.OPERATOR, Role.ADMIN}:
+        refuse_lower_role(attempt)
+    if case.staff:
+        refuse_members(attempt)
+        refuse_staff_without_permissions(attempt)
+        if case.ids and case.success_status != 200:
+            refuse_staff_who_may_only_view(attempt)
+    elif case.required_role is not None:
+        hide_tenants_from_staff_without_permissions(attempt)
+
+
+def refuse_anonymous(attempt):
+    response = attempt.require(APIClient(), 401)
+    assert response["WWW-Authenticate"]
+
+
+def refuse_ids_of_nothing(attempt):
+    client = client_for(attempt.case, attempt.owner)
+    for bad_id in ("not-a-uuid", "0", "%00", "..%2f..", "é", "a" * 300) if attempt.ids else ():
+        attempt.require(client, 404, ids=dict.fromkeys(attempt.ids, bad_id))
+
+
+def refuse_strangers(attempt):
+    """Another tenant's object is as unknown as one that never was, also when the body is malformed."""
+    stranger = client_of(MembershipFactory(role=Role.ADMIN))
+    other = attempt.require(stranger, 404)
+    unknown = attempt.require(stranger, 404, ids=dict.fromkeys(attempt.ids, uuid.uuid4()))
+    assert refusal(other) == refusal(unknown)
+    if attempt.case.bad_body is not None:
+        attempt.require(stranger, 404, body=attempt.case.bad_body)
+
+
+def refuse_lower_role(attempt):
+    low = Role.VIEWER if attempt.case.required_role == Role.OPERATOR else Role.OPERATOR
+    client = client_of(MembershipFactory(tenant=attempt.owner.tenant, role=low))
+    attempt.require(client, 403, "role_too_low")
+    if attempt.case.bad_body is not None:
+        attempt.require(client, 403, body=attempt.case.bad_body)
+
+
+def refuse_members(attempt):
+    """The administrator of the objects' own tenant is not staff."""
+    for body in (attempt.body, attempt.case.bad_body):
+        attempt.require(client_of(attempt.owner), 403, "staff_only", body=body)
 
 
 def staff_with(*permissions):
@@ -207,20 +240,12 @@ def staff_with(*permissions):
     return client
 
 
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.staff))
-def test_staff_without_the_permission(method, path, case):
-    member = MembershipFactory(role=Role.ADMIN)
-    ids = case.ids(member) if case.ids else {}
-
+def refuse_staff_without_permissions(attempt):
     # What belongs to a tenant is not there for staff who may see no tenant.
-    client = staff_with()
-    response = send(client, method, path, ids, case.body(member) if case.body else None)
-    if case.ids and case.belongs_to_tenant:
-        assert response.status_code == 404
+    if attempt.case.ids and attempt.case.belongs_to_tenant:
+        attempt.require(staff_with(), 404)
     else:
-        assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
-        assert response.json()["permission"]
-    assert is_problem(response)
+        assert attempt.require(staff_with(), 403, "permission_missing").json()["permission"]
 
 
 VIEWING = [
@@ -235,38 +260,24 @@ VIEWING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "case"), cases(lambda case: case.staff and case.ids and case.success_status != 200)
-)
-def test_staff_with_view_permission_alone_change_nothing(method, path, case):
-    member = MembershipFactory(role=Role.ADMIN)
-    ids = case.ids(member)
-
-    for body in (case.body(member) if case.body else None, case.bad_body):
-        response = send(staff_with(*VIEWING), method, path, ids, body)
-        assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
+def refuse_staff_who_may_only_view(attempt):
+    client = staff_with(*VIEWING)
+    for body in (attempt.body, attempt.case.bad_body):
+        attempt.require(client, 403, "permission_missing", body=body)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "case"), cases(lambda case: case.required_role is not None and not case.staff)
-)
-def test_staff_without_permissions_do_nothing_in_tenants(method, path, case):
+def hide_tenants_from_staff_without_permissions(attempt):
     """With a tenant and without: rows are not found, lists are empty, nothing is created."""
-    member = MembershipFactory(role=Role.ADMIN)
-    ids = case.ids(member) if case.ids else {}
-    body = case.body(member) if case.body else None
-
-    for headers in ({}, {"X-Tenant": member.tenant.slug}):
-        response = getattr(staff_with(), method.lower())(
-            path.format(**ids), body, format="json", headers=headers
-        )
-        if case.ids:
+    client, path = staff_with(), attempt.path
+    for headers in ({}, {"X-Tenant": attempt.owner.tenant.slug}):
+        response = attempt.send(client, headers=headers)
+        if attempt.case.ids:
             assert response.status_code == 404, response.content
         elif path == "/api/v1/hosts/key/":
             assert response.json()["code"] in {"tenant_required", "permission_missing"}
         elif path in EVENTS:
             assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
-        elif method == "GET":
+        elif attempt.method == "GET":
             assert response.status_code == 200
             if path in LISTS:
                 assert response.json()["count"] == 0
@@ -274,6 +285,9 @@ def test_staff_without_permissions_do_nothing_in_tenants(method, path, case):
             assert response.json()["code"] in {"not_all_valid", "permission_missing"}
         else:
             assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
+
+
+# --- Who may -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("method", "path", "case"), cases())
@@ -307,19 +321,6 @@ def test_malformed_bodies_change_nothing(method, path, case):
         assert is_problem(answer)
     assert post(url, "a=b", content_type="application/x-www-form-urlencoded").status_code == 415
     assert post(url, '{"name": "%s"}' % ("x" * 1_100_000), content_type="application/json").status_code == 413
-
-
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids is not None))
-def test_ids_that_are_none(method, path, case):
-    member = MembershipFactory(role=Role.ADMIN)
-    names, body = case.ids(member), case.body(member) if case.body else None
-    client = client_for(case, member)
-
-    for bad_id in ("not-a-uuid", "0", "%00", "..%2f..", "é", "a" * 300):
-        response = send(client, method, path, dict.fromkeys(names, bad_id), body)
-
-        assert response.status_code == 404, bad_id
-        assert is_problem(response)
 
 
 @pytest.mark.parametrize(
