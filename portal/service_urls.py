@@ -4,6 +4,7 @@ A password may contain any character, but `@`, `/`, `#`, `?` and `%` have a spec
 own setting and is quoted here, and a URL that seems to contain an unquoted password is refused.
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
@@ -89,8 +90,12 @@ def parse_sentinel_url(name: str, url: str) -> SentinelAddress:
     Raises ValueError without the value, which may contain a password.
     """
     try:
-        split = urlsplit(url)
-        credentials, at, places = split.netloc.rpartition("@")
+        # Python takes several hosts for an invalid IPv6 address if one of them is in brackets.
+        # Python takes several hosts for an invalid IPv6 address if one of them is in brackets.
+        address = url.removeprefix("sentinel://")
+        hosts = re.split("[/?#]", address, maxsplit=1)[0]
+        split = urlsplit(f"sentinel://host{address.removeprefix(hosts)}")
+        credentials, at, places = hosts.rpartition("@")
         ports = [urlsplit(f"//{place}") for place in places.split(",")]
         sentinels = tuple((place.hostname or "", place.port or SENTINEL_PORT) for place in ports)
         (master,) = parse_qs(split.query, strict_parsing=True)["master"]
