@@ -6,20 +6,32 @@ own setting and is quoted here, and a URL that seems to contain an unquoted pass
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit, urlunsplit
 
 SENTINEL_PORT = 26379
 POSTGRESQL_SCHEMES = {"postgresql", "postgres"}
 
 
+def split_url(url: str) -> SplitResult:
+    """Split a URL that may name several hosts. Raises ValueError.
+
+    `urlsplit` of newer Pythons refuses brackets beside other text, in a list of hosts as in a password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return urlsplit(url)
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0]
+    return urlsplit(f"{scheme}://host{rest.removeprefix(hosts)}")._replace(netloc=hosts)
+
+
 def extract_password(url: str) -> str:
     """Return the password in a URL, or an empty text."""
-    return unquote(urlsplit(url).password or "")
+    return unquote(split_url(url).password or "")
 
 
 def add_password(url: str, password: str) -> str:
     """Return the URL with the quoted password. A URL that already has a password is returned unchanged."""
-    split = urlsplit(url)
+    split = split_url(url)
     if not password or split.password:
         return url
     user, _, place = split.netloc.rpartition("@")
@@ -35,7 +47,7 @@ def validate_url(name: str, url: str, *, separate_setting: str = "") -> str:
         parse_sentinel_url(name, url)
         return url
     try:
-        split = urlsplit(url)
+        split = split_url(url)
         places = [split.netloc.rpartition("@")[2]]
         if split.scheme in POSTGRESQL_SCHEMES:
             places = places[0].split(",")
@@ -91,11 +103,8 @@ def parse_sentinel_url(name: str, url: str) -> SentinelAddress:
     """
     try:
         # Python takes several hosts for an invalid IPv6 address if one of them is in brackets.
-        # Python takes several hosts for an invalid IPv6 address if one of them is in brackets.
-        address = url.removeprefix("sentinel://")
-        hosts = re.split("[/?#]", address, maxsplit=1)[0]
-        split = urlsplit(f"sentinel://host{address.removeprefix(hosts)}")
-        credentials, at, places = hosts.rpartition("@")
+        split = split_url(url)
+        credentials, at, places = split.netloc.rpartition("@")
         ports = [urlsplit(f"//{place}") for place in places.split(",")]
         sentinels = tuple((place.hostname or "", place.port or SENTINEL_PORT) for place in ports)
         (master,) = parse_qs(split.query, strict_parsing=True)["master"]
