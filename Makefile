@@ -180,6 +180,7 @@ requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRAD
 	@command -v $(UV) >/dev/null || { echo 'This needs uv: install it with pip, or name it: make requirements UV=/path/to/uv' >&2; exit 2; }
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.txt requirements.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-devserver.txt requirements-devserver.in
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-aws.txt requirements-aws.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.txt requirements-dev.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-browser.txt requirements-browser.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-otel.txt requirements-otel.in

@@ -25,7 +25,7 @@ from tenants.scoping import Role, Scope
 from . import catalogue_admin, services  # noqa: F401 - importing registers the grants.
 from .clock_offsets import build_account_clock_warning
 from .credentials import (
-    LOGIN_FIELDS,
+    OPENSTACK_FIELDS,
     SECRET_REQUIRED,
     check_provider,
     is_secret_required,
@@ -77,7 +77,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
             "name",
             "provider",
             "tenant",
-            *LOGIN_FIELDS,
+            *OPENSTACK_FIELDS,
             "secret",
             "regions",
             "resource_types",

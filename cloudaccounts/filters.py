@@ -10,10 +10,20 @@ from rest_framework.filters import search_smart_split
 
 from api.filtering import ListFilterSet
 
-from .models import CatalogueGrant, CatalogueKind, CloudAccount, CloudResource, ResourceType, SyncLog
+from .models import (
+    CatalogueGrant,
+    CatalogueKind,
+    CloudAccount,
+    CloudResource,
+    ResourceState,
+    ResourceType,
+    SyncLog,
+)
 
 # The columns that a search of resources covers, in the API and on the page.
 SEARCH_FIELDS = ("name", "cloud_id", "addresses")
+# A name of a tag has fewer colons; each more is one more condition.
+MAX_TAG_COLONS = 8
 # The most terms of a search on a page; more are not read.
 MAX_SEARCH_TERMS = 10
 
@@ -27,6 +37,15 @@ def search_resources(resources: QuerySet[CloudResource], text: str) -> QuerySet[
             found |= Q(**{f"{column}__icontains": term})
         resources = resources.filter(found)
     return resources
+
+
+def filter_by_tag(resources: QuerySet[CloudResource], text: str) -> QuerySet[CloudResource]:
+    """Return the resources with a tag: `name`, or `name:value`. Both may have colons, as in `aws:autoscaling:groupName:web`."""
+    tag = Q(tags__has_key=text)
+    parts = text.split(":")
+    for number in range(1, min(len(parts), MAX_TAG_COLONS + 1)):
+        tag |= Q(tags__contains={":".join(parts[:number]): ":".join(parts[number:])})
+    return resources.filter(tag)
 
 
 class CloudAccountFilter(ListFilterSet):
@@ -60,12 +79,19 @@ class CloudResourceFilter(ListFilterSet):
     type = filters.CharFilter(max_length=30)
     status = filters.CharFilter(max_length=50)
     cloud_id = filters.CharFilter(max_length=255)
+    state = filters.ChoiceFilter(choices=ResourceState.choices)
+    tag = filters.CharFilter(method="filter_tag", max_length=513, help_text="A tag's name, or name:value.")
+    expires_before = filters.IsoDateTimeFilter(field_name="paid_until", lookup_expr="lt")
     expired = filters.BooleanFilter(field_name="expired_at", method="filter_expired")
     changed_after = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
     class Meta:
         model = CloudResource
         fields: list[str] = []
+
+    def filter_tag(self, queryset: Any, name: str, value: str) -> Any:
+        """Return the resources with a tag."""
+        return filter_by_tag(queryset, value)
 
     def filter_expired(self, queryset: Any, name: str, value: bool) -> Any:
         """Return the resources that have expired, or those that have not."""

@@ -29,7 +29,7 @@ def require_placement(
     tenant: Tenant, account_id: int | None, region: str, *, default_account_id: int | None = None
 ) -> Placement:
     """Return the account and region for a new resource of a tenant, as `choose_placement` does. Raises 400 `invalid`, by field."""
-    accounts = CloudAccount.objects.for_tenant(tenant).order_by("name")
+    accounts = CloudAccount.objects.for_tenant(tenant).managed().order_by("name")
     place, errors = choose_placement(accounts, account_id, region, default_account_id=default_account_id)
     if place is None:
         raise InvalidFieldsError(errors)

@@ -142,7 +142,9 @@ TOUCH_UNCHANGED = """
 WRITE_CHANGED = """
     WITH new AS MATERIALIZED (
         SELECT * FROM json_to_recordset(%(rows)s) AS t(cloud_id text, name text, status text, addresses text,
-                                                       attributes jsonb, digest text, links jsonb)
+                                                       attributes jsonb, digest text, links jsonb, state text,
+                                                       tags jsonb, size_gb bigint, created_in_cloud_at timestamptz,
+                                                       paid_until timestamptz)
     ), old AS (
         SELECT r.id, new.*, diff.fields
         FROM cloudaccounts_cloudresource AS r JOIN new USING (cloud_id)
@@ -168,6 +170,8 @@ WRITE_CHANGED = """
     ), written AS (
         UPDATE cloudaccounts_cloudresource AS r SET
             name = old.name, status = old.status, addresses = old.addresses, attributes = old.attributes,
+            state = old.state, tags = old.tags, size_gb = old.size_gb, paid_until = old.paid_until,
+            created_in_cloud_at = old.created_in_cloud_at,
             digest = old.digest, last_seen_at = %(seen_at)s, missing_count = 0, expired_at = NULL,
             changed_at = CASE WHEN old.fields IS NULL THEN r.changed_at ELSE statement_timestamp() END
         FROM old WHERE r.id = old.id
@@ -176,9 +180,10 @@ WRITE_CHANGED = """
         SELECT id, %(log)s, statement_timestamp(), fields FROM old WHERE fields IS NOT NULL
     ), inserted AS (
         INSERT INTO cloudaccounts_cloudresource (id, account_id, region, type, cloud_id, name, status,
-            addresses, attributes, digest, first_seen_at, last_seen_at, changed_at)
+            addresses, attributes, digest, state, tags, size_gb, created_in_cloud_at, paid_until,
+            first_seen_at, last_seen_at, changed_at)
         SELECT gen_random_uuid(), %(account)s, %(region)s, %(type)s, cloud_id, name, status,
-               addresses, attributes, digest, %(seen_at)s, %(seen_at)s, statement_timestamp()
+               addresses, attributes, digest, state, tags, size_gb, created_in_cloud_at, paid_until, %(seen_at)s, %(seen_at)s, statement_timestamp()
         FROM new
         ON CONFLICT ON CONSTRAINT resource_once DO NOTHING RETURNING cloud_id
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, ClassVar, Self, TypeVar
 
 from django.utils import translation
@@ -89,14 +90,54 @@ def build_page(
     return page
 
 
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """A field of a vendor's form: what the portal logs in with. A secret is stored encrypted, and never shown again."""
+
+    name: str
+    label: str | Promise
+    hint: str | Promise = ""
+    is_secret: bool = False
+    required: bool = True
+    max_length: int = 255
+    # What the value must match as a whole; "" for anything printable.
+    pattern: str = ""
+
+
 class Provider(ABC):
     """A type of cloud. `errors` are the exceptions that it raises; their text is shown to people as it is."""
 
     code: ClassVar[str]
     label: ClassVar[str | Promise]
+    # The form of its accounts.
+    fields: ClassVar[tuple[CredentialField, ...]] = ()
+    # Whether `fields` is all that its accounts have; those of OpenStack have columns of their own.
+    has_own_form: ClassVar[bool] = False
+    # The field that identifies the account at the vendor, and is shown: an access key, a user.
+    identity: ClassVar[str] = ""
+    # Whether an account may name an endpoint of its own.
+    takes_endpoint: ClassVar[bool] = False
+    # The package that has to be installed for it, and the file of requirements that has it.
+    package: ClassVar[str] = ""
+    requirements: ClassVar[str] = ""
     errors: ClassVar[tuple[type[Exception], ...]] = ()
     # Those of them that mean that the cloud refuses the credentials.
     sign_in_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    # Those that verifying an account needs.
+    permissions: ClassVar[tuple[str, ...]] = ()
+
+    def is_installed(self) -> bool:
+        """Return whether the vendor's SDK is installed. It is not imported for that."""
+        return not self.package or find_spec(self.package) is not None
+
+    def list_permissions(self) -> list[str]:
+        """List the permissions that its syncs and its verification need, in the vendor's own words."""
+        needed = {permission for syncer in list_syncers(self.code) for permission in syncer.permissions}
+        return sorted(needed | set(self.permissions))
+
+    def build_policy(self) -> str:
+        """Return the least policy for the vendor's console, to be pasted there; "" where there is none."""
+        return ""
 
     @abstractmethod
     def list_regions(self, account: CloudAccount) -> list[str]:
@@ -127,6 +168,10 @@ class Syncer(ABC):
     expires_after: ClassVar[int] = 2
     # See `ResourceType.catalogue`.
     catalogue: ClassVar[bool] = False
+    # False for a type that a vendor has once for all regions; its resources then have the region "".
+    is_regional: ClassVar[bool] = True
+    # The permissions that its listing needs, in the vendor's own words.
+    permissions: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def list_pages(self, client: Any) -> Iterator[list[ListedResource]]:
@@ -179,6 +224,11 @@ def list_syncers(provider: str) -> list[Syncer]:
     """Return the syncers of a provider, in the order in which they run."""
     syncers = [syncer for (code, _type), syncer in _syncers.items() if code == provider]
     return sorted(syncers, key=lambda syncer: (syncer.order, syncer.type))
+
+
+def find_provider(code: str) -> Provider | None:
+    """Return the provider with a code; None without one."""
+    return _providers.get(code)
 
 
 def find_syncer(provider: str, type_code: str) -> Syncer | None:

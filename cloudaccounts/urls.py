@@ -3,6 +3,7 @@ from django.urls import path
 from . import views
 
 urlpatterns = [
+    path("providers/", views.ProviderListView.as_view(), name="provider-list"),
     path("resource-types/", views.ResourceTypeListView.as_view(), name="resource-type-list"),
     path("cloud-accounts/", views.AccountListView.as_view(), name="cloud-account-list"),
     path("cloud-accounts/<int:pk>/", views.AccountDetailView.as_view(), name="cloud-account-detail"),

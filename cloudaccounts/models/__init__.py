@@ -1,6 +1,6 @@
 """Cloud accounts, their resources, and the logs of their syncs."""
 
-from .accounts import CloudAccount, CloudAccountQuerySet, validate_region_list
+from .accounts import MANAGED_PROVIDER, CloudAccount, CloudAccountQuerySet, validate_region_list
 from .catalogue_grants import SERVER_GROUP_POLICIES, CatalogueGrant, CatalogueKind
 from .compute_hosts import ComputeHost
 from .released import ReleasedObject
@@ -11,10 +11,12 @@ from .resources import (
     CloudResourceQuerySet,
     ResourceChange,
     ResourceLink,
+    ResourceState,
 )
 from .sync_logs import SyncLog, SyncLogLine, SyncLogQuerySet
 
 __all__ = [
+    "MANAGED_PROVIDER",
     "SERVER_GROUP_POLICIES",
     "AccountScopedQuerySet",
     "CatalogueGrant",
@@ -27,6 +29,7 @@ __all__ = [
     "ReleasedObject",
     "ResourceChange",
     "ResourceLink",
+    "ResourceState",
     "ResourceType",
     "SyncLog",
     "SyncLogLine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar, Self
 
 from django.core.exceptions import ValidationError
@@ -14,6 +15,8 @@ from security.encryption import decrypt, encrypt
 from tenants.models import Tenant, User
 from tenants.scoping import Scope, TenantScopedQuerySet, has_staff_permission
 
+# The type of cloud in which the portal creates, changes and removes things. What other types have is only listed.
+MANAGED_PROVIDER = "openstack"
 # A week.
 MAX_SYNC_INTERVAL_MINUTES = 10_080
 
@@ -26,9 +29,13 @@ class CloudAccountQuerySet(TenantScopedQuerySet):
 
     tenant_path: ClassVar[str] = "tenant"
 
+    def managed(self) -> Self:
+        """Return the accounts in which the portal creates and changes things; those of other vendors are only listed."""
+        return self.filter(provider=MANAGED_PROVIDER)
+
     def usable(self) -> Self:
-        """Return the accounts that take new resources: active ones whose last verification did not fail."""
-        return self.filter(active=True, last_error="")
+        """Return the accounts that take new resources: managed, active ones whose last verification did not fail."""
+        return self.managed().filter(active=True, last_error="")
 
     def for_tenant(self, tenant: Tenant) -> Self:
         """Return the tenant's own accounts and the shared ones."""
@@ -81,7 +88,8 @@ class CloudAccount(models.Model):
         verbose_name=_("tenant"),
         help_text=_("Empty: shared by the platform."),
     )
-    auth_url = models.URLField(_("auth URL"), max_length=500)
+    # Of a vendor whose addresses its SDK knows: empty, or the endpoint of a private cloud.
+    auth_url = models.URLField(_("auth URL"), max_length=500, blank=True, default="", db_default="")
     credential_kind = models.CharField(
         _("kind of credential"),
         max_length=30,
@@ -91,7 +99,10 @@ class CloudAccount(models.Model):
     access_id = models.CharField(
         _("access id"), max_length=255, help_text=_("The application credential's id, or the user's name.")
     )
+    # Of OpenStack the secret or password; of other vendors a JSON object with every secret of their form.
     encrypted_secret = models.TextField(editable=False, blank=True, default="")
+    # What else the form of a vendor asks for, apart from the access id and secrets: {"role_arn": "arn:aws:iam::…"}.
+    options = models.JSONField(_("options"), default=dict, db_default={}, blank=True, editable=False)
     project = models.CharField(_("project"), max_length=255, blank=True, default="")
     user_domain = models.CharField(_("user's domain"), max_length=255, blank=True, default="Default")
     project_domain = models.CharField(_("project's domain"), max_length=255, blank=True, default="Default")
@@ -176,7 +187,12 @@ class CloudAccount(models.Model):
     @property
     def is_usable(self) -> bool:
         """Return whether the account takes new resources, as in `usable` of the queryset. Existing ones are not affected."""
-        return self.active and self.verification != self.Verification.FAILED
+        return self.is_managed and self.active and self.verification != self.Verification.FAILED
+
+    @property
+    def is_managed(self) -> bool:
+        """Return whether the portal creates and changes things in it, instead of only listing them."""
+        return self.provider == MANAGED_PROVIDER
 
     def is_owned_by(self, scope: Scope) -> bool:
         """Return whether the caller may see more of a visible account than its name: a tenant's own one, or, for staff with permission, any."""
@@ -187,6 +203,11 @@ class CloudAccount(models.Model):
     def set_secret(self, plain: str) -> None:
         """Encrypt a secret and set it; the caller saves."""
         self.encrypted_secret = encrypt(plain)
+
+    def decrypt_secrets(self) -> dict[str, str]:
+        """Return the secrets of a vendor's form by field, in plain text. Raises `UnreadableSecretError`."""
+        secrets: dict[str, str] = json.loads(self.decrypt_secret() or "{}")
+        return secrets
 
     def decrypt_secret(self) -> str:
         """Return the secret in plain text, for opening the cloud and nothing else. Raises `UnreadableSecretError`."""

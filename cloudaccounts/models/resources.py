@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar, Self
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -86,6 +87,19 @@ class CloudResourceQuerySet(TenantScopedQuerySet):
         return self.present().update(expired_at=Now(), changed_at=Now(), last_seen_at=Now())
 
 
+class ResourceState(models.TextChoices):
+    """The state of a resource in words that are the same for every cloud; the vendor's own word is its `status`."""
+
+    RUNNING = "running", _("running")
+    STOPPED = "stopped", _("stopped")
+    AVAILABLE = "available", _("available")
+    IN_USE = "in_use", _("in use")
+    CHANGING = "changing", _("changing")
+    DELETING = "deleting", _("being deleted")
+    DELETED = "deleted", _("deleted")
+    ERROR = "error", _("error")
+
+
 class CloudResource(models.Model):
     """A synced copy of an object in an account: a server, a flavor, a port.
 
@@ -108,6 +122,15 @@ class CloudResource(models.Model):
     attributes = models.JSONField(_("attributes"), default=dict, blank=True)
     # Its addresses, separated by spaces, for searches.
     addresses = models.TextField(_("addresses"), blank=True, default="", db_default="")
+    # What all clouds have in common, derived from status and attributes (sync/common_attributes.py).
+    state = models.CharField(
+        _("state"), max_length=20, choices=ResourceState.choices, blank=True, default="", db_default=""
+    )
+    tags = models.JSONField(_("tags"), default=dict, db_default={}, blank=True)
+    size_gb = models.BigIntegerField(_("size in GB"), null=True, blank=True)
+    created_in_cloud_at = models.DateTimeField(_("created"), null=True, blank=True)
+    # A prepaid resource ends then, unless it is renewed.
+    paid_until = models.DateTimeField(_("paid until"), null=True, blank=True)
     # A digest of everything that is stored of the object: a sync that computes the same one compares nothing else.
     digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
@@ -127,7 +150,15 @@ class CloudResource(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "region", "type", "cloud_id"], name="resource_once"),
         ]
-        indexes = [models.Index(fields=["type", "name", "id"], name="resource_by_name")]
+        indexes = [
+            models.Index(fields=["type", "name", "id"], name="resource_by_name"),
+            GinIndex(fields=["tags"], name="resource_by_tag"),
+            models.Index(
+                fields=["paid_until"],
+                name="resource_by_paid_until",
+                condition=models.Q(paid_until__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.name or self.cloud_id}"

@@ -24,7 +24,7 @@ from ..models import SyncLog
 from ..serializers import AccountSyncSerializer
 from ..services import accept_losses, change_account, remove_account, request_sync, verify_account
 from ..services.accounts import get_account
-from .account_form import get_if_match
+from .form_values import get_if_match
 
 Action = Callable[[PageRequest, Scope, int], HttpResponse | None]
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -19,6 +20,7 @@ from tenants.scoping import Scope
 
 from ..clock_offsets import build_account_clock_warning, build_clock_warning
 from ..commands import VerifyAccountCommand
+from ..credentials import find_form
 from ..models import CloudAccount, SyncLog
 from ..registry import type_label
 from ..services.account_status import load_account_statuses, summarize_types
@@ -113,6 +115,7 @@ def _build_context(scope: Scope, account: CloudAccount, tab: str) -> dict[str, A
             for resource_type in account.resource_types.all()
         ],
         "found_regions": _describe_regions(account),
+        "vendor_facts": _describe_login(account),
         "summaries": summaries,
         "resource_count": sum(summary.resources for summary in summaries),
         "running_count": len(running),
@@ -121,6 +124,20 @@ def _build_context(scope: Scope, account: CloudAccount, tab: str) -> dict[str, A
         "job": JobSerializer(job).data if job else None,
         "is_busy": is_job_active or bool(running),
     }
+
+
+def _describe_login(account: CloudAccount) -> list[tuple[str, str]]:
+    """Describe with what the portal signs in to a vendor with a form of its own, without secrets; [] for OpenStack."""
+    form = find_form(account.provider)
+    if form is None:
+        return []
+    values = {**account.options, form.identity: account.access_id}
+    known = [(str(field.label), values[field.name]) for field in form.fields if values.get(field.name)]
+    seen = [
+        (str(_("Account of the vendor")), account.facts.get("project_id")),
+        (str(_("Endpoint")), account.auth_url),
+    ]
+    return known + [(label, value) for label, value in seen if value]
 
 
 def _describe_regions(account: CloudAccount) -> list[dict[str, Any]]:

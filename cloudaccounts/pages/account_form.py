@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,22 +18,23 @@ from django.views.decorators.http import require_http_methods
 from api.domain_errors import DomainError, InvalidFieldsError
 from api.errors import status_of
 from api.form_errors import errors_by_field, show_error
-from api.preconditions import etag_of
 from api.serializers import split_validation
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
-from ..credentials import LOGIN_FIELDS
-from ..models import CloudAccount, ResourceType
+from ..credentials import OPENSTACK_FIELDS, find_form
+from ..models import MANAGED_PROVIDER, CloudAccount
 from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
-from ..registry import list_providers, type_label
+from ..registry import list_providers
 from ..serializers import CloudAccountSerializer
 from ..services import change_account, create_account
 from ..services.accounts import get_account
+from .form_values import get_if_match, split_regions
+from .vendor_form import edit_vendor_account_page, list_type_choices, new_vendor_account_page
 
 FormData = dict[str, Any]
 # Fields of one text each.
-TEXT_FIELDS = ("name", "provider", *LOGIN_FIELDS, "regions", "sync_interval_minutes")
+TEXT_FIELDS = ("name", "provider", *OPENSTACK_FIELDS, "regions", "sync_interval_minutes")
 FIELDS = {*TEXT_FIELDS, "secret", "resource_types", "active"}
 # The types of credentials, and the labels of the two fields that hold them.
 _CREDENTIAL_KINDS = (
@@ -71,6 +71,9 @@ def new_account_page(request: PageRequest) -> HttpResponse:
     except DomainError as refused:
         show_error(request, refused)
         return redirect("account-page")
+    chosen = (request.GET if request.method == "GET" else request.POST).get("provider", "")
+    if (vendor := find_form(chosen)) is not None:
+        return new_vendor_account_page(request, scope, vendor)
     if request.method == "GET":
         return _render_form(request, scope, _build_initial_data(CloudAccount(), []))
     form_data = _read_form_data(request.POST)
@@ -93,6 +96,8 @@ def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
     except DomainError as refused:
         show_error(request, refused)
         return redirect("account-detail-page", pk)
+    if (vendor := find_form(account.provider)) is not None:
+        return edit_vendor_account_page(request, scope, vendor, account)
     initial = _build_initial_data(account, list(account.resource_types.values_list("code", flat=True)))
     if request.method == "GET":
         return _render_form(request, scope, initial, account=account)
@@ -113,12 +118,6 @@ def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
     return redirect("account-detail-page", pk)
 
 
-def get_if_match(form: QueryDict) -> str | None:
-    """Return the account's version in a form as an ETag; None for a form without one, which matches any version."""
-    version = form.get("version", "")
-    return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
-
-
 def _build_initial_data(account: CloudAccount, types: list[str]) -> FormData:
     """Return the initial values of the form's fields for an account."""
     texts: FormData = {name: str(getattr(account, name)) for name in TEXT_FIELDS}
@@ -137,7 +136,7 @@ def _read_form_data(form: QueryDict) -> FormData:
         **texts,
         "interface": texts["interface"] or CloudAccount.Interface.PUBLIC,
         "ca_bundle": _normalize_newlines(texts["ca_bundle"]),
-        "regions": "\n".join(_split_regions(texts["regions"])),
+        "regions": "\n".join(split_regions(texts["regions"])),
         "resource_types": sorted(form.getlist("resource_types")),
         "active": "active" in form,
     }
@@ -148,15 +147,11 @@ def _normalize_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
 
 
-def _split_regions(text: str) -> list[str]:
-    return [name for part in re.split(r"[\n,]", text) if (name := part.strip())]
-
-
 def _select_changes(form_data: FormData, initial: FormData, secret: str) -> dict[str, Any]:
     """Return the fields that the form changes, named as in the API. A field that stays as it was is left out."""
     data = {name: value for name, value in form_data.items() if value != initial.get(name)}
     if "regions" in data:
-        data["regions"] = _split_regions(data["regions"])
+        data["regions"] = split_regions(data["regions"])
     if secret:
         data["secret"] = secret
     return data
@@ -201,7 +196,6 @@ def _render_form(
             errors.setdefault(name, []).append(
                 _("Current value: %(value)s") % {"value": _format_value(value)}
             )
-    types = ResourceType.objects.order_by("provider", "order", "code")
     context = {
         "scope": scope,
         "account": account,
@@ -210,9 +204,7 @@ def _render_form(
         "providers": [(provider.code, provider.label) for provider in list_providers()],
         "credential_kinds": _CREDENTIAL_KINDS,
         "interfaces": CloudAccount.Interface.choices,
-        "types": [
-            (resource_type, type_label(resource_type.provider, resource_type.code)) for resource_type in types
-        ],
+        "types": list_type_choices(account.provider if account else MANAGED_PROVIDER),
         "max_minutes": MAX_SYNC_INTERVAL_MINUTES,
         "form_url": reverse("account-edit", args=[account.pk]) if account else reverse("account-new"),
     }

@@ -24,7 +24,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
 from ..filters import search_resources
-from ..models import CloudAccount, CloudResource, ResourceType
+from ..models import CloudAccount, CloudResource, ResourceState, ResourceType
 from ..registry import type_label
 from ..serializers import CloudResourceSerializer
 from .accounts import build_stale_banner
@@ -127,6 +127,7 @@ def _build_filters(request: PageRequest, scope: Scope, resources: QuerySet[Cloud
         ),
         Filter("type", _("Resource type"), _("All resource types"), list_type_choices()),
         Filter("region", _("Region"), _("All regions"), [(region, region) for region in regions]),
+        Filter("state", _("State"), _("All states"), list(ResourceState.choices)),
         Filter(
             "status",
             _("Status"),

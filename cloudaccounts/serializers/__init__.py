@@ -4,7 +4,10 @@ from .accounts import (
     AccountAcceptedSerializer,
     CloudAccountDetailSerializer,
     CloudAccountSerializer,
+    ProviderSerializer,
     ResourceTypeSerializer,
+    VendorAccountSerializer,
+    build_account_serializer,
 )
 from .catalogue import CatalogueGrantSerializer, CreateGrantSerializer
 from .hosts import AccountHostsJobSerializer, ComputeHostSerializer, ReadHostsSerializer
@@ -31,6 +34,7 @@ __all__ = [
     "CloudResourceSerializer",
     "ComputeHostSerializer",
     "CreateGrantSerializer",
+    "ProviderSerializer",
     "ReadHostsSerializer",
     "ResourceChangeSerializer",
     "ResourceTypeSerializer",
@@ -39,4 +43,6 @@ __all__ = [
     "SyncLogsSerializer",
     "TopologyQuerySerializer",
     "TopologySerializer",
+    "VendorAccountSerializer",
+    "build_account_serializer",
 ]

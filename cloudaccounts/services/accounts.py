@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -18,8 +19,9 @@ from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from ..commands import RemoveAccountCommand, VerifyAccountCommand
-from ..credentials import LOGIN_FIELDS, SECRET_REQUIRED, is_secret_required
-from ..models import CloudAccount, ResourceType, SyncLog
+from ..credentials import LOGIN_FIELDS, SECRET_REQUIRED, build_secret, find_form, is_secret_required
+from ..models import MANAGED_PROVIDER, CloudAccount, ResourceType, SyncLog
+from ..registry import list_providers, list_syncers
 
 # A change of one of these fields starts a verification.
 CREDENTIAL_FIELDS = frozenset({*LOGIN_FIELDS, "secret", "provider", "regions"})
@@ -31,7 +33,9 @@ def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccoun
     Raises 403 `role_too_low`, 409 `name_taken`, `limit_reached`.
     """
     scope.require(Role.ADMIN, CloudAccount)
-    secret, types = fields.pop("secret"), fields.pop("resource_types", [])
+    secret, types = fields.pop("secret", ""), fields.pop("resource_types", [])
+    if secrets := fields.pop("secrets", None):
+        secret = json.dumps(secrets)
     account = CloudAccount(tenant=scope.tenant, **fields)
     account.set_secret(secret)
     with transaction.atomic():
@@ -58,8 +62,14 @@ def change_account(
         if (holder := engine.lock_holder(account.lock_key)) is not None:
             raise engine.BusyError(holder)
         secret, types = fields.pop("secret", None), fields.pop("resource_types", None)
+        secrets = fields.pop("secrets", None)
         changed = {name for name, value in fields.items() if getattr(account, name) != value}
-        if is_secret_required(frozenset(changed)) and not secret:
+        form = find_form(account.provider)
+        if form is not None and (secrets or changed & {"auth_url", "access_id"}):
+            secret, missing = build_secret(form, account, secrets or {}, frozenset(changed))
+            if missing:
+                raise InvalidFieldsError({"credentials": missing})
+        elif is_secret_required(frozenset(changed)) and not secret:
             raise InvalidFieldsError({"secret": [SECRET_REQUIRED]})
         for name, value in fields.items():
             setattr(account, name, value)
@@ -120,6 +130,13 @@ def get_account(scope: Scope, account_id: int, needed: Role = Role.ADMIN) -> Clo
     )
 
 
+def require_managed(account: CloudAccount) -> None:
+    """Refuse an account of a vendor whose resources the portal only lists. Raises 409 `only_listed`."""
+    if not account.is_managed:
+        message = _("The portal only lists what is in '%(name)s', and changes nothing there.")
+        raise ConflictError("only_listed", message % {"name": account.name})
+
+
 def require_account_access(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAccount:
     """Return the account after requiring a role for it. Raises as `get_account`, also for None."""
     if account is None:
@@ -138,6 +155,25 @@ def lock_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAc
     account = require_account_access(scope, visible.filter(pk=account_id).first(), Role.ADMIN)
     check_if_match(if_match, account.version)
     return account
+
+
+def describe_providers() -> list[dict[str, Any]]:
+    """Describe each type of cloud, in the reader's language."""
+    return [
+        {
+            "code": provider.code,
+            "label": str(provider.label),
+            "is_installed": provider.is_installed(),
+            "requirements": provider.requirements,
+            "is_managed": provider.code == MANAGED_PROVIDER,
+            "takes_endpoint": provider.takes_endpoint,
+            "credentials": provider.fields,
+            "types": [syncer.type for syncer in list_syncers(provider.code)],
+            "permissions": provider.list_permissions(),
+            "policy": provider.build_policy(),
+        }
+        for provider in list_providers()
+    ]
 
 
 def find_types(provider: str, codes: list[str]) -> tuple[list[ResourceType], list[str]]:

@@ -12,7 +12,7 @@ from tenants.scoping import Role, Scope, require_staff_permission
 
 from ..commands import ReadHostsCommand
 from ..models import CloudAccount
-from .accounts import get_account
+from .accounts import get_account, require_managed
 
 
 def get_account_for_hosts(scope: Scope, account_id: int, *, needed: Role = Role.VIEWER) -> CloudAccount:
@@ -26,10 +26,11 @@ def get_account_for_hosts(scope: Scope, account_id: int, *, needed: Role = Role.
 def read_hosts(*, scope: Scope, account_id: int) -> Job:
     """Submit a reading of an account's hosts; return its job, or that of a reading in progress.
 
-    Raises `NotFoundError`; 403 `staff_only`, `permission_missing`; 409 `inactive`.
+    Raises `NotFoundError`; 403 `staff_only`, `permission_missing`; 409 `only_listed`, `inactive`.
     """
     with transaction.atomic():
         account = get_account_for_hosts(scope, account_id, needed=Role.OPERATOR)
+        require_managed(account)
         if not account.active:
             raise ConflictError("inactive", _("The cloud account is disabled."))
         # Of no tenant: its members must not see what staff read.

@@ -18,11 +18,14 @@ from openstack_client.decoding import clean_text
 from ..models import CloudResource
 from ..queries import TOUCH_UNCHANGED, WRITE_CHANGED, WRITE_LINKS
 from ..registry import ListedResource, UnreadableResource
+from .common_attributes import derive_common_attributes
 
 # JSON that PostgreSQL's jsonb refuses: NUL, halves of surrogate pairs, NaN and infinities.
 _REFUSED_JSON = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity", re.IGNORECASE)
 # The longest JSON of one object's attributes that is stored.
 MAX_ATTRIBUTES_LENGTH = 64_000
+# Increase it when other columns are derived from the same object: every row is then written anew by its next sync.
+DIGEST_VERSION = 2
 # What one listing covers: the id of an account, a region, and the code of a type.
 SyncTarget = tuple[int, str, str]
 
@@ -127,10 +130,19 @@ def _compute_digest(found: ListedResource) -> str:
             (name, sorted(value.items())) if isinstance(value, dict) else (name, value)
             for name, value in found.attributes.items()
         ]
-        content = marshal.dumps((found.name, found.status, found.addresses, links, attributes), 2)
+        content = marshal.dumps(
+            (DIGEST_VERSION, found.name, found.status, found.addresses, links, attributes), 2
+        )
     except (ValueError, TypeError):
         content = repr(
-            (found.name, found.status, found.addresses, links, _dump_attributes(found.attributes))
+            (
+                DIGEST_VERSION,
+                found.name,
+                found.status,
+                found.addresses,
+                links,
+                _dump_attributes(found.attributes),
+            )
         ).encode()
     return blake2b(content, digest_size=16).hexdigest()
 
@@ -152,6 +164,7 @@ def _build_row(type_code: str, cloud_id: str, found: ListedResource, digest: str
         "attributes": found.attributes,
         "digest": digest,
         "links": [f"{kind} {target}" for kind, _type, target in edges],
+        **derive_common_attributes(type_code, found),
     }
     try:
         text = json.dumps(columns)

@@ -134,7 +134,7 @@ class _SyncRun:
         if not account.active:
             return {"": _("The account is disabled.")}
         try:
-            regions = provider.list_regions(account)
+            regions = provider.list_regions(account) if syncer.is_regional else [""]
         except provider.errors as error:
             self._record_sign_in_failure(provider, error)
             return {"": str(error)}
@@ -244,7 +244,10 @@ class _SyncRun:
                 target, began, after=syncer.expires_after, accepted=accepted, log_id=self.sync_log.pk
             )
             self._add_counts(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
-            run_sync_observers(syncer.type, self.sync_log.account_id, region, began)
+            if (
+                self.sync_log.account.is_managed
+            ):  # The rows of other rooms are of clouds that the portal changes.
+                run_sync_observers(syncer.type, self.sync_log.account_id, region, began)
             problem: str = ""
             if lost.held_back:
                 problem = _(

@@ -5,6 +5,7 @@ from .accounts import (
     AccountListView,
     AccountSyncView,
     AccountVerifyView,
+    ProviderListView,
     ResourceTypeListView,
 )
 from .catalogue import GrantDetailView, GrantListView
@@ -26,6 +27,7 @@ __all__ = [
     "AccountVerifyView",
     "GrantDetailView",
     "GrantListView",
+    "ProviderListView",
     "ResourceChangesView",
     "ResourceDetailView",
     "ResourceExportView",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from api.idempotency import idempotent
 from api.preconditions import etag_of
@@ -24,13 +25,22 @@ from ..serializers import (
     AccountSyncSerializer,
     CloudAccountDetailSerializer,
     CloudAccountSerializer,
+    ProviderSerializer,
     ResourceTypeSerializer,
     SyncLogSerializer,
     SyncLogsSerializer,
+    VendorAccountSerializer,
+    build_account_serializer,
 )
 from ..services.account_status import load_account_statuses, summarize_types
 from ..services.accounts import get_account
 
+# An account of OpenStack has fields of its own, that of another vendor has its form under `credentials`.
+_ACCOUNT_REQUEST = PolymorphicProxySerializer(
+    component_name="AnyCloudAccount",
+    serializers=[CloudAccountSerializer, VendorAccountSerializer],
+    resource_type_field_name=None,
+)
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
 
 
@@ -89,7 +99,7 @@ class AccountListView(_AccountView, ListAPIView[CloudAccount]):
         return read_list(request, read)
 
     @extend_schema(
-        request=CloudAccountSerializer,
+        request=_ACCOUNT_REQUEST,
         responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer},
     )
     def post(self, request: Request) -> Response:
@@ -97,7 +107,7 @@ class AccountListView(_AccountView, ListAPIView[CloudAccount]):
 
         def record() -> Response:
             self.scope.require(Role.ADMIN, CloudAccount)
-            serializer = self.get_serializer(data=request.data)
+            serializer = build_account_serializer(request.data, context=self.get_serializer_context())
             serializer.is_valid(raise_exception=True)
             account, job = services.create_account(scope=self.scope, fields=serializer.validated_data)
             return self.account_response(account, job)
@@ -124,7 +134,7 @@ class AccountDetailView(_AccountView):
         return Response(data, headers={"ETag": etag_of(account.version)})
 
     @extend_schema(
-        request=CloudAccountSerializer,
+        request=_ACCOUNT_REQUEST,
         responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer},
     )
     def patch(self, request: Request, pk: int) -> Response:
@@ -132,7 +142,9 @@ class AccountDetailView(_AccountView):
 
         def record() -> Response:
             account = get_account(self.scope, pk)
-            serializer = self.get_serializer(account, data=request.data, partial=True)
+            serializer = build_account_serializer(
+                request.data, account=account, context=self.get_serializer_context()
+            )
             serializer.is_valid(raise_exception=True)
             changed, job = services.change_account(
                 scope=self.scope,
@@ -180,6 +192,15 @@ class AccountSyncView(_AccountView):
         params = self.validate_body(AccountSyncSerializer(data=request.data), Role.OPERATOR)
         logs = services.request_sync(scope=self.scope, account_id=pk, types=params.get("types"))
         return Response({"logs": SyncLogSerializer(logs, many=True).data}, status=202)
+
+
+class ProviderListView(APIView):
+    """The types of cloud: the forms of their accounts, and what they have."""
+
+    @extend_schema(responses=ProviderSerializer(many=True), filters=False)
+    def get(self, request: Request) -> Response:
+        """List the types of cloud. Those whose SDK is not installed are listed, too."""
+        return Response(ProviderSerializer(services.describe_providers(), many=True).data)
 
 
 class ResourceTypeListView(ListAPIView[ResourceType]):

@@ -43,6 +43,10 @@ CSV_COLUMNS = (
     "last_seen_at",
     "changed_at",
     "expired_at",
+    "state",
+    "size_gb",
+    "created_in_cloud_at",
+    "paid_until",
 )
 
 

@@ -21,8 +21,8 @@ UPDATING = gettext_lazy("Updating")
 def list_accounts(scope: Scope) -> list[CloudAccount]:
     """Return the accounts in which the tenant of the scope may have something; all that staff see without a tenant."""
     if scope.tenant is None:
-        return list(CloudAccount.objects.within(scope).order_by("name"))
-    return list(CloudAccount.objects.for_tenant(scope.tenant).filter(active=True).order_by("name"))
+        return list(CloudAccount.objects.within(scope).managed().order_by("name"))
+    return list(CloudAccount.objects.for_tenant(scope.tenant).managed().filter(active=True).order_by("name"))
 
 
 def list_regions(accounts: list[CloudAccount]) -> list[str]:

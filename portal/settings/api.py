@@ -94,6 +94,8 @@ SPECTACULAR_SETTINGS = {
         "DesiredStateEnum": "vms.models.virtual_machine.VirtualMachine.DesiredState",
         "TypeEnum": "vms.serializers.adoption.ADOPTED_TYPES",
         "ApproverRoleEnum": "approvals.models.ApproverRole",
+        "ResourceStateEnum": "cloudaccounts.models.ResourceState",
+        "StateEnum": "cloudaccounts.models.sync_logs.SyncLog.State",
         "ApprovalRequestStatusEnum": "approvals.models.RequestStatus",
         "ApprovalDecisionKindEnum": "approvals.models.ApprovalDecision.Kind",
         "ActorTypeEnum": "events.models.Event.ActorType",

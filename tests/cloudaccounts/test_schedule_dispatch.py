@@ -83,7 +83,9 @@ def broker(transactional_db):
 
 def test_schedule_dispatches_and_a_second_dispatch_joins(broker):
     account = ScheduledAccountFactory(sync_interval_minutes=7)
-    account.resource_types.set(ResourceType.objects.filter(code__in=["flavor", "network", "port"]))
+    account.resource_types.set(
+        ResourceType.objects.filter(provider="openstack", code__in=["flavor", "network", "port"])
+    )
     ScheduledAccountFactory(sync_interval_minutes=0)
     ScheduledAccountFactory(active=False)
     queue = broker.SimpleQueue("resources")

@@ -226,6 +226,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/volumes/{id}/restore/"): Case(
         200, Role.ADMIN, ids=create_binned_volume, body=lambda member: {}, bad_body={"now": True}
     ),
+    ("GET", "/api/v1/providers/"): Case(200, None),
     ("GET", "/api/v1/resource-types/"): Case(200, None),
     ("GET", "/api/v1/cloud-accounts/"): Case(200),
     ("POST", "/api/v1/cloud-accounts/"): Case(

@@ -198,7 +198,7 @@ def _find_system(scope: Scope, params: Mapping[str, Any], problems: Errors) -> I
 
 def _usable_accounts(system: InformationSystem) -> list[CloudAccount]:
     """Return the accounts that the system's tenant may use: its own, and the shared ones."""
-    return list(CloudAccount.objects.for_tenant(system.tenant).order_by("name"))
+    return list(CloudAccount.objects.for_tenant(system.tenant).managed().order_by("name"))
 
 
 def _choose_from_catalogue(

@@ -12,7 +12,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast
 
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceLink
-from cloudaccounts.services.accounts import get_account
+from cloudaccounts.services.accounts import get_account, require_managed
 from tenants.scoping import Role, Scope, has_staff_permission
 from volumepool.models import SpareVolume, Volume
 
@@ -38,15 +38,19 @@ def get_adoptable_account(scope: Scope, account_id: int) -> CloudAccount:
     """Return an account whose unmanaged resources the caller may see and adopt.
 
     That is an account of the tenant's own, for its administrators, and any account for staff: a shared one holds the
-    servers of all tenants side by side. Raises `NotFoundError`, 403 `role_too_low`, `staff_only`, `permission_missing`.
+    servers of all tenants side by side. Raises `NotFoundError`, 403 `role_too_low`, `staff_only`, `permission_missing`, 409
+    `only_listed`.
     """
     account = get_account(scope, account_id, Role.ADMIN)
     scope.require(Role.ADMIN, VirtualMachine)
+    require_managed(account)
     return account
 
 
 def may_adopt(scope: Scope, account: CloudAccount) -> bool:
     """Return whether `get_adoptable_account` returns this visible account."""
+    if not account.is_managed:
+        return False
     if not scope.allows(Role.ADMIN, VirtualMachine) or not scope.allows(Role.ADMIN, CloudAccount):
         return False
     return account.tenant_id is not None or has_staff_permission(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudaccounts.models import CloudResource
+from cloudaccounts.models import CloudAccount, CloudResource
 
 from ..models import SyncState, VirtualMachine
 
@@ -14,9 +14,10 @@ def select_regions_with_vms() -> list[tuple[int, str]]:
 
 
 def select_known_regions() -> list[tuple[int, str]]:
-    """Return the regions of active accounts that have or had VMs or listed resources."""
-    states = SyncState.objects.filter(account__active=True)
-    resources = CloudResource.objects.filter(account__active=True).order_by()
+    """Return the regions of active accounts of OpenStack that have or had VMs or listed resources."""
+    managed = CloudAccount.objects.managed().filter(active=True)
+    states = SyncState.objects.filter(account__in=managed)
+    resources = CloudResource.objects.filter(account__in=managed).order_by()
     return sorted(
         {
             *select_regions_with_vms(),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
 
 from api.messages import message as _
 from openstack_client import Cloud, CloudAuthenticationError, CloudError, InvalidCloudRequestError, RecordPage
@@ -15,6 +16,7 @@ from security.encryption import UnreadableSecretError
 from ...connect import open_cloud
 from ...models import CloudAccount
 from ...registry import (
+    CredentialField,
     ListedPage,
     ListedResource,
     Provider,
@@ -32,6 +34,30 @@ class OpenStackProvider(Provider):
 
     code: ClassVar[str] = "openstack"
     label: ClassVar[str | Promise] = "OpenStack"
+    # Each of them is a column of the account, and a field of its own in requests.
+    fields: ClassVar[tuple[CredentialField, ...]] = (
+        CredentialField("auth_url", gettext_lazy("Auth URL"), max_length=500),
+        CredentialField(
+            "credential_kind",
+            gettext_lazy("Credential type"),
+            gettext_lazy("application_credential or password"),
+            required=False,
+        ),
+        CredentialField("access_id", gettext_lazy("Application credential ID or username")),
+        CredentialField("secret", gettext_lazy("Secret or password"), is_secret=True, max_length=10_000),
+        CredentialField(
+            "project", gettext_lazy("Project"), gettext_lazy("Only for user and password."), required=False
+        ),
+        CredentialField("user_domain", gettext_lazy("User domain"), required=False),
+        CredentialField("project_domain", gettext_lazy("Project domain"), required=False),
+        CredentialField("ca_bundle", gettext_lazy("CA certificates"), required=False, max_length=200_000),
+        CredentialField(
+            "interface",
+            gettext_lazy("Endpoint interface"),
+            gettext_lazy("public, internal or admin"),
+            required=False,
+        ),
+    )
     errors: ClassVar[tuple[type[Exception], ...]] = (CloudError, UnreadableSecretError)
     sign_in_errors: ClassVar[tuple[type[Exception], ...]] = (CloudAuthenticationError,)
 

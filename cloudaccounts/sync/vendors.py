@@ -1,0 +1,93 @@
+"""What the providers and syncers of all vendors besides OpenStack share.
+
+The portal only lists what such an account has. A vendor's own SDK signs the requests and reads the answers; it is an extra
+(`requirements-<vendor>.txt`) that is imported when the first account is opened.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from api.messages import message as _
+from openstack_client import CloudAuthenticationError, CloudError, InvalidCloudRequestError
+from openstack_client.decoding import clean_text
+from security.encryption import UnreadableSecretError
+
+from ..registry import ListedPage, ListedResource, Provider, Syncer, UnreadableResource
+
+# The most characters of a vendor's words that are kept.
+MAX_WORDS = 500
+# Shorter secrets would also be replaced inside of ordinary words.
+MIN_MASKED_LENGTH = 6
+
+
+class VendorProvider(Provider):
+    """A vendor whose accounts have a form of its own, and an SDK that has to be installed."""
+
+    has_own_form: ClassVar[bool] = True
+    errors: ClassVar[tuple[type[Exception], ...]] = (CloudError, UnreadableSecretError)
+    sign_in_errors: ClassVar[tuple[type[Exception], ...]] = (CloudAuthenticationError,)
+
+    def require_sdk(self) -> None:
+        """Refuse to go on without the vendor's SDK. Raises `InvalidCloudRequestError`, which says what to install."""
+        if not self.is_installed():
+            sentence = _("The SDK of %(vendor)s is not installed on the portal: pip install -r %(file)s")
+            raise InvalidCloudRequestError(sentence % {"vendor": str(self.label), "file": self.requirements})
+
+
+class VendorSyncer(Syncer):
+    """Lists one resource type of a vendor, whose objects are dictionaries."""
+
+    # The member of an object that has its id.
+    id_member: ClassVar[str]
+
+    def list_pages(self, client: Any) -> Iterator[list[ListedResource]]:
+        """Yield the converted pages, each with its unreadable objects."""
+        for page in self.list_objects(client):
+            yield self._convert_page(page)
+
+    @abstractmethod
+    def list_objects(self, client: Any) -> Iterator[list[dict[str, Any]]]:
+        """Yield the pages of objects as the vendor describes them. Raises `CloudError`."""
+
+    @abstractmethod
+    def convert(self, found: dict[str, Any]) -> ListedResource:
+        """Convert an object. What it lacks is left out; any exception makes the object an unreadable one."""
+
+    def read_name(self, found: Mapping[str, Any]) -> str:
+        """Return the name of an object that could not be converted, for messages."""
+        return ""
+
+    def _convert_page(self, page: Iterable[Any]) -> ListedPage:
+        """Convert a page object by object, so that one odd object does not hide the others."""
+        converted = ListedPage()
+        for found in page:
+            try:
+                resource = self.convert(found)
+                if not resource.cloud_id:
+                    raise ValueError(f"it has no {self.id_member}")
+            except Exception as error:  # noqa: BLE001 - one bad object must not block the others.
+                reason = f"{type(error).__name__}: {error}"
+                known = found if isinstance(found, dict) else {}
+                converted.unreadable.append(
+                    UnreadableResource(str(known.get(self.id_member) or ""), self.read_name(known), reason)
+                )
+            else:
+                converted.append(resource)
+        return converted
+
+
+def mask_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return a vendor's words, bounded, with dots in place of each secret."""
+    for secret in secrets:
+        if len(secret) >= MIN_MASKED_LENGTH:
+            text = text.replace(secret, "…")
+    return clean_text(text, MAX_WORDS)
+
+
+def format_time(moment: Any) -> str:
+    """Return a time of an SDK as ISO text; "" for anything else."""
+    return moment.isoformat() if isinstance(moment, datetime) else ""
