@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.urls import Resolver404, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST as django_require_post
+from django.views.decorators.http import require_POST as django_require_post  # noqa: TID251 - it is wrapped here.
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -10,6 +10,7 @@ from devserver import launch
 
 from .claim import measure_claims
 from .control import measure_control
+from .dependencies import measure_dependencies
 from .deploy import measure_deployments
 from .engine import measure_engine
 from .figures import Line, print_lines, save
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "claim": measure_claims,
     "control": measure_control,
     "list": measure_listing,
+    "dependencies": measure_dependencies,
     "deploy": measure_deployments,
 }
 

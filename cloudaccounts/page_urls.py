@@ -25,6 +25,7 @@ urlpatterns = [
     path("resources/<uuid:pk>/", pages.resource_detail_page, name="resource-detail-page"),
     path("resources/<uuid:pk>/changes/", pages.resource_changes_page, name="resource-changes-page"),
     path("resources/<uuid:pk>/topology/", pages.resource_topology_page, name="resource-topology-page"),
+    path("resources/<uuid:pk>/used-by/", pages.resource_dependents_page, name="resource-dependents-page"),
     path(
         "resources/of/<int:account_id>/<path:cloud_id>/",
         pages.resource_by_cloud_id_page,

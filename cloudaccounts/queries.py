@@ -95,6 +95,43 @@ SELECT_NEIGHBORS = f"""
      WHERE r.id = ANY(%(ids)s) LIMIT %(most)s)
 """  # noqa: S608 - a constant of this module.
 
+# Find what depends on a resource, directly and through others, or what it depends on itself (`sign` -1): the ORM knows no
+# recursion, and no join by ids in the cloud. A link may lead either way (a server names its volumes, a volume its server), so
+# the ranks of the two types decide who depends on whom. Each step goes to a higher rank, so no circle of links goes on. The
+# type of a link's source is the first part of its kind: links to lower ranks, which are most, are left out before their
+# resources are read. Things depend on an availability zone by an attribute, not by a link.
+WALK_DEPENDENCIES = """
+    WITH RECURSIVE walk AS (
+        SELECT r.id, r.account_id, r.region, r.type, r.cloud_id, r.name,
+               (%(ranks)s::jsonb ->> r.type)::int * %(sign)s AS rank
+        FROM cloudaccounts_cloudresource AS r WHERE r.id = %(root)s
+        UNION
+        SELECT near.id, near.account_id, near.region, near.type, near.cloud_id, near.name,
+               (%(ranks)s::jsonb ->> near.type)::int * %(sign)s
+        FROM walk CROSS JOIN LATERAL (
+            SELECT r.id, r.account_id, r.region, r.type, r.cloud_id, r.name
+            FROM cloudaccounts_resourcelink AS l JOIN cloudaccounts_cloudresource AS r ON r.id = l.source_id
+            WHERE (l.account_id, l.region, l.target_type, l.target_cloud_id)
+                = (walk.account_id, walk.region, walk.type, walk.cloud_id)
+              AND (%(ranks)s::jsonb ->> left(l.kind, -1 - length(l.target_type)))::int * %(sign)s > walk.rank
+              AND r.expired_at IS NULL
+            UNION ALL
+            SELECT r.id, r.account_id, r.region, r.type, r.cloud_id, r.name
+            FROM cloudaccounts_resourcelink AS l JOIN cloudaccounts_cloudresource AS r
+              ON (r.account_id, r.region, r.type, r.cloud_id) = (l.account_id, l.region, l.target_type, l.target_cloud_id)
+            WHERE l.source_id = walk.id AND (%(ranks)s::jsonb ->> l.target_type)::int * %(sign)s > walk.rank
+              AND r.expired_at IS NULL
+            UNION ALL
+            SELECT r.id, r.account_id, r.region, r.type, r.cloud_id, r.name
+            FROM cloudaccounts_cloudresource AS r
+            WHERE walk.type = 'zone' AND %(sign)s > 0 AND r.account_id = walk.account_id AND r.region = walk.region
+              AND r.attributes ->> 'zone' = walk.cloud_id AND (%(ranks)s::jsonb ->> r.type)::int > walk.rank
+              AND r.expired_at IS NULL
+        ) AS near
+    )
+    SELECT id, type, cloud_id, name FROM walk WHERE id <> %(root)s LIMIT %(most)s
+"""
+
 # Count a complete listing for the resources that it did not show. The ORM could do this; the statement is here because
 # its conditions must equal those of the two below.
 COUNT_MISSED_LISTING = """

@@ -25,6 +25,16 @@ urlpatterns = [
         views.ResourceTopologyView.as_view(),
         name="cloud-resource-topology",
     ),
+    path(
+        "cloud-resources/<uuid:pk>/supports/",
+        views.ResourceSupportsView.as_view(),
+        name="cloud-resource-supports",
+    ),
+    path(
+        "cloud-resources/<uuid:pk>/stands-on/",
+        views.ResourceStandsOnView.as_view(),
+        name="cloud-resource-stands-on",
+    ),
     path("sync-logs/", views.SyncLogListView.as_view(), name="sync-log-list"),
     path("sync-logs/<int:pk>/", views.SyncLogDetailView.as_view(), name="sync-log-detail"),
     path("sync-logs/<int:pk>/lines/", views.SyncLogLinesView.as_view(), name="sync-log-lines"),

@@ -10,17 +10,20 @@ class DeploysConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, and the hooks that this room adds to VMs."""
+        from cloudaccounts.dependents import register_dependent_finder
         from events.tracking import TrackedTable, declare_tracked_tables
         from vms.host_hooks import HostHooks, register_host_hooks
         from vms.ownership_hooks import register_tenant_change_hook
         from vms.removal_guards import register_removal_guard
 
         from . import commands  # noqa: F401 - importing registers.
+        from .dependents import find_dependent_services
         from .services.hosts import unlink_vms
         from .services.instances import check_vm_removal
         from .services.keys import find_public_key
         from .services.new_vms import register_new_vm, require_host_access
 
+        register_dependent_finder(find_dependent_services)
         register_removal_guard(check_vm_removal)
         register_tenant_change_hook(unlink_vms)
         register_host_hooks(HostHooks(find_public_key, require_host_access, register_new_vm))

@@ -15,6 +15,7 @@ class VmsConfig(AppConfig):
         from django.db.models.indexes import IndexExpression
 
         from approvals.offers import offer_data_center_types
+        from cloudaccounts.dependents import register_dependent_finder
         from cloudaccounts.own_pages import register_adoption_finder, register_page_finder
         from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
@@ -24,6 +25,7 @@ class VmsConfig(AppConfig):
         from volumepool.sync.status import register_follower
 
         from . import commands  # noqa: F401 - importing registers the commands.
+        from .dependents import find_dependent_vms
         from .models import IMAGE_WATCHER, SERVER_WATCHER, VirtualMachine
         from .resource_pages import find_adopt_form, find_vm_page
         from .services.attachments import attach_by_volume, detach_by_volume
@@ -35,6 +37,7 @@ class VmsConfig(AppConfig):
         IndexExpression.register_wrappers(OpClass)
         offer_data_center_types(VirtualMachine.DataCenterType.choices)
         register_page_finder("server", find_vm_page)
+        register_dependent_finder(find_dependent_vms)
         register_adoption_finder("server", find_adopt_form)
         register_adoption_finder("volume", find_adopt_form)
         register_follower(sync_images)

@@ -16,10 +16,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from api.domain_errors import InvalidFieldsError
 from api.form_errors import validate_form
+from api.page_addresses import require_POST
 from pages.lists import Filter, read_list_query
 from pages.panels import render_page
 from pages.tables import declare_table

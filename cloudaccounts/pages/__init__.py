@@ -17,7 +17,12 @@ from .account_form import edit_account_page, new_account_page
 from .account_hosts import read_hosts_page
 from .accounts import account_page
 from .catalogue import catalogue_page, grant_common_kinds_page, new_grant_page, remove_grant_page
-from .resource_detail import resource_changes_page, resource_detail_page, resource_topology_page
+from .resource_detail import (
+    resource_changes_page,
+    resource_dependents_page,
+    resource_detail_page,
+    resource_topology_page,
+)
 from .resources import resource_by_cloud_id_page, resource_page
 from .sync_logs import sync_log_detail_page, sync_log_page, sync_log_text
 
@@ -38,6 +43,7 @@ __all__ = [
     "remove_grant_page",
     "resource_by_cloud_id_page",
     "resource_changes_page",
+    "resource_dependents_page",
     "resource_detail_page",
     "resource_page",
     "resource_topology_page",

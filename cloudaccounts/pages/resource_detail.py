@@ -21,13 +21,16 @@ from tenants.scoping import Scope
 from ..models import CloudResource, ResourceChange
 from ..own_pages import find_adoption_page, find_own_page
 from ..registry import type_label
-from ..services import build_topology
+from ..services import build_topology, list_dependents, list_foundations
+from ..services.dependencies import Dependencies
 from ..services.topology import MAX_DEPTH
 from .resource_labels import label_status
 from .resource_values import describe_attributes, describe_changed_fields
 from .topology_diagram import build_diagram, filter_topology
 
 DEFAULT_DEPTH = 2
+# The kinds of what depends on a resource, in the order in which the page shows them.
+GROUP_ORDER = ("tenant", "information_system", "service", "host", "vm")
 # The key of a server's metadata in which the portal keeps the id of its VM.
 VM_KEY = "portal_vm"
 
@@ -67,6 +70,36 @@ def resource_topology_page(request: PageRequest, pk: UUID) -> HttpResponse:
         topology = filter_topology(topology, type_code)
     context = {"query": query, "depth": depth, "found": found, "diagram": build_diagram(topology)}
     return _render_tab(request, resource, "topology", context)
+
+
+@login_required
+@require_GET
+def resource_dependents_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Show what depends on a resource, up to services and tenants, and what it depends on itself."""
+    resource = _get_resource(request, pk)
+    scope = page_scope(request)
+    dependents = list_dependents(scope=scope, root=resource)
+    foundations = list_foundations(scope=scope, root=resource)
+    context = {
+        "dependents": dependents,
+        # From the tenants that are concerned down to the VMs.
+        "dependent_groups": sorted(dependents.groups, key=lambda group: GROUP_ORDER.index(group.kind)),
+        "dependent_types": _describe_counts(dependents),
+        "dependent_nodes": _label_nodes(dependents),
+        "foundation_nodes": _label_nodes(foundations),
+    }
+    return _render_tab(request, resource, "dependents", context)
+
+
+def _label_nodes(found: Dependencies) -> list[tuple[str, CloudResource]]:
+    """Return resources with the labels of their types."""
+    return [(capfirst(type_label(node.account.provider, node.type)), node) for node in found.resources]
+
+
+def _describe_counts(found: Dependencies) -> list[tuple[str, int]]:
+    """Return the number of resources by the label of their type."""
+    labels = {node.type: type_label(node.account.provider, node.type) for node in found.resources}
+    return [(capfirst(labels.get(code, code)), count) for code, count in found.counts.items()]
 
 
 @login_required

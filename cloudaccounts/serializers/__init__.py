@@ -13,6 +13,7 @@ from .catalogue import CatalogueGrantSerializer, CreateGrantSerializer
 from .hosts import AccountHostsJobSerializer, ComputeHostSerializer, ReadHostsSerializer
 from .resources import (
     CloudResourceSerializer,
+    DependenciesSerializer,
     ResourceChangeSerializer,
     TopologyQuerySerializer,
     TopologySerializer,
@@ -34,6 +35,7 @@ __all__ = [
     "CloudResourceSerializer",
     "ComputeHostSerializer",
     "CreateGrantSerializer",
+    "DependenciesSerializer",
     "ProviderSerializer",
     "ReadHostsSerializer",
     "ResourceChangeSerializer",

@@ -85,6 +85,38 @@ class EdgeSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField()
 
 
+class DependentSerializer(serializers.Serializer[Any]):
+    """An object of the portal that depends on a resource; empty texts for what it does not have."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    url = serializers.CharField()
+    status = serializers.CharField()
+    information_system = serializers.CharField()
+    tenant = serializers.CharField()
+
+
+class DependentGroupSerializer(serializers.Serializer[Any]):
+    """The objects of one kind (vm, information_system, tenant, host, service): their number, and the first 100 by name."""
+
+    kind = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment] # a column of ours, not DRF's label.
+    total = serializers.IntegerField()
+    named = DependentSerializer(many=True)
+
+
+class DependenciesSerializer(serializers.Serializer[Any]):
+    """Resources that depend on a resource, or that it depends on: their number by type, and the first 200.
+
+    `groups` has the objects of the portal that depend on it. `truncated` when there were too many to count.
+    """
+
+    counts = serializers.DictField(child=serializers.IntegerField())
+    resources = NodeSerializer(many=True)
+    groups = DependentGroupSerializer(many=True)
+    truncated = serializers.BooleanField()
+
+
 class TopologySerializer(serializers.Serializer[Any]):
     """The topology around a resource, which is the first node. `truncated` is true when resources are left out."""
 

@@ -9,6 +9,7 @@ from .accounts import (
     remove_account,
     verify_account,
 )
+from .dependencies import list_dependents, list_foundations
 from .freshness import list_stale_accounts
 from .hosts import read_hosts
 from .syncs import accept_losses, open_scheduled_syncs, prune_history, request_sync, sweep_syncs
@@ -22,6 +23,8 @@ __all__ = [
     "create_account",
     "describe_providers",
     "handle_saved_account",
+    "list_dependents",
+    "list_foundations",
     "list_stale_accounts",
     "open_scheduled_syncs",
     "prune_history",

@@ -15,6 +15,8 @@ from .resources import (
     ResourceDetailView,
     ResourceExportView,
     ResourceListView,
+    ResourceStandsOnView,
+    ResourceSupportsView,
     ResourceTopologyView,
 )
 from .sync_logs import SyncLogAcceptLossesView, SyncLogDetailView, SyncLogLinesView, SyncLogListView
@@ -32,6 +34,8 @@ __all__ = [
     "ResourceDetailView",
     "ResourceExportView",
     "ResourceListView",
+    "ResourceStandsOnView",
+    "ResourceSupportsView",
     "ResourceTopologyView",
     "ResourceTypeListView",
     "SyncLogAcceptLossesView",

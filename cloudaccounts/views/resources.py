@@ -23,11 +23,12 @@ from ..filters import SEARCH_FIELDS, CloudResourceFilter
 from ..models import CloudResource, ResourceChange
 from ..serializers import (
     CloudResourceSerializer,
+    DependenciesSerializer,
     ResourceChangeSerializer,
     TopologyQuerySerializer,
     TopologySerializer,
 )
-from ..services import build_topology
+from ..services import build_topology, list_dependents, list_foundations
 
 RESOURCES = CloudResource.objects.select_related("account")
 CSV_COLUMNS = (
@@ -123,3 +124,31 @@ class ResourceTopologyView(ScopedView):
         ]
         data = {"nodes": topology.nodes, "edges": edges, "truncated": topology.truncated}
         return Response(TopologySerializer(data).data)
+
+
+class ResourceSupportsView(ScopedView):
+    """What depends on a resource."""
+
+    queryset = RESOURCES
+    serializer_class = DependenciesSerializer
+    filter_backends: list[Any] = []
+
+    @extend_schema(responses=DependenciesSerializer)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """Return what depends on a resource: other resources, VMs, hosts, services, information systems, tenants."""
+        found = list_dependents(scope=self.scope, root=self.get_object())
+        return Response(DependenciesSerializer(found).data)
+
+
+class ResourceStandsOnView(ScopedView):
+    """What a resource depends on."""
+
+    queryset = RESOURCES
+    serializer_class = DependenciesSerializer
+    filter_backends: list[Any] = []
+
+    @extend_schema(responses=DependenciesSerializer)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """Return the resources on which a resource depends."""
+        found = list_foundations(scope=self.scope, root=self.get_object())
+        return Response(DependenciesSerializer(found).data)

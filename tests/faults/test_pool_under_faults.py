@@ -117,7 +117,7 @@ def test_a_service_that_dies_at_any_of_its_writes_has_done_all_or_is_done_again(
         if Volume.objects.count() not in {0, story.tenants}:
             wrong.append(f"write {number}: tenants have {Volume.objects.count()} volumes")
         number += EVERY
-    assert number > 3
+    assert number > 1, "the service has written nothing"
     assert wrong == [], "\n".join(wrong)
 
 

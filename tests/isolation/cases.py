@@ -265,6 +265,8 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/cloud-resources/{id}/"): Case(200, ids=create_resource),
     ("GET", "/api/v1/cloud-resources/{id}/changes/"): Case(200, ids=create_resource),
     ("GET", "/api/v1/cloud-resources/{id}/topology/"): Case(200, ids=create_resource),
+    ("GET", "/api/v1/cloud-resources/{id}/supports/"): Case(200, ids=create_resource),
+    ("GET", "/api/v1/cloud-resources/{id}/stands-on/"): Case(200, ids=create_resource),
     ("GET", "/api/v1/sync-logs/"): Case(200),
     ("GET", "/api/v1/sync-logs/{id}/"): Case(200, ids=create_sync_log),
     ("GET", "/api/v1/sync-logs/{id}/lines/"): Case(200, ids=create_sync_log),

@@ -172,6 +172,8 @@ class World:
             "/api/v1/cloud-resources/{id}/": self.port.pk,
             "/api/v1/cloud-resources/{id}/changes/": self.port.pk,
             "/api/v1/cloud-resources/{id}/topology/": self.port.pk,
+            "/api/v1/cloud-resources/{id}/supports/": self.port.pk,
+            "/api/v1/cloud-resources/{id}/stands-on/": self.port.pk,
             "/api/v1/sync-logs/{id}/": self.log.pk,
             "/api/v1/sync-logs/{id}/lines/": self.log.pk,
             "/api/v1/jobs/{id}/": self.jobs[0].pk,
