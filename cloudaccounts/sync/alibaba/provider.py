@@ -32,7 +32,7 @@ class AlibabaProvider(VendorProvider):
     """Alibaba Cloud: an account is a RAM user or a role, and a client is one of its regions."""
 
     code: ClassVar[str] = "alibaba"
-    label: ClassVar[str | Promise] = "Alibaba Cloud"
+    label: ClassVar[str | Promise] = gettext_lazy("Alibaba Cloud")
     identity: ClassVar[str] = "access_key_id"
     takes_endpoint: ClassVar[bool] = True
     package: ClassVar[str] = "aliyunsdkcore"
