@@ -1,4 +1,4 @@
-"""The operations: listings, what is told of a single object, regions, and who the caller is."""
+"""The operations: listings, details of single objects, regions, the identity of the caller, and roles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = dict[str, Any]
 Operation = Callable[[AlibabaState, Params], Answer]
 
 _DEFAULT_PAGE_SIZE = 10
-# The members that only the operation for a single object tells.
+# The members that a listing leaves out: the operation for a single object has them.
 _HIDDEN = {
     "security_group": ("Permissions",),
     "database": ("DBInstanceStorage", "DBInstanceCPU", "DBInstanceMemory", "Port"),
@@ -123,7 +123,7 @@ def describe_zones(state: AlibabaState, params: Params) -> Answer:
 
 
 def describe_security_group_attribute(state: AlibabaState, params: Params) -> Answer:
-    """Tell the rules of a security group, page by page."""
+    """Return the rules of a security group, page by page."""
     group = _find_one(state, "security_group", "SecurityGroupId", params)
     rules = [
         {"SecurityGroupRuleId": f"sgr-{n:06}", **rule} for n, rule in enumerate(group.get("Permissions", ()))
@@ -133,7 +133,7 @@ def describe_security_group_attribute(state: AlibabaState, params: Params) -> An
 
 
 def describe_db_instance_attribute(state: AlibabaState, params: Params) -> Answer:
-    """Tell everything about a database."""
+    """Return all members of a database."""
     return {"Items": {"DBInstanceAttribute": [_find_one(state, "database", "DBInstanceId", params)]}}
 
 
@@ -145,7 +145,7 @@ def _find_one(state: AlibabaState, kind: str, id_member: str, params: Params) ->
 
 
 def get_caller_identity(state: AlibabaState, params: Params) -> Answer:
-    """Tell who has signed the request."""
+    """Return the identity of the user or role whose key has signed the request."""
     key = state.keys[params["AccessKeyId"]]
     return {
         "AccountId": ACCOUNT_ID,

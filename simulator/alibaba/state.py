@@ -1,4 +1,4 @@
-"""What the cloud has, and how it is told to behave. Tests fill it, change it and remove from it between requests."""
+"""The contents of the simulated cloud, and its faults. Tests fill it, change it and remove from it between requests."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class AlibabaState:
             self.objects: dict[tuple[str, str], list[dict[str, Any]]] = {}
             # The actions that the policy of the user does not have: "ecs:DescribeDisks".
             self.denied: set[str] = set()
-            # How many requests of an action are throttled from now on.
+            # The number of requests of an action that are throttled from now on.
             self.throttled: dict[str, int] = {}
-            # What a role's trust policy asks for.
+            # The external ID that the trust policies of roles require; "" for none.
             self.external_id = ""
             # The most objects of a page, below what the vendor documents.
             self.page_size: int | None = None
-            # By how many seconds the clock of the cloud is ahead.
+            # The seconds by which the clock of the cloud is ahead.
             self.clock_offset = 0.0
             self.taken_roles = 0
         for region in REGIONS:

@@ -1,9 +1,9 @@
-"""What the simulated Alibaba Cloud has in the tests: an object of each kind, as the vendor's documentation shows it."""
+"""Contents of the simulated Alibaba Cloud in the tests: an object of each kind, as the vendor's documentation shows it."""
 
 from __future__ import annotations
 
 ACCESS_KEY, SECRET_KEY = "LTAI5tPortalTests00000001", "a-secret+of/tests=that-nobody-may-see"
-# The kinds that are listed by the member with their ids.
+# The member with the id of an object, by kind.
 ID_MEMBERS = {
     "zone": "ZoneId",
     "network": "VpcId",
@@ -19,7 +19,7 @@ ID_MEMBERS = {
     "cache": "InstanceId",
     "database": "DBInstanceId",
 }
-# ECS and SLB name the members of tags in this way, all others in the other way.
+# As many tags as the vendor allows for an object, with names that differ in their case alone.
 TAGS = {"env": "prod", "Env": "PROD", **{f"team:{number}": "x" * 128 for number in range(48)}}
 
 

@@ -24,7 +24,7 @@ from openstack_client.decoding import clean_text
 
 from ..vendors import mask_secrets
 
-# How policies of RAM name the services.
+# The names of services in policies of RAM, where they are not those of the API.
 _POLICY_NAMES = {"R-kvstore": "kvstore"}
 _ACTION = re.compile(r"[a-z0-9-]{1,40}:[A-Za-z0-9*]{1,80}")
 _DISABLED_KEY = frozenset(
@@ -105,7 +105,7 @@ def describe_refusal(
 ) -> CloudError:
     """Return the portal's error for an answer that refuses a request; no secret is in its message.
 
-    What the vendor says is kept, in its own language.
+    The vendor's own words are kept, in their language.
     """
     code = str(answer.get("Code") or "")
     kind, sentence = _classify(code, status, is_throttled(status, answer))
@@ -131,7 +131,7 @@ def describe_broken_answer(action: str, status: int) -> CloudUnavailableError:
 
 
 def describe_no_answer(error: requests.RequestException, action: str) -> CloudError:
-    """Return the error for a request without an answer. The texts of requests are not used: they have the URL, and so the token."""
+    """Return the error for a request without an answer. Exceptions that are not known are only named: their texts may have secrets."""
     described = describe_connection_error(error)
     kind, words = described or (CloudUnavailableError, type(error).__name__)
     return kind(_("No answer to %(action)s: %(words)s") % {"action": action, "words": words})

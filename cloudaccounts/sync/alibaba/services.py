@@ -152,7 +152,10 @@ class DatabaseSyncer(AlibabaSyncer):
 
 
 def _add_details(client: AlibabaRegion, found: Any) -> bool:
-    """Add what only a request for one database tells; return False for one that was deleted meanwhile. Raises `CloudError`."""
+    """Add the details that only a request for one database tells; return False for one that was deleted meanwhile.
+
+    Raises `CloudError`.
+    """
     if not isinstance(found, dict) or not found.get("DBInstanceId"):
         return True
     action = "DescribeDBInstanceAttribute"
