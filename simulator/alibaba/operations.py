@@ -200,6 +200,12 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Operation]] = {
         "ecs",
         Listing("security_group", "SecurityGroupId", "SecurityGroups", "SecurityGroup", 100, has_tokens=True),
     ),
+    ("2014-05-26", "DescribeNetworkInterfaces"): (
+        "ecs",
+        Listing(
+            "port", "NetworkInterfaceId", "NetworkInterfaceSets", "NetworkInterfaceSet", 500, has_tokens=True
+        ),
+    ),
     ("2014-05-26", "DescribeSecurityGroupAttribute"): ("ecs", describe_security_group_attribute),
     ("2016-04-28", "DescribeVpcs"): ("vpc", Listing("network", "VpcId", "Vpcs", "Vpc", 50)),
     ("2016-04-28", "DescribeVSwitches"): ("vpc", Listing("subnet", "VSwitchId", "VSwitches", "VSwitch", 50)),

@@ -14,6 +14,7 @@ ID_MEMBERS = {
     "keypair": "KeyPairName",
     "image": "ImageId",
     "server": "InstanceId",
+    "port": "NetworkInterfaceId",
     "floating_ip": "AllocationId",
     "load_balancer": "LoadBalancerId",
     "cache": "InstanceId",
@@ -218,6 +219,33 @@ def fill(state, region):
         InstanceId="i-0001",
         Device="/dev/xvda",
         Attachments={"Attachment": [{"InstanceId": "i-0001", "Device": "/dev/xvda"}]},
+    )
+    state.add(
+        region,
+        "port",
+        NetworkInterfaceId="eni-1",
+        NetworkInterfaceName="",
+        Status="InUse",
+        Type="Primary",
+        MacAddress="00:16:3e:00:00:01",
+        PrivateIpAddress="172.16.0.1",
+        PrivateIpSets={
+            "PrivateIpSet": [
+                {"PrivateIpAddress": "172.16.0.1", "Primary": True},
+                {
+                    "PrivateIpAddress": "172.16.0.77",
+                    "AssociatedPublicIp": {"PublicIpAddress": "203.0.113.77"},
+                },
+            ]
+        },
+        Ipv6Sets={"Ipv6Set": [{"Ipv6Address": "2001:db8::1"}]},
+        AssociatedPublicIp={},
+        SecurityGroupIds={"SecurityGroupId": ["sg-web"]},
+        InstanceId="i-0001",
+        ZoneId=f"{region}-b",
+        CreationTime="2026-01-31T02:04:00Z",
+        Tags=ecs_tags({}),
+        **network,
     )
     state.add(
         region,

@@ -95,6 +95,9 @@ def test_an_account_is_entered_verified_and_shows_what_the_cloud_has(api, alibab
     assert here.get(type="cache").paid_until is not None
     assert list_links(here.get(type="volume")) == ["volume-server i-0001", "volume-snapshot s-0"]
     assert (here.get(type="snapshot").size_gb, here.get(type="snapshot").state) == (40, "available")
+    port = here.get(type="port")
+    assert port.addresses.split() == ["172.16.0.1", "172.16.0.77", "2001:db8::1", "203.0.113.77"]
+    assert (port.state, len(list_links(port))) == ("in_use", 4)
     assert list_row_names(region=HOME, type="floating_ip") == {"eip-1": "203.0.113.7"}
     assert len(listed(api, tag="env:prod", page_size=200)) == 2 * 6
     assert {one["type"] for one in listed(api, expires_before="2027-03-01T00:00:00Z")} == {
@@ -192,7 +195,7 @@ def test_secrets_stay_where_they_were_entered_for(api, alibaba):
         ({"sign_in_region": "evil.example.org/"}, {}, "sign_in_region"),
         ({"password": "x"}, {}, "password"),
         ({}, {"endpoint": "http://100.100.100.200/"}, "endpoint"),
-        ({}, {"resource_types": ["port"]}, "port"),
+        ({}, {"resource_types": ["router"]}, "router"),
     ],
 )
 def test_a_bad_form_is_refused_by_field(api, alibaba, credentials, fields, wrong):

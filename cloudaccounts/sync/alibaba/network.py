@@ -1,4 +1,4 @@
-"""Syncers of the networks: VPCs, VSwitches, security groups, elastic IPs."""
+"""Syncers of the networks: VPCs, VSwitches, security groups, network interfaces, elastic IPs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OTHER_SIDES = {
     "ingress": (("SourceCidrIp", "Ipv6SourceCidrIp", "SourcePrefixListId"), "SourceGroupId"),
     "egress": (("DestCidrIp", "Ipv6DestCidrIp", "DestPrefixListId"), "DestGroupId"),
 }
-_TYPES_OF_EIP_USERS = {"EcsInstance": "server", "SlbInstance": "load_balancer"}
+_TYPES_OF_EIP_USERS = {"EcsInstance": "server", "NetworkInterface": "port", "SlbInstance": "load_balancer"}
 
 
 @register_syncer
@@ -141,9 +141,63 @@ class SecurityGroupSyncer(AlibabaSyncer):
 
 
 @register_syncer
+class PortSyncer(AlibabaSyncer):
+    """Network interfaces: `mac_address`, `kind` (Primary or Secondary), `description`, `fixed_ips`, `zone`, `created_at`, `tags`.
+
+    Links lead to network, subnet, security groups and server.
+    """
+
+    type = "port"
+    label = _("port")
+    order = 75
+    product, action, path, id_member = (
+        "Ecs",
+        "DescribeNetworkInterfaces",
+        ("NetworkInterfaceSets", "NetworkInterfaceSet"),
+        "NetworkInterfaceId",
+    )
+    paging = "token"
+    page_size = 500
+    name_member = "NetworkInterfaceName"
+    permissions = ("ecs:DescribeNetworkInterfaces",)
+
+    def convert(self, found: dict[str, Any]) -> ListedResource:
+        """Convert a network interface."""
+        private = read_list(found, "PrivateIpSets", "PrivateIpSet")
+        six = [one.get("Ipv6Address") for one in read_list(found, "Ipv6Sets", "Ipv6Set")]
+        fixed = {found.get("PrivateIpAddress"), *(one.get("PrivateIpAddress") for one in private), *six}
+        public = {(one.get("AssociatedPublicIp") or {}).get("PublicIpAddress") for one in (found, *private)}
+        groups = {group for group in read_list(found, "SecurityGroupIds", "SecurityGroupId") if group}
+        singles = (
+            ("network", found.get("VpcId")),
+            ("subnet", found.get("VSwitchId")),
+            ("server", found.get("InstanceId")),
+        )
+        return ListedResource(
+            found["NetworkInterfaceId"],
+            self.read_name(found),
+            found.get("Status", ""),
+            {
+                "mac_address": found.get("MacAddress", ""),
+                "kind": found.get("Type", ""),
+                "description": found.get("Description", ""),
+                "fixed_ips": sorted(address for address in fixed if address),
+                "zone": found.get("ZoneId", ""),
+                "created_at": found.get("CreationTime", ""),
+                "tags": read_tags(found),
+            },
+            tuple(sorted(address for address in fixed | public if address)),
+            (
+                *(Link("security_group", group_id) for group_id in sorted(groups)),
+                *(Link(type_code, cloud_id) for type_code, cloud_id in singles if cloud_id),
+            ),
+        )
+
+
+@register_syncer
 class FloatingIpSyncer(AlibabaSyncer):
     """Elastic IPs: `fixed_address`, `bandwidth_mbps`, `charge`, `used_by` and `used_by_kind` (what it is bound to), `created_at`,
-    `paid_until`, `tags`; linked to server or load balancer.
+    `paid_until`, `tags`; linked to server, port or load balancer.
     """
 
     type = "floating_ip"
