@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from aliyunsdkcore.acs_exception.exceptions import ServerException
+from aliyunsdkcore.client import AcsClient
+from aliyunsdkcore.request import CommonRequest
 
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.alibaba import listings
@@ -20,6 +25,7 @@ from openstack_client import (
     CloudUnavailableError,
     InvalidCloudRequestError,
 )
+from simulator.alibaba import AlibabaServer
 from simulator.alibaba.signature import build_string_to_sign, compute_signature
 
 SECRET, TOKEN = "a-secret+of/tests", "a-token/with+characters="
@@ -282,3 +288,26 @@ def test_the_signature_is_that_of_the_documentation():
         "%26Timestamp%3D2016-02-23T12%253A46%253A24Z%26Version%3D2014-05-26"
     )
     assert compute_signature("GET", params, "testsecret") == "OLeaidS1JvxuMvnyHOwuJ+uX5qY="
+
+
+def test_the_vendors_own_client_is_understood():
+    """The SDK's client, which the portal does not use, signs GET requests with all parameters in the URL."""
+    server = AlibabaServer()
+    server.state.add_key("LTAI5tPortal", SECRET)
+    server.state.add("cn-hangzhou", "keypair", KeyPairName="名 *~+/&=%")
+    client = AcsClient("LTAI5tPortal", SECRET, "cn-hangzhou")
+    request = CommonRequest(
+        f"127.0.0.1:{server.url.rpartition(':')[2]}", "2014-05-26", "DescribeKeyPairs", product="Ecs"
+    )
+    request.set_protocol_type("http")
+    # Characters that the encodings of URLs treat in different ways.
+    request.add_query_param("KeyPairName", "名 *~+/&=%")
+    try:
+        answer = json.loads(client.do_action_with_exception(request))
+        assert [one["KeyPairName"] for one in answer["KeyPairs"]["KeyPair"]] == ["名 *~+/&=%"]
+        server.state.keys["LTAI5tPortal"].secret = "another"
+        with pytest.raises(ServerException, match="SignatureDoesNotMatch"):
+            client.do_action_with_exception(request)
+    finally:
+        client.session.close()
+        server.stop()
