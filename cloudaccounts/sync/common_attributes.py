@@ -25,7 +25,7 @@ _WORDS_BY_STATE = {
     ResourceState.RUNNING: "running poweredon in_service",
     ResourceState.STOPPED: (
         "shutoff stopped suspended paused shelved shelved_offloaded poweredoff disabled inactive down unavailable"
-        " hibernated deallocated"
+        " hibernated deallocated deprecated"
     ),
     ResourceState.AVAILABLE: "active available enabled completed accomplished up normal created ok ready unassociated",
     ResourceState.IN_USE: "in_use inuse attached associated reserved bound",
@@ -33,12 +33,15 @@ _WORDS_BY_STATE = {
         "build building pending pending_create pending_update creating create starting stopping reboot rebooting hard_reboot"
         " resize resizing verify_resize revert_resize migrating rebuild rescue password modifying updating backing_up"
         " attaching detaching extending retyping maintenance provisioning queued saving importing uploading downloading"
-        " restoring rebalancing optimizing upgrading associating unassociating"
+        " restoring rebalancing optimizing upgrading associating unassociating changing waiting progressing reiniting flushing"
+        " transforming transing transingtoothers backuprecovering networkmodifying sslmodifying majorversionupgrading"
+        " minorversionupgrading engineversionupgrading dbinstanceclasschanging dbinstancenettypechanging guarddbinstancecreating"
+        " guardswitching importingfromothers ins_cloning"
     ),
     ResourceState.DELETING: "deleting shutting_down terminating pending_delete releasing soft_deleted recycling",
     ResourceState.DELETED: "deleted terminated released killed",
     ResourceState.ERROR: (
-        "error failed failure create_failed error_deleting error_extending error_restoring error_managing impaired"
+        "error failed failure create_failed createfailed error_deleting error_extending error_restoring error_managing impaired"
         " incompatible_network storage_full abnormal locked expired"
     ),
 }
