@@ -149,6 +149,7 @@ def prepare(server, settings, monkeypatch):
     server.reset()
     monkeypatch.setattr(connection, "MAX_ATTEMPTS", 3)
     monkeypatch.setattr(connection, "FIRST_WAIT_SECONDS", 0)
+    monkeypatch.setattr(connection, "LEAST_SECONDS_BETWEEN", 0)
     connection._regions.clear()
     yield server
     connection._regions.clear()

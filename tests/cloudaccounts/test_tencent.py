@@ -377,3 +377,18 @@ def test_nothing_of_the_environment_is_used(tencent, monkeypatch):
         monkeypatch.setenv(name, value)
 
     assert sync_resource(an_account(tencent).pk, "zone").state == "success"
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("ap-guangzhou", "cvm.tencentcloudapi.com"),
+        # The regions for banks are reached by domains of their own alone.
+        ("ap-shanghai-fsi", "cvm.ap-shanghai-fsi.tencentcloudapi.com"),
+    ],
+)
+def test_without_an_endpoint_requests_go_to_the_vendors_domain(tencent, region, host):
+    found = connection.TencentRegion(an_account(tencent, auth_url=""), region)
+
+    assert found._client("cvm")._get_endpoint() == host
+    assert found._scheme == "https"

@@ -8,10 +8,10 @@ from cloudaccounts import registry
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
 from cloudaccounts.sync.tencent import connection
-from simulator.http_messages import Response
-from simulator.tencent.answers import refuse
+from simulator.http_messages import Request, Response
+from simulator.tencent.answers import ApiError, refuse
 from simulator.tencent.objects import build_object
-from simulator.tencent.signature import Key
+from simulator.tencent.signature import Key, check_signature
 
 from .resource_checks import check_logs, check_rows, list_row_names, read_log_texts
 from .tencent_server import (
@@ -163,6 +163,50 @@ def test_a_signature_is_checked_by_other_code_than_the_sdks(tencent):
     for seconds in (-400, 400):
         tencent.cloud.clock_offset = seconds
         assert "more than five minutes" in sync_resource(account.pk, "zone").message
+
+
+def test_the_signature_of_the_vendors_documentation_is_right():
+    # From "Signature v3" of the documentation of the API 3.0.
+    key = Key("AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE", "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE")
+    body = rb'{"Limit": 1, "Filters": [{"Values": ["\u672a\u547d\u540d"], "Name": "instance-name"}]}'
+    headers = {
+        "authorization": f"TC3-HMAC-SHA256 Credential={key.secret_id}/2019-02-25/cvm/tc3_request, SignedHeaders=content-type;host,"
+        " Signature=72e494ea809ad7a8c8f7a4507b9bddcbaa8e581f516e8da2f66e2c5a96525168",
+        "content-type": "application/json; charset=utf-8",
+        "host": "cvm.tencentcloudapi.com",
+        "x-tc-timestamp": "1551113065",
+    }
+
+    def check(body=body, now=1551113065, **changed):
+        request = Request("POST", "/", "", headers | changed, body, 0.0)
+        return check_signature(request, {key.secret_id: key}.get, now)
+
+    assert check() == (key, "cvm")
+    for case, code in (
+        ({"body": body + b" "}, "SignatureFailure"),
+        ({"host": "evil.example.org"}, "SignatureFailure"),
+        ({"now": 1551113065 + 301}, "SignatureExpire"),
+        ({"x-tc-token": "a-token"}, "TokenFailure"),
+        ({"authorization": "Basic eDp5"}, "InvalidAuthorization"),
+    ):
+        with pytest.raises(ApiError, match=code):
+            check(**case)
+
+
+def test_requests_of_an_operation_keep_a_distance(tencent, monkeypatch):
+    waits = []
+    monkeypatch.setattr(connection, "LEAST_SECONDS_BETWEEN", 50)
+    monkeypatch.setattr(connection.time, "sleep", waits.append)
+    region = connection.TencentRegion(an_account(tencent), GUANGZHOU)
+
+    for service, operation in (
+        ("cvm", "DescribeZones"),
+        ("cvm", "DescribeZones"),
+        ("sts", "GetCallerIdentity"),
+    ):
+        region.call(service, operation)
+
+    assert len(waits) == 1 and 49 < waits[0] <= 50
 
 
 def test_a_throttled_request_is_repeated_a_few_times(tencent):

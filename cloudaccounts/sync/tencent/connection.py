@@ -40,6 +40,8 @@ TIMEOUT = (5.0, 60.0)
 # seconds, and each further one up to twice as long as the one before.
 MAX_ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 1.0
+# The least time between two requests of an operation to a region: Tencent Cloud takes 20 of most operations a second.
+LEAST_SECONDS_BETWEEN = 0.05
 # A connection that broke is made anew once: all operations only read.
 MAX_BROKEN_CONNECTIONS = 1
 BROKEN_CONNECTIONS = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
@@ -47,6 +49,9 @@ BROKEN_CONNECTIONS = (requests.ConnectionError, requests.exceptions.ChunkedEncod
 ROLE_SECONDS = 7200
 ROLE_RESERVE_SECONDS = 600
 DEFAULT_REGION = "ap-guangzhou"
+DOMAIN = "tencentcloudapi.com"
+# The regions for banks are cut off from the others, and have domains of their own.
+FINANCE_SUFFIX = "-fsi"
 VERSIONS = {
     "cbs": "2017-03-12",
     "cdb": "2017-03-20",
@@ -83,6 +88,8 @@ class TencentRegion:
         self._secrets = account.decrypt_secrets()
         self._key = (account.access_id, self._secrets.get("secret_key", ""), self._secrets.get("token", ""))
         self._clients: dict[str, CommonClient] = {}
+        # When the next request of an operation may be sent, by service and operation.
+        self._next_at: dict[tuple[str, str], float] = {}
         self._guard = threading.Lock()
         self._expires_at = float("inf")
         self._clock = CloudClock()
@@ -175,6 +182,7 @@ class TencentRegion:
         return self._clock.worst_offset()
 
     def _call_once(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._pace(service, operation)
         answer = self._client(service).call_json(operation, params)
         found = answer.get("Response") if isinstance(answer, dict) else None
         if not isinstance(found, dict):
@@ -183,11 +191,23 @@ class TencentRegion:
             raise RefusalError(found["Error"], request_id=found.get("RequestId"))
         return found
 
+    def _pace(self, service: str, operation: str) -> None:
+        """Wait until the next request of an operation may be sent."""
+        with self._guard:
+            now = time.monotonic()
+            send_at = max(now, self._next_at.get((service, operation), 0.0))
+            self._next_at[service, operation] = send_at + LEAST_SECONDS_BETWEEN
+        if send_at > now:
+            time.sleep(send_at - now)
+
     def _client(self, service: str) -> CommonClient:
         with self._guard:
             client = self._clients.get(service)
             if client is None:
-                profile = ClientProfile(httpProfile=HttpProfile(protocol=self._scheme, endpoint=self._host))
+                domain = f"{self.region}.{DOMAIN}" if self.region.endswith(FINANCE_SUFFIX) else DOMAIN
+                profile = ClientProfile(
+                    httpProfile=HttpProfile(protocol=self._scheme, endpoint=self._host, rootDomain=domain)
+                )
                 client = CommonClient(
                     service, VERSIONS[service], Credential(*self._key), self.region, profile
                 )
