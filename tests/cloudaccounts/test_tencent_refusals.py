@@ -100,6 +100,7 @@ def test_a_listing_that_is_not_whole_expires_nothing(tencent, small_pages, monke
         (refuse("AuthFailure.SignatureExpire"), "the clock of the portal's machine", True),
         (refuse("InvalidAccount.InsufficientBalance"), "in arrears", True),
         (refuse("AccountQualificationRestrictions"), "not verified", True),
+        (refuse("InvalidParameter.LoadBalancerNotFound"), "refuses cvm:DescribeDisks", False),
         (refuse("UnauthorizedOperation"), 'Add "cvm:DescribeDisks" to the policy', False),
         (
             refuse(

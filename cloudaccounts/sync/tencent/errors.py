@@ -28,7 +28,15 @@ _WRONG_CLOCK = frozenset({"AuthFailure.SignatureExpire"})
 _ENDED_TOKEN = frozenset({"AuthFailure.TokenFailure"})
 _UNKNOWN_KEY = frozenset({"AuthFailure.SecretIdNotFound", "AuthFailure.InvalidSecretId"})
 # Parts of codes for accounts that owe money, or are not registered with a real name.
-_CLOSED_ACCOUNT = ("Arrear", "Balance", "AccountNotSupported", "AccountQualification", "RealName")
+_CLOSED_ACCOUNT = (
+    "AccountNotSupported",
+    "AccountQualification",
+    "Arrear",
+    "BalanceInsufficient",
+    "BalanceNotEnough",
+    "InsufficientBalance",
+    "RealName",
+)
 _FORBIDDEN = ("AuthFailure.UnauthorizedOperation", "UnauthorizedOperation", "AuthFailure.SubAccountDenied")
 _FAILED = ("InternalError", "ServiceUnavailable", "InternalServerError")
 _MISSING_SERVICE = ("UnsupportedRegion", "InvalidAction", "NoSuchVersion", "NoSuchProduct", "ActionOffline")

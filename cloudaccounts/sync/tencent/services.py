@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
@@ -10,12 +11,17 @@ from ...registry import ListedResource, register_syncer
 from .provider import TencentSyncer
 from .values import make_links, read_paid_until, read_tags, read_time, read_word
 
+if TYPE_CHECKING:
+    from .connection import TencentRegion
+
 # These services tell their states as numbers, which their documentation explains.
 _BALANCER_STATES = {0: "creating", 1: "running"}
 _CACHE_STATES = {0: "initializing", 1: "processing", 2: "running", -2: "isolated", -3: "pending delete"}
 _DATABASE_STATES = {0: "creating", 1: "running", 4: "isolating", 5: "isolated"}
 _DATABASE_ROLES = {1: "primary", 2: "disaster recovery", 3: "read only"}
 _ISOLATED = "isolated"
+# Under which a cache keeps the name of its zone, which another operation tells.
+_ZONE = "ZoneName"
 
 
 @register_syncer
@@ -62,7 +68,7 @@ class LoadBalancerSyncer(TencentSyncer):
 
 @register_syncer
 class CacheSyncer(TencentSyncer):
-    """Instances of Redis: `engine`, `engine_version`, `kind`, `memory_mb`, `shards`, `replicas`, `zone_id`, `endpoint`, `port`,
+    """Instances of Redis: `engine`, `engine_version`, `kind`, `memory_mb`, `shards`, `replicas`, `zone`, `endpoint`, `port`,
     `created_at`, `paid_until`, `tags`. Links lead to network and subnet.
     """
 
@@ -72,7 +78,19 @@ class CacheSyncer(TencentSyncer):
     service, operation, member = "redis", "DescribeInstances", "InstanceSet"
     id_member, name_member = "InstanceId", "InstanceName"
     page_size = 500
-    permissions = ("redis:DescribeInstances",)
+    permissions = ("redis:DescribeInstances", "cvm:DescribeZones")
+
+    def list_objects(self, client: TencentRegion) -> Iterator[list[dict[str, Any]]]:
+        """Yield the instances with the names of their zones, of which this service knows only the numbers."""
+        names: dict[str, str] | None = None
+        for page in super().list_objects(client):
+            if page and names is None:
+                zones = client.list_once("cvm", "DescribeZones", "ZoneSet")
+                names = {str(zone.get("ZoneId")): str(zone.get("Zone") or "") for zone in zones}
+            for found in page:
+                if isinstance(found, dict):
+                    found[_ZONE] = (names or {}).get(str(found.get("ZoneId")), "")
+            yield page
 
     def convert(self, found: dict[str, Any]) -> ListedResource:
         """Convert an instance."""
@@ -89,8 +107,7 @@ class CacheSyncer(TencentSyncer):
                 "memory_mb": None if size is None else round(size),
                 "shards": found.get("RedisShardNum"),
                 "replicas": found.get("RedisReplicasNum"),
-                # As a number, see the attribute of the same name of a zone.
-                "zone_id": str(found.get("ZoneId") or ""),
+                "zone": found.get(_ZONE) or "",
                 "endpoint": address,
                 "port": found.get("Port"),
                 "created_at": read_time(found.get("Createtime")),
