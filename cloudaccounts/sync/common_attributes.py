@@ -26,9 +26,10 @@ _WORDS_BY_STATE = {
     ResourceState.STOPPED: (
         "shutoff stopped suspended paused shelved shelved_offloaded poweredoff disabled inactive down unavailable"
         " hibernated deallocated deprecated"
+        " shutdown isolated"
     ),
-    ResourceState.AVAILABLE: "active available enabled completed accomplished up normal created ok ready unassociated",
-    ResourceState.IN_USE: "in_use inuse attached associated reserved bound",
+    ResourceState.AVAILABLE: "active available enabled completed accomplished up normal created ok ready unassociated unattached unbind",
+    ResourceState.IN_USE: "in_use inuse attached associated reserved bound bind bind_eni",
     ResourceState.CHANGING: (
         "build building pending pending_create pending_update creating create starting stopping reboot rebooting hard_reboot"
         " resize resizing verify_resize revert_resize migrating rebuild rescue password modifying updating backing_up"
@@ -37,12 +38,16 @@ _WORDS_BY_STATE = {
         " transforming transing transingtoothers backuprecovering networkmodifying sslmodifying majorversionupgrading"
         " minorversionupgrading engineversionupgrading dbinstanceclasschanging dbinstancenettypechanging guarddbinstancecreating"
         " guardswitching importingfromothers ins_cloning"
+        " pending binding unbinding expanding rollbacking dumping copying_from_remote checking_copied syncing"
+        " initializing processing isolating enter_rescue_mode rescue_mode exit_rescue_mode"
+        " enter_service_live_migrate service_live_migrate"
     ),
-    ResourceState.DELETING: "deleting shutting_down terminating pending_delete releasing soft_deleted recycling",
+    ResourceState.DELETING: "deleting shutting_down terminating pending_delete releasing soft_deleted recycling torecycle offlining",
     ResourceState.DELETED: "deleted terminated released killed",
     ResourceState.ERROR: (
         "error failed failure create_failed createfailed error_deleting error_extending error_restoring error_managing impaired"
         " incompatible_network storage_full abnormal locked expired"
+        " launch_failed importfailed"
     ),
 }
 _STATES = {word: state for state, words in _WORDS_BY_STATE.items() for word in words.split()}

@@ -67,6 +67,7 @@ class VendorSyncer(Syncer):
         for found in page:
             try:
                 resource = self.convert(found)
+                _check_texts(resource)
                 if not resource.cloud_id:
                     raise ValueError(f"it has no {self.id_member}")
             except Exception as error:  # noqa: BLE001 - one bad object must not block the others.
@@ -78,6 +79,13 @@ class VendorSyncer(Syncer):
             else:
                 converted.append(resource)
         return converted
+
+
+def _check_texts(resource: ListedResource) -> None:
+    """Refuse an object whose id, name or status is no text: an SDK that reads JSON passes on whatever came. Raises `TypeError`."""
+    for text in (resource.cloud_id, resource.name, resource.status):
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r:.80} is no text")
 
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
