@@ -22,25 +22,32 @@ MAX_SIZE_GB = 2**53
 # Types of which "active" or "available" says that they are at work.
 _WORKING_TYPES = frozenset({"server", "database", "cache", "load_balancer"})
 _WORDS_BY_STATE = {
-    ResourceState.RUNNING: "running poweredon in_service",
+    ResourceState.RUNNING: "running poweredon in_service online",
     ResourceState.STOPPED: (
         "shutoff stopped suspended paused shelved shelved_offloaded poweredoff disabled inactive down unavailable"
         " hibernated deallocated"
     ),
     ResourceState.AVAILABLE: "active available enabled completed accomplished up normal created ok ready unassociated",
-    ResourceState.IN_USE: "in_use inuse attached associated reserved bound",
+    ResourceState.IN_USE: "in_use inuse attached associated reserved bound elb vpn",
     ResourceState.CHANGING: (
         "build building pending pending_create pending_update creating create starting stopping reboot rebooting hard_reboot"
         " resize resizing verify_resize revert_resize migrating rebuild rescue password modifying updating backing_up"
         " attaching detaching extending retyping maintenance provisioning queued saving importing uploading downloading"
         " restoring rebalancing optimizing upgrading associating unassociating"
+        " rebooting restarting rollbacking restoring_backup awaiting_transfer binding notifying flushing switchover"
+        " modifying_instance_type modifying_database_port"
     ),
-    ResourceState.DELETING: "deleting shutting_down terminating pending_delete releasing soft_deleted recycling",
+    ResourceState.DELETING: "deleting shutting_down terminating pending_delete releasing soft_deleted recycling notify_delete",
     ResourceState.DELETED: "deleted terminated released killed",
     ResourceState.ERROR: (
         "error failed failure create_failed error_deleting error_extending error_restoring error_managing impaired"
-        " incompatible_network storage_full abnormal locked expired"
+        " incompatible_network storage_full abnormal locked expired frozen freezed bind_error createfailed error_rollbacking"
     ),
+}
+# Words that mean something else of one type: an elastic IP of Huawei Cloud, as one of OpenStack, is down when nothing uses it.
+_STATES_BY_TYPE = {
+    ("floating_ip", "active"): ResourceState.IN_USE,
+    ("floating_ip", "down"): ResourceState.AVAILABLE,
 }
 _STATES = {word: state for state, words in _WORDS_BY_STATE.items() for word in words.split()}
 
@@ -48,6 +55,8 @@ _STATES = {word: state for state, words in _WORDS_BY_STATE.items() for word in w
 def derive_state(type_code: str, status: str) -> str:
     """Return the state that a vendor's word for a status means; "" for a word that is not known."""
     word = status.strip().lower().replace("-", "_").replace(" ", "_")
+    if (special := _STATES_BY_TYPE.get((type_code, word))) is not None:
+        return special
     state = _STATES.get(word, "")
     if state == ResourceState.AVAILABLE and type_code in _WORKING_TYPES:
         return ResourceState.RUNNING
