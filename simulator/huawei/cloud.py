@@ -51,6 +51,10 @@ class HuaweiCloud:
     denied: set[str] = field(default_factory=set)
     # Projects that the credentials may not use, though IAM lists them.
     closed: set[str] = field(default_factory=set)
+    # Ends of the paid times of resources by their ids; None for credentials that may not see orders.
+    paid_until: dict[str, str] | None = field(default_factory=dict)
+    # Whether IAM tells these credentials who they are.
+    tells_account: bool = True
     is_frozen: bool = False
     # The next requests that are throttled.
     throttled: int = 0

@@ -64,7 +64,7 @@ def _route(cloud: HuaweiCloud, request: Request, now: datetime) -> Response:
     if cloud.is_frozen:
         raise HttpError(refuse(403, "APIC.7108", "Access denied because your account is frozen."))
     if found is None:
-        return Response(body=_answer_for_iam(cloud, request, access_key))
+        return Response(body=_answer_for_account(cloud, request, access_key))
     kind, project_id = found
     project = cloud.find_project(project_id or request.headers.get("x-project-id", ""))
     if project is None:
@@ -107,7 +107,7 @@ def _unauthorized(code: str, words: str) -> HttpError:
     return HttpError(refuse(401, code, words))
 
 
-def _answer_for_iam(cloud: HuaweiCloud, request: Request, key: AccessKey) -> dict[str, Any]:
+def _answer_for_account(cloud: HuaweiCloud, request: Request, key: AccessKey) -> dict[str, Any]:
     links = {"next": None, "previous": None, "self": f"https://iam.myhuaweicloud.com{request.path}"}
     if request.path == "/v3/regions":
         regions: list[dict[str, Any]] = [
@@ -117,7 +117,7 @@ def _answer_for_iam(cloud: HuaweiCloud, request: Request, key: AccessKey) -> dic
         return {"regions": regions, "links": links}
     if request.path == "/v3/auth/domains":
         domain = {"id": cloud.account_id, "name": cloud.account_name, "enabled": True, "description": ""}
-        return {"domains": [domain], "links": links}
+        return {"domains": [domain] if cloud.tells_account else [], "links": links}
     if request.path == "/v3/auth/projects":
         # Each account has a project for its object storage, which is of no region.
         names = [(project.id, project.name, project.is_enabled) for project in cloud.projects.values()]
@@ -134,11 +134,32 @@ def _answer_for_iam(cloud: HuaweiCloud, request: Request, key: AccessKey) -> dic
             for project_id, name, is_enabled in [*names, ("0" * 32, "MOS", True)]
         ]
         return {"projects": projects, "links": links}
+    if request.path == "/v2/orders/suscriptions/resources/query" and request.method == "POST":
+        return _answer_for_billing(cloud, request)
     if request.path == "/v3.0/OS-CREDENTIAL/securitytokens" and request.method == "POST":
         return _assume_agency(cloud, request, key)
     raise HttpError(
         refuse(404, "APIGW.0101", "The API does not exist or has not been published in the environment")
     )
+
+
+def _answer_for_billing(cloud: HuaweiCloud, request: Request) -> dict[str, Any]:
+    if cloud.paid_until is None:
+        raise HttpError(refuse(403, "CBC.0151", "Access denied."))
+    wanted = request.json()
+    ids = [one for one in wanted.get("resource_ids") or cloud.paid_until if one in cloud.paid_until]
+    data = [
+        {
+            "id": uuid.uuid4().hex,
+            "resource_id": one,
+            "is_main_resource": 1,
+            "status": 2,
+            "expire_time": cloud.paid_until[one],
+        }
+        for one in ids
+    ]
+    start = int(wanted.get("offset") or 0)
+    return {"data": data[start : start + int(wanted.get("limit") or 10)], "total_count": len(data)}
 
 
 def _assume_agency(cloud: HuaweiCloud, request: Request, key: AccessKey) -> dict[str, Any]:

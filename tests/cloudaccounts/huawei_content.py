@@ -1,12 +1,16 @@
-"""A region of Huawei Cloud with one of each thing, and the account in it."""
+"""Fixtures of Huawei Cloud: its server, a region with one of each thing, and the account in it."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
 from cloudaccounts.models import CloudAccount
+from cloudaccounts.sync.huawei import connection
 from simulator.huawei import shapes
 from simulator.huawei.cloud import AccessKey, HuaweiCloud
+from simulator.huawei.server import HuaweiServer
 
 ACCESS_KEY, SECRET_KEY = "PORTALTESTS000000001", "a-secret-of-tests-that-nobody-may-see-00"
 REGIONS = ["ap-southeast-1", "cn-north-4"]
@@ -105,6 +109,11 @@ def fill(cloud, region="cn-north-4"):
     address = add("floating_ip", public)
     add("floating_ip", shapes.floating_ip("203.0.113.8"))
     first = cloud.projects[region].objects["server"][ids[0]]
+    # One server and the volume are paid for; the other server for ever.
+    for server_id, end in zip(ids, ("2026-12-31T15:59:59Z", "2099-12-31T15:59:59Z"), strict=True):
+        cloud.projects[region].objects["server"][server_id]["metadata"]["charging_mode"] = "1"
+        cloud.paid_until[server_id] = end
+    cloud.paid_until[volume] = "2027-01-31T15:59:59Z"
     floating = {"addr": "203.0.113.7", "OS-EXT-IPS:port_id": port, "OS-EXT-IPS:type": "floating"}
     first["addresses"][network].append(floating)
     first["os-extended-volumes:volumes_attached"] = [{"id": volume, "device": "/dev/vda", "bootIndex": "0"}]
@@ -149,3 +158,43 @@ def fill(cloud, region="cn-north-4"):
         ),
     )
     return ids
+
+
+def entered(api, huawei, credentials=None, **fields):
+    account = {
+        "name": "web shop",
+        "provider": "huawei",
+        "credentials": {
+            "access_key_id": ACCESS_KEY,
+            "secret_access_key": SECRET_KEY,
+            **(credentials or {}),
+        },
+        "endpoint": huawei.url,
+        "sync_interval_minutes": 5,
+        **fields,
+    }
+    return api.post("/api/v1/cloud-accounts/", account, format="json")
+
+
+@pytest.fixture(scope="module")
+def huawei_server():
+    server = HuaweiServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def huawei(huawei_server, settings, monkeypatch):
+    """The server with a new cloud; one attempt for a throttled request, so that tests do not wait."""
+    settings.ALLOW_LOCAL_CLOUDS = True
+    monkeypatch.setattr(connection, "THROTTLE_WAITS", ())
+    connection._regions.clear()
+    huawei_server.cloud = a_cloud()
+    yield huawei_server
+    connection._regions.clear()
+
+
+@pytest.fixture
+def huawei_cloud(huawei):
+    """What the server shows."""
+    return huawei.cloud

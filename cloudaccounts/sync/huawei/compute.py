@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
 from ...registry import ListedResource, register_syncer
 from .listings import Listing, Paging
-from .provider import HuaweiSyncer
-from .values import build_links, read_number, read_tags
+from .provider import PAID_UNTIL, HuaweiSyncer
+from .values import build_links, get_object, read_number, read_paid_until, read_tags
 
 if TYPE_CHECKING:
     from .connection import HuaweiRegion
@@ -111,7 +111,7 @@ class ImageSyncer(HuaweiSyncer):
 @register_syncer
 class ServerSyncer(HuaweiSyncer):
     """Elastic cloud servers: `flavor`, `vcpus`, `memory_mb`, `zone`, `platform`, `addresses`, `task`, `reason` (of an error),
-    `is_prepaid`, `order_id`, `released_at` (when a server that is paid by use is removed by itself), `created_at`, `tags`.
+    `is_prepaid`, `order_id`, `paid_until`, `released_at` (when a server that is paid by use is removed by itself), `created_at`, `tags`.
     Links lead to volumes, security groups, image, key pair, network, ports.
     """
 
@@ -127,6 +127,10 @@ class ServerSyncer(HuaweiSyncer):
         1000,
     )
     permissions = ("ecs:cloudServers:list",)
+
+    def is_prepaid(self, found: Mapping[str, Any]) -> bool:
+        """Return whether a server is paid by month or year."""
+        return bool(get_object(found, "metadata").get("charging_mode") == "1")
 
     def convert(self, found: dict[str, Any]) -> ListedResource:
         """Convert a server."""
@@ -148,7 +152,8 @@ class ServerSyncer(HuaweiSyncer):
                 "addresses": texts,
                 "task": found.get("OS-EXT-STS:task_state") or "",
                 "reason": (found.get("fault") or {}).get("message") or "",
-                "is_prepaid": metadata.get("charging_mode") == "1",
+                "is_prepaid": self.is_prepaid(found),
+                "paid_until": read_paid_until(found.get(PAID_UNTIL)),
                 "order_id": metadata.get("metering.order_id") or "",
                 "released_at": found.get("auto_terminate_time") or "",
                 "created_at": found.get("created") or "",

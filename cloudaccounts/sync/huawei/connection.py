@@ -18,11 +18,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.auth.credentials import BasicCredentials, GlobalCredentials
 from huaweicloudsdkcore.sdk_request import SdkRequest
 
 from api.messages import message as _
-from openstack_client import CloudError, InvalidCloudRequestError
+from openstack_client import (
+    CloudAuthenticationError,
+    CloudError,
+    CloudForbiddenError,
+    CloudServiceMissingError,
+    CloudUnavailableError,
+    InvalidCloudRequestError,
+)
 from openstack_client.clock import CloudClock
 from openstack_client.decoding import decode_json
 from openstack_client.http_session import HttpSession
@@ -53,6 +60,13 @@ LIST_PROJECTS = "iam:KeystoneListAuthProjects"
 LIST_REGIONS = "iam:KeystoneListRegions"
 LIST_DOMAINS = "iam:KeystoneListAuthDomains"
 ASSUME_AGENCY = "iam:CreateTemporaryAccessKeyByAgency"
+LIST_PAID_TIMES = "bss:ListPayPerUseCustomerResources"
+# The billing centers of China and of all other countries; each refuses the accounts of the other.
+_BILLING_CENTERS = ("bss", "bss-intl")
+# The most resources of a request to them.
+_MOST_PAID = 50
+# The seconds after which a billing center that refused is asked again.
+BILLING_RETRY_SECONDS = 900
 Query = Sequence[tuple[str, str | int]]
 
 
@@ -73,6 +87,8 @@ class HuaweiRegion:
         self._sessions: dict[str, HttpSession] = {}
         self._project: Project | None = None
         self._expires_at = float("inf")
+        self._billing_centers: tuple[str, ...] = _BILLING_CENTERS
+        self._billing_refused_at = float("-inf")
         self._clock = CloudClock()
 
     @property
@@ -117,11 +133,27 @@ class HuaweiRegion:
         return [project for project in found if project.region in known]
 
     def read_account(self) -> tuple[str, str]:
-        """Return the id and the name of the account that the credentials belong to. Raises `CloudError`."""
+        """Return the id and the name of the account that the credentials belong to, or "" for both. Raises `CloudError`."""
         domains = self.call("iam", "/v3/auth/domains", action=LIST_DOMAINS).get("domains")
-        if not isinstance(domains, list) or not domains or not isinstance(domains[0], dict):
+        if not isinstance(domains, list):
             raise refuse_answer(LIST_DOMAINS)
-        return str(domains[0].get("id") or ""), str(domains[0].get("name") or "")
+        found = domains[0] if domains and isinstance(domains[0], dict) else {}
+        return str(found.get("id") or ""), str(found.get("name") or "")
+
+    def list_paid_times(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the ends of the paid times of resources that are paid by month or year. Raises `CloudError`.
+
+        {} for credentials that may not see orders, and where there is no billing center: a sync does without.
+        """
+        ends: dict[str, str] = {}
+        for start in range(0, len(ids), _MOST_PAID):
+            answer = self._query_billing(ids[start : start + _MOST_PAID])
+            if answer is None:
+                return {}
+            for one in answer.get("data") or ():
+                if isinstance(one, dict) and isinstance(one.get("expire_time"), str):
+                    ends[str(one.get("resource_id"))] = one["expire_time"]
+        return ends
 
     def list_pages(self, listing: Listing) -> Iterator[list[Any]]:
         """Yield the pages of a complete listing. Raises `CloudError`."""
@@ -165,6 +197,29 @@ class HuaweiRegion:
         """Return how many seconds Huawei Cloud's clock is ahead of the portal's, from the date of an answer; None without one."""
         return self._clock.worst_offset()
 
+    def _query_billing(self, ids: Sequence[str]) -> dict[str, Any] | None:
+        """Return the answer of the billing center that serves the account; None without one."""
+        if time.monotonic() - self._billing_refused_at < BILLING_RETRY_SECONDS:
+            return None
+        # Without `only_main_resource`, the answer also has what belongs to each of them.
+        body = {"resource_ids": list(ids), "only_main_resource": 1, "offset": 0, "limit": 2 * _MOST_PAID}
+        path = "/v2/orders/suscriptions/resources/query"
+        for center in self._billing_centers:
+            try:
+                answer = self.call(center, path, action=LIST_PAID_TIMES, method="POST", body=body)
+            except (CloudAuthenticationError, CloudForbiddenError, CloudServiceMissingError):
+                # The region has just accepted these credentials, so they are those of the other center.
+                continue
+            except CloudUnavailableError as error:
+                # A portal that may reach the regions alone gets no answer at all.
+                if error.status_code is not None:
+                    raise
+                continue
+            self._billing_centers = (center,)
+            return answer
+        self._billing_refused_at = time.monotonic()
+        return None
+
     def _find_project(self) -> Project:
         """Return the project of this region, which IAM is asked for once. Raises `CloudError`."""
         with self._guard:
@@ -184,6 +239,7 @@ class HuaweiRegion:
     ) -> requests.Response:
         base = urlsplit(self._build_base(service))
         signed = self._sign(
+            service,
             SdkRequest(
                 method=method,
                 schema=base.scheme,
@@ -192,7 +248,7 @@ class HuaweiRegion:
                 query_params=list(query),
                 header_params={"Content-Type": "application/json"},
                 body=json.dumps(body) if body is not None else None,
-            )
+            ),
         )
         problem: CloudError | None = None
         try:
@@ -207,15 +263,17 @@ class HuaweiRegion:
         self._clock.record_date(service, answer.headers)
         return answer
 
-    def _sign(self, request: SdkRequest) -> Any:
+    def _sign(self, service: str, request: SdkRequest) -> Any:
         access_key, secret, token = self._keys
-        credentials = BasicCredentials(access_key, secret)
-        credentials.security_token = token
         with self._guard:
-            project = self._project
-        if project is not None:
-            # Services whose paths have no project, such as that of images, know it by this header.
-            credentials.project_id = project.id
+            project = self._project or Project("", "")
+        # Services whose paths have no project, such as that of images, know it by a header; those of the whole account, the account.
+        credentials: Any = (
+            GlobalCredentials(access_key, secret, project.account_id or None)
+            if service in _BILLING_CENTERS
+            else BasicCredentials(access_key, secret, project.id or None)
+        )
+        credentials.security_token = token
         return credentials.sign_request(request)
 
     def _build_base(self, service: str) -> str:
@@ -224,6 +282,8 @@ class HuaweiRegion:
         region = self.region.partition("_")[0] or self._options.get("sign_in_region") or ""
         if service == "iam" and not region:
             return f"https://iam.{DOMAIN}"
+        if service in _BILLING_CENTERS:
+            return f"https://{service}.{DOMAIN}"
         domain = "myhuaweicloud.eu" if (service, region) in _EUROPEAN else DOMAIN
         return f"https://{_HOSTS.get(service, service)}.{region}.{domain}"
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
 from ...registry import ListedResource, register_syncer
 from .listings import Listing, Paging
-from .provider import HuaweiSyncer
-from .values import build_links, read_number, read_tags
+from .provider import PAID_UNTIL, HuaweiSyncer
+from .values import build_links, read_number, read_paid_until, read_tags
 
 if TYPE_CHECKING:
     from .connection import HuaweiRegion
@@ -203,7 +203,7 @@ class PortSyncer(HuaweiSyncer):
 @register_syncer
 class FloatingIpSyncer(HuaweiSyncer):
     """Elastic IPs: `fixed_address`, `kind`, `bandwidth_mbit`, `bandwidth_name`, `used_by` (PORT, NATGW, ELB, VPN), `lock`
-    (`locked` for arrears), `is_prepaid`, `description`, `created_at`, `tags`. Links lead to port, server or load balancer, network.
+    (`locked` for arrears), `is_prepaid`, `paid_until`, `description`, `created_at`, `tags`. Links lead to port, server or load balancer, network.
     """
 
     type = "floating_ip"
@@ -219,6 +219,10 @@ class FloatingIpSyncer(HuaweiSyncer):
         query=tuple(("fields", name) for name in _ADDRESS_FIELDS),
     )
     permissions = ("vpc:publicIps:list",)
+
+    def is_prepaid(self, found: Mapping[str, Any]) -> bool:
+        """Return whether an elastic IP is paid by month or year: only such a one has an order."""
+        return bool(found.get("billing_info"))
 
     def convert(self, found: dict[str, Any]) -> ListedResource:
         """Convert an elastic IP."""
@@ -238,7 +242,8 @@ class FloatingIpSyncer(HuaweiSyncer):
                 "bandwidth_name": bandwidth.get("name") or "",
                 "used_by": used_by,
                 "lock": found.get("lock_status") or "",
-                "is_prepaid": bool(found.get("billing_info")),
+                "is_prepaid": self.is_prepaid(found),
+                "paid_until": read_paid_until(found.get(PAID_UNTIL)),
                 "description": found.get("description") or "",
                 "created_at": found.get("created_at") or "",
                 "tags": read_tags(found.get("tags")),

@@ -18,6 +18,8 @@ class Project:
 
     id: str
     name: str
+    # The account that it belongs to.
+    account_id: str = ""
 
     @property
     def region(self) -> str:
@@ -31,7 +33,7 @@ def read_projects(answer: Mapping[str, Any]) -> list[Project] | None:
     if not isinstance(found, list):
         return None
     projects = [
-        Project(one["id"], one["name"])
+        Project(one["id"], one["name"], str(one.get("domain_id") or ""))
         for one in found
         if isinstance(one, dict)
         and isinstance(one.get("id"), str)

@@ -15,6 +15,9 @@ from ..clock_offsets import record_clock_offset
 from ..vendors import VendorProvider, VendorSyncer
 from .listings import Listing
 
+# The member that an object gets with the end of its paid time, of which only the billing center tells.
+PAID_UNTIL = "portal:paid_until"
+
 if TYPE_CHECKING:
     from .connection import HuaweiRegion
 
@@ -98,11 +101,16 @@ class HuaweiProvider(VendorProvider):
         return client.clock_offset()
 
     def verify(self, account: CloudAccount) -> dict[str, Any]:
-        """Ask IAM who the credentials are of, and for the projects; return `project_id` (the account), `account_name`, `regions`."""
+        """Ask IAM who the credentials are of, and for the projects; return `project_id` (the account), `account_name`, `regions`.
+
+        IAM tells an account's name to those alone who may read their own user; the id is also that of each project's owner.
+        """
         client = self.open_client(account, "")
         account_id, account_name = client.read_account()
         projects = client.list_projects()
         known = [project.name for project in projects]
+        if not account_id and projects:
+            account_id = projects[0].account_id
         if unknown := [name for name in account.regions if name not in known]:
             from .connection import refuse_region  # noqa: PLC0415 - as above.
 
@@ -123,8 +131,22 @@ class HuaweiSyncer(VendorSyncer):
     listing: ClassVar[Listing]
 
     def list_objects(self, client: HuaweiRegion) -> Iterator[list[dict[str, Any]]]:
-        """Yield the pages of objects as Huawei Cloud describes them. Raises `CloudError`."""
-        return client.list_pages(self.listing)
+        """Yield the pages of objects as Huawei Cloud describes them, with the ends of paid times. Raises `CloudError`."""
+        for page in client.list_pages(self.listing):
+            prepaid = [
+                str(one.get(self.id_member)) for one in page if isinstance(one, dict) and self.is_prepaid(one)
+            ]
+            ends = client.list_paid_times(prepaid) if prepaid else {}
+            yield [
+                {**one, PAID_UNTIL: ends[one[self.id_member]]}
+                if isinstance(one, dict) and one.get(self.id_member) in ends
+                else one
+                for one in page
+            ]
+
+    def is_prepaid(self, found: Mapping[str, Any]) -> bool:
+        """Return whether an object is paid by month or year. It may lack anything."""
+        return False
 
     def read_name(self, found: Mapping[str, Any]) -> str:
         """Return the name of an object that could not be converted."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from ...registry import ListedResource, register_syncer
 from .listings import Listing, Paging
-from .provider import HuaweiSyncer
+from .provider import PAID_UNTIL, HuaweiSyncer
 from .values import build_links, read_number, read_paid_until, read_tags
 
 
 @register_syncer
 class LoadBalancerSyncer(HuaweiSyncer):
-    """Load balancers: `kind` (shared, dedicated), `zones`, `description`, `listeners` (their number), `is_prepaid`, `created_at`,
+    """Load balancers: `kind` (shared, dedicated), `zones`, `description`, `listeners` (their number), `is_prepaid`, `paid_until`, `created_at`,
     `tags`. The status is that of its operation if it is frozen or offline, else that of its provisioning. Links lead to
     network, subnets, port, floating IPs.
     """
@@ -31,6 +32,10 @@ class LoadBalancerSyncer(HuaweiSyncer):
         2000,
     )
     permissions = ("elb:loadbalancers:list",)
+
+    def is_prepaid(self, found: Mapping[str, Any]) -> bool:
+        """Return whether a load balancer is paid by month or year: only such a one has an order."""
+        return bool(found.get("billing_info"))
 
     def convert(self, found: dict[str, Any]) -> ListedResource:
         """Convert a load balancer."""
@@ -50,7 +55,8 @@ class LoadBalancerSyncer(HuaweiSyncer):
                 "zones": sorted(found.get("availability_zone_list") or ()),
                 "description": found.get("description") or "",
                 "listeners": len(found.get("listeners") or ()),
-                "is_prepaid": bool(found.get("billing_info")),
+                "is_prepaid": self.is_prepaid(found),
+                "paid_until": read_paid_until(found.get(PAID_UNTIL)),
                 "created_at": found.get("created_at") or "",
                 "tags": read_tags(found.get("tags")),
             },
@@ -67,7 +73,7 @@ class LoadBalancerSyncer(HuaweiSyncer):
 @register_syncer
 class CacheSyncer(HuaweiSyncer):
     """Instances of Distributed Cache Service: `engine`, `engine_version`, `flavor`, `size_gb`, `memory_mb`, `zones`, `endpoint`,
-    `port`, `is_prepaid`, `order_id`, `created_at`, `tags`. Links lead to network, subnet, security group, floating IP.
+    `port`, `is_prepaid`, `order_id`, `paid_until`, `created_at`, `tags`. Links lead to network, subnet, security group, floating IP.
     """
 
     type = "cache"
@@ -87,6 +93,10 @@ class CacheSyncer(HuaweiSyncer):
         query=(("include_failure", "true"),),
     )
     permissions = ("dcs:instance:list",)
+
+    def is_prepaid(self, found: Mapping[str, Any]) -> bool:
+        """Return whether a cache is paid by month or year."""
+        return found.get("charging_mode") == 1
 
     def convert(self, found: dict[str, Any]) -> ListedResource:
         """Convert a cache."""
@@ -109,7 +119,8 @@ class CacheSyncer(HuaweiSyncer):
                 "zones": sorted(found.get("az_codes") or ()),
                 "endpoint": found.get("domain_name") or "",
                 "port": read_number(found.get("port")),
-                "is_prepaid": found.get("charging_mode") == 1,
+                "is_prepaid": self.is_prepaid(found),
+                "paid_until": read_paid_until(found.get(PAID_UNTIL)),
                 "order_id": found.get("order_id") or "",
                 "created_at": found.get("created_at") or "",
                 "tags": read_tags(found.get("tags")),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from ...registry import ListedResource, register_syncer
 from .listings import Listing, Paging
-from .provider import HuaweiSyncer
-from .values import build_links, read_number, read_tags
+from .provider import PAID_UNTIL, HuaweiSyncer
+from .values import build_links, get_object, read_number, read_paid_until, read_tags
 
 
 @register_syncer
@@ -48,7 +49,7 @@ class SnapshotSyncer(HuaweiSyncer):
 @register_syncer
 class VolumeSyncer(HuaweiSyncer):
     """Volumes: `size_gb`, `volume_type`, `is_encrypted`, `is_bootable`, `is_shareable`, `zone`, `attachments`, `is_prepaid`,
-    `order_id`, `created_at`, `tags`. Links lead to the servers that they are attached to, and to the snapshot that they were made from.
+    `order_id`, `paid_until`, `created_at`, `tags`. Links lead to the servers that they are attached to, and to the snapshot that they were made from.
     """
 
     type = "volume"
@@ -63,6 +64,10 @@ class VolumeSyncer(HuaweiSyncer):
         1000,
     )
     permissions = ("evs:volumes:list",)
+
+    def is_prepaid(self, found: Mapping[str, Any]) -> bool:
+        """Return whether a volume is paid by month or year: only such a one has an order."""
+        return bool(get_object(found, "metadata").get("orderID"))
 
     def convert(self, found: dict[str, Any]) -> ListedResource:
         """Convert a volume."""
@@ -87,8 +92,8 @@ class VolumeSyncer(HuaweiSyncer):
                 "zone": found.get("availability_zone") or "",
                 "attachments": [list(one) for one in attached],
                 "description": found.get("description") or "",
-                # Only volumes that are paid by month or year have an order.
-                "is_prepaid": bool(metadata.get("orderID")),
+                "is_prepaid": self.is_prepaid(found),
+                "paid_until": read_paid_until(found.get(PAID_UNTIL)),
                 "order_id": metadata.get("orderID") or "",
                 "created_at": found.get("created_at") or "",
                 "tags": read_tags(found.get("tags")),

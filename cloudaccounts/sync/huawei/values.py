@@ -29,6 +29,12 @@ def read_tags(tags: Any) -> dict[str, str]:
     return dict(sorted(pairs.items()))
 
 
+def get_object(found: Mapping[str, Any], member: str) -> Mapping[str, Any]:
+    """Return a member that is an object; {} for anything else."""
+    value = found.get(member)
+    return value if isinstance(value, Mapping) else {}
+
+
 def read_number(value: Any) -> int | float | None:
     """Return a number, which some services write as a text; None for anything else."""
     if isinstance(value, bool):
