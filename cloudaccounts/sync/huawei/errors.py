@@ -101,9 +101,8 @@ def translate_refusal(
 def refuse_answer(action: str, status: int | None = None) -> CloudError:
     """Return the error for an answer that is none of Huawei Cloud's: a page, another JSON, a member that is missing."""
     if status is not None and status >= 500:
-        sentence = _("Huawei Cloud could not answer %(action)s (%(code)s): %(words)s")
-        values = {"action": action, "code": str(status), "words": ""}
-        return CloudUnavailableError((sentence % values).rstrip(": "), status_code=status)
+        sentence = _("Huawei Cloud could not answer %(action)s (HTTP %(status)s).")
+        return CloudUnavailableError(sentence % {"action": action, "status": status}, status_code=status)
     sentence = _(
         "The answer to %(action)s does not come from Huawei Cloud: a proxy or another server may have sent it."
     )
