@@ -231,3 +231,18 @@ def test_the_form_has_its_secrets_and_the_least_policy(api, transactional_db):
     # Each listing names its permission.
     needed = {syncer.listing.action for syncer in registry.list_syncers("huawei")}
     assert needed | {"vpc:securityGroupRules:get"} == set(huawei["permissions"])
+
+
+def test_credentials_without_any_project_take_nothing_for_gone(huawei, huawei_cloud):
+    account = an_account(huawei, regions=[])
+    fill(huawei_cloud)
+    assert sync_resource(account.pk, "volume").created == 1
+    huawei_cloud.projects.clear()
+
+    for _ in range(3):
+        log = sync_resource(account.pk, "volume")
+        assert log.state == "failed" and "shows no project" in log.message, log.message
+    assert len(list_row_names(type="volume")) == 1
+    account.set_secret("{}")
+    account.save()
+    assert "no secret access key" in sync_resource(account.pk, "volume").message

@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -96,6 +97,11 @@ class HuaweiRegion:
         """Return whether the credentials of its agency end soon, so that it has to be opened anew."""
         return time.monotonic() > self._expires_at
 
+    @property
+    def has_keys(self) -> bool:
+        """Return whether there is a key to sign with."""
+        return bool(self._keys[0] and self._keys[1])
+
     def assume_agency(self) -> None:
         """Take the agency that the account names, if it names one. Raises `CloudError`."""
         agency, domain = self._options.get("agency_name"), self._options.get("agency_domain")
@@ -130,7 +136,15 @@ class HuaweiRegion:
         found = read_projects(projects)
         if known is None or found is None:
             raise refuse_answer(LIST_PROJECTS if found is None else LIST_REGIONS)
-        return [project for project in found if project.region in known]
+        usable = [project for project in found if project.region in known]
+        if not usable:
+            # IAM lists only those in which the user has any permission; no project is no reason to take all for gone.
+            raise CloudForbiddenError(
+                _(
+                    "Huawei Cloud shows no project to these credentials. Give the user or the agency a policy for the projects of the regions."
+                )
+            )
+        return usable
 
     def read_account(self) -> tuple[str, str]:
         """Return the id and the name of the account that the credentials belong to, or "" for both. Raises `CloudError`."""
@@ -246,7 +260,11 @@ class HuaweiRegion:
                 host=base.netloc,
                 resource_path=f"{base.path.rstrip('/')}{path}",
                 query_params=list(query),
-                header_params={"Content-Type": "application/json"},
+                # The SDK would take the time from a function that newer Pythons warn of.
+                header_params={
+                    "Content-Type": "application/json",
+                    "X-Sdk-Date": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}",
+                },
                 body=json.dumps(body) if body is not None else None,
             ),
         )
@@ -350,6 +368,8 @@ def open_region(account: CloudAccount, region: str) -> HuaweiRegion:
     if opened is not None and known == fingerprint and not opened.is_outdated:
         return opened
     opened = HuaweiRegion(account, region)
+    if not opened.has_keys:
+        raise InvalidCloudRequestError(_("The account has no secret access key. Enter it again."))
     opened.assume_agency()
     with _regions_guard:
         _regions[account.pk, region] = (fingerprint, opened)
