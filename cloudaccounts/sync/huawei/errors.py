@@ -40,6 +40,8 @@ _CLOSED_ACCOUNT = re.compile(
     r"in arrears?\b|insufficient (?:account )?balance|account (?:is|has been) (?:frozen|suspended|restricted|closed|deleted)",
     re.IGNORECASE,
 )
+# What follows a wrong signature is the whole request as the gateway has read it, with its headers.
+_CANONICAL_REQUEST = re.compile(r",?\s*canonicalRequest:")
 _DENIED_BY_POLICY = re.compile(r"policy doesn'?t allow|not authorized to perform", re.IGNORECASE)
 # The names of code and message differ by service.
 _MEMBERS = (
@@ -78,6 +80,7 @@ def read_refusal(status: int, body: Any, request_id: str | None = None) -> Refus
     if found is None:
         return None
     code, words = found
+    words = _CANONICAL_REQUEST.split(words, maxsplit=1)[0]
     return Refusal(status, clean_text(code, 100), words, clean_text(request_id, 100) if request_id else None)
 
 
