@@ -69,6 +69,9 @@ class VendorSyncer(Syncer):
                 resource = self.convert(found)
                 if not resource.cloud_id:
                     raise ValueError(f"it has no {self.id_member}")
+                texts = (resource.cloud_id, resource.name, resource.status, *resource.addresses)
+                if not all(isinstance(text, str) for text in texts):
+                    raise TypeError("its id, name, status or an address is no text")
             except Exception as error:  # noqa: BLE001 - one bad object must not block the others.
                 reason = f"{type(error).__name__}: {error}"
                 known = found if isinstance(found, dict) else {}

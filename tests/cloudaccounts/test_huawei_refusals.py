@@ -227,12 +227,19 @@ def test_one_odd_object_does_not_hide_the_others(huawei, huawei_cloud):
         shapes.volume("odd", id="v-2", attachments="none"),
         shapes.volume("new", id="v-3", status="half-open", size="7", later={"a": 1}, created_at="yesterday"),
         shapes.volume("tab\x00\x1b", id="v-4", tags=["a=b"], metadata=None),
+        shapes.volume("paid", id="v-5", metadata={"orderID": "CS1"}),
     ):
         huawei_cloud.add("cn-north-4", "volume", found)
+    huawei_cloud.paid_until = {"v-5": "2027-01-31T15:59:59Z"}
+    huawei_cloud.add("cn-north-4", "volume", shapes.volume(5, id="v-6", metadata="none"))
+    # An id that is none, of an object with an order.
+    huawei_cloud.projects["cn-north-4"].objects["volume"]["v-4a"] = shapes.volume(
+        "no id", id=["v"], metadata={"orderID": "CS2"}
+    )
 
     log = sync_resource(account.pk, "volume")
 
-    assert (log.state, log.created, log.unreadable) == ("success", 3, 1)
+    assert (log.state, log.created, log.unreadable) == ("success", 4, 3)
     rows = CloudResource.objects.order_by("cloud_id").values_list(
         "cloud_id", "name", "state", "size_gb", "tags"
     )
@@ -240,4 +247,5 @@ def test_one_odd_object_does_not_hide_the_others(huawei, huawei_cloud):
         ("v-1", "fine", "available", 40, {}),
         ("v-3", "new", "", 7, {}),
         ("v-4", "tab", "available", 40, {"a": "b"}),
+        ("v-5", "paid", "available", 40, {}),
     ]

@@ -133,20 +133,21 @@ class HuaweiSyncer(VendorSyncer):
     def list_objects(self, client: HuaweiRegion) -> Iterator[list[dict[str, Any]]]:
         """Yield the pages of objects as Huawei Cloud describes them, with the ends of paid times. Raises `CloudError`."""
         for page in client.list_pages(self.listing):
-            prepaid = [
-                str(one.get(self.id_member)) for one in page if isinstance(one, dict) and self.is_prepaid(one)
-            ]
+            prepaid = [one[self.id_member] for one in page if self._has_paid_time(one)]
             ends = client.list_paid_times(prepaid) if prepaid else {}
             yield [
-                {**one, PAID_UNTIL: ends[one[self.id_member]]}
-                if isinstance(one, dict) and one.get(self.id_member) in ends
-                else one
+                {**one, PAID_UNTIL: ends.get(one[self.id_member])} if self._has_paid_time(one) else one
                 for one in page
             ]
 
     def is_prepaid(self, found: Mapping[str, Any]) -> bool:
         """Return whether an object is paid by month or year. It may lack anything."""
         return False
+
+    def _has_paid_time(self, found: Any) -> bool:
+        return (
+            isinstance(found, dict) and isinstance(found.get(self.id_member), str) and self.is_prepaid(found)
+        )
 
     def read_name(self, found: Mapping[str, Any]) -> str:
         """Return the name of an object that could not be converted."""
