@@ -183,6 +183,7 @@ requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRAD
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-aws.txt requirements-aws.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-alibaba.txt requirements-alibaba.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-tencent.txt requirements-tencent.in
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-huawei.txt requirements-huawei.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.txt requirements-dev.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-browser.txt requirements-browser.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-otel.txt requirements-otel.in

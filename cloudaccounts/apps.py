@@ -17,7 +17,7 @@ class CloudAccountsConfig(AppConfig):
         from . import commands  # noqa: F401 - importing registers.
         from .registry import write_resource_types
         from .schedules import connect_receivers
-        from .sync import alibaba, aws, openstack, tencent  # noqa: F401 - importing registers.
+        from .sync import alibaba, aws, huawei, openstack, tencent  # noqa: F401 - importing registers.
 
         connect_receivers()
         post_migrate.connect(write_resource_types, sender=self)

@@ -22,33 +22,44 @@ MAX_SIZE_GB = 2**53
 # Types of which "active" or "available" says that they are at work.
 _WORKING_TYPES = frozenset({"server", "database", "cache", "load_balancer"})
 _WORDS_BY_STATE = {
-    ResourceState.RUNNING: "running poweredon in_service",
+    ResourceState.RUNNING: "running poweredon in_service online",
     ResourceState.STOPPED: (
         "shutoff stopped suspended paused shelved shelved_offloaded poweredoff disabled inactive down unavailable"
-        " hibernated deallocated deprecated"
-        " shutdown isolated"
+        " hibernated deallocated deprecated shutdown isolated"
     ),
-    ResourceState.AVAILABLE: "active available enabled completed accomplished up normal created ok ready unassociated unattached unbind",
-    ResourceState.IN_USE: "in_use inuse attached associated reserved bound bind bind_eni",
+    ResourceState.AVAILABLE: (
+        "active available enabled completed accomplished up normal created ok ready unassociated unattached"
+        " unbind"
+    ),
+    ResourceState.IN_USE: "in_use inuse attached associated reserved bound bind bind_eni elb vpn",
     ResourceState.CHANGING: (
-        "build building pending pending_create pending_update creating create starting stopping reboot rebooting hard_reboot"
-        " resize resizing verify_resize revert_resize migrating rebuild rescue password modifying updating backing_up"
-        " attaching detaching extending retyping maintenance provisioning queued saving importing uploading downloading"
-        " restoring rebalancing optimizing upgrading associating unassociating changing waiting progressing reiniting flushing"
-        " transforming transing transingtoothers backuprecovering networkmodifying sslmodifying majorversionupgrading"
-        " minorversionupgrading engineversionupgrading dbinstanceclasschanging dbinstancenettypechanging guarddbinstancecreating"
-        " guardswitching importingfromothers ins_cloning"
-        " pending binding unbinding expanding rollbacking dumping copying_from_remote checking_copied syncing"
-        " initializing processing isolating enter_rescue_mode rescue_mode exit_rescue_mode"
-        " enter_service_live_migrate service_live_migrate"
+        "build building pending pending_create pending_update creating create starting stopping reboot rebooting"
+        " hard_reboot resize resizing verify_resize revert_resize migrating rebuild rescue password modifying"
+        " updating backing_up attaching detaching extending retyping maintenance provisioning queued saving"
+        " importing uploading downloading restoring rebalancing optimizing upgrading associating unassociating"
+        " changing waiting progressing reiniting flushing transforming transing transingtoothers backuprecovering"
+        " networkmodifying sslmodifying majorversionupgrading minorversionupgrading engineversionupgrading"
+        " dbinstanceclasschanging dbinstancenettypechanging guarddbinstancecreating guardswitching"
+        " importingfromothers ins_cloning binding unbinding expanding rollbacking dumping copying_from_remote"
+        " checking_copied syncing initializing processing isolating enter_rescue_mode rescue_mode exit_rescue_mode"
+        " enter_service_live_migrate service_live_migrate restarting restoring_backup awaiting_transfer notifying"
+        " switchover modifying_instance_type modifying_database_port"
     ),
-    ResourceState.DELETING: "deleting shutting_down terminating pending_delete releasing soft_deleted recycling torecycle offlining",
+    ResourceState.DELETING: (
+        "deleting shutting_down terminating pending_delete releasing soft_deleted recycling torecycle offlining"
+        " notify_delete"
+    ),
     ResourceState.DELETED: "deleted terminated released killed",
     ResourceState.ERROR: (
-        "error failed failure create_failed createfailed error_deleting error_extending error_restoring error_managing impaired"
-        " incompatible_network storage_full abnormal locked expired"
-        " launch_failed importfailed"
+        "error failed failure create_failed createfailed error_deleting error_extending error_restoring"
+        " error_managing impaired incompatible_network storage_full abnormal locked expired launch_failed"
+        " importfailed frozen freezed bind_error error_rollbacking"
     ),
+}
+# Words that mean something else of one type: an elastic IP of Huawei Cloud, as one of OpenStack, is down when nothing uses it.
+_STATES_BY_TYPE = {
+    ("floating_ip", "active"): ResourceState.IN_USE,
+    ("floating_ip", "down"): ResourceState.AVAILABLE,
 }
 _STATES = {word: state for state, words in _WORDS_BY_STATE.items() for word in words.split()}
 
@@ -56,6 +67,8 @@ _STATES = {word: state for state, words in _WORDS_BY_STATE.items() for word in w
 def derive_state(type_code: str, status: str) -> str:
     """Return the state that a vendor's word for a status means; "" for a word that is not known."""
     word = status.strip().lower().replace("-", "_").replace(" ", "_")
+    if (special := _STATES_BY_TYPE.get((type_code, word))) is not None:
+        return special
     state = _STATES.get(word, "")
     if state == ResourceState.AVAILABLE and type_code in _WORKING_TYPES:
         return ResourceState.RUNNING

@@ -82,8 +82,8 @@ class VendorSyncer(Syncer):
 
 
 def _check_texts(resource: ListedResource) -> None:
-    """Refuse an object whose id, name or status is no text: an SDK that reads JSON passes on whatever came. Raises `TypeError`."""
-    for text in (resource.cloud_id, resource.name, resource.status):
+    """Refuse an object whose id, name, status or an address is no text: an SDK that reads JSON passes on whatever came. Raises `TypeError`."""
+    for text in (resource.cloud_id, resource.name, resource.status, *resource.addresses):
         if not isinstance(text, str):
             raise TypeError(f"{text!r:.80} is no text")
 

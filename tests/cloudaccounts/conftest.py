@@ -9,7 +9,9 @@ from cloudaccounts import connect
 from cloudaccounts.sync.resources import sync_resource
 from tests.vms.conftest import account, cloud
 
-__all__ = ["account", "cloud"]
+from .huawei_content import huawei, huawei_cloud, huawei_server
+
+__all__ = ["account", "cloud", "huawei", "huawei_cloud", "huawei_server"]
 
 
 @pytest.fixture(autouse=True)
