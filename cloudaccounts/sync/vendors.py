@@ -6,22 +6,98 @@ The portal only lists what such an account has. A vendor's own SDK signs the req
 
 from __future__ import annotations
 
+import hashlib
+import json
+import threading
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from api.messages import message as _
 from openstack_client import CloudAuthenticationError, CloudError, InvalidCloudRequestError
 from openstack_client.decoding import clean_text
 from security.encryption import UnreadableSecretError
 
+from ..models import CloudAccount
 from ..registry import ListedPage, ListedResource, Provider, Syncer, UnreadableResource
 
+# An account of all regions of a large vendor has some thirty.
+MAX_OPEN_REGIONS = 64
 # The most characters of a vendor's words that are kept.
 MAX_WORDS = 500
 # Shorter secrets would also be replaced inside of ordinary words.
 MIN_MASKED_LENGTH = 6
+
+
+class RegionClient(Protocol):
+    """One region of an account, opened with the vendor's SDK: the client of its syncers."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether its temporary credentials end soon, so that it has to be opened anew."""
+        ...
+
+    def sign_in(self) -> None:
+        """Take the role that the account names, if it names one. Raises `CloudError`."""
+        ...
+
+
+Client = TypeVar("Client", bound=RegionClient)
+
+
+class OpenedRegions(Generic[Client]):
+    """The regions of one vendor's accounts that this process has open.
+
+    They are kept, because an SDK takes long to get ready, and its connections are used again; and opened anew when the
+    account's credentials have changed. Beyond `MAX_OPEN_REGIONS`, the one that was used the longest time ago is dropped.
+    Thread-safe; two threads that open the same region at once may both do so, and one of the two is kept.
+    """
+
+    def __init__(self, build: Callable[[CloudAccount, str], Client]) -> None:
+        self._build = build
+        self._opened: OrderedDict[tuple[int, str], tuple[str, Client]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def open(self, account: CloudAccount, region: str) -> Client:
+        """Return a region, signed in. Raises `CloudError`, `UnreadableSecretError`."""
+        if account.auth_url and urlsplit(account.auth_url).scheme not in {"http", "https"}:
+            raise InvalidCloudRequestError(
+                _("The endpoint is no http or https URL: %(url)s") % {"url": account.auth_url[:200]}
+            )
+        key, fingerprint = (account.pk, region), _compute_fingerprint(account)
+        with self._guard:
+            known, client = self._opened.get(key, ("", None))
+            if client is not None and known == fingerprint and not client.is_outdated:
+                self._opened.move_to_end(key)
+                return client
+        client = self._build(account, region)
+        client.sign_in()
+        with self._guard:
+            self._opened[key] = (fingerprint, client)
+            self._opened.move_to_end(key)
+            while len(self._opened) > MAX_OPEN_REGIONS:
+                self._opened.popitem(last=False)
+        return client
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._guard:
+            self._opened.clear()
+
+    def list_opened(self) -> list[Client]:
+        """Return those that are open."""
+        with self._guard:
+            return [client for _fingerprint, client in self._opened.values()]
+
+
+def _compute_fingerprint(account: CloudAccount) -> str:
+    """Return a digest of everything that an account signs in with."""
+    options = json.dumps(account.options, sort_keys=True)
+    fields = (account.auth_url, account.access_id, account.encrypted_secret, options)
+    return hashlib.sha256("\x00".join(fields).encode()).hexdigest()
 
 
 class VendorProvider(Provider):

@@ -33,9 +33,9 @@ def alibaba(simulated, settings, monkeypatch):
     simulated.reset()
     simulated.state.add_key(ACCESS_KEY, SECRET_KEY)
     monkeypatch.setattr(connection, "FIRST_WAIT_SECONDS", 0)
-    connection._regions.clear()
+    connection.opened_regions.clear()
     yield simulated
-    connection._regions.clear()
+    connection.opened_regions.clear()
 
 
 def entered(api, alibaba, credentials=None, **fields):

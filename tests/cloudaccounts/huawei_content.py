@@ -188,10 +188,10 @@ def huawei(huawei_server, settings, monkeypatch):
     """The server with a new cloud; one attempt for a throttled request, so that tests do not wait."""
     settings.ALLOW_LOCAL_CLOUDS = True
     monkeypatch.setattr(connection, "THROTTLE_WAITS", ())
-    connection._regions.clear()
+    connection.opened_regions.clear()
     huawei_server.cloud = a_cloud()
     yield huawei_server
-    connection._regions.clear()
+    connection.opened_regions.clear()
 
 
 @pytest.fixture

@@ -150,9 +150,9 @@ def prepare(server, settings, monkeypatch):
     monkeypatch.setattr(connection, "MAX_ATTEMPTS", 3)
     monkeypatch.setattr(connection, "FIRST_WAIT_SECONDS", 0)
     monkeypatch.setattr(connection, "LEAST_SECONDS_BETWEEN", 0)
-    connection._regions.clear()
+    connection.opened_regions.clear()
     yield server
-    connection._regions.clear()
+    connection.opened_regions.clear()
 
 
 def an_account(tencent, *, secret=SECRET_KEY, **columns):

@@ -37,10 +37,10 @@ def aws(moto, settings, monkeypatch):
     from cloudaccounts.sync.aws import connection
 
     monkeypatch.setattr(connection, "MAX_ATTEMPTS", 1)
-    connection._regions.clear()
+    connection.opened_regions.clear()
     yield moto
     moto.reset()
-    connection._regions.clear()
+    connection.opened_regions.clear()
 
 
 @pytest.fixture

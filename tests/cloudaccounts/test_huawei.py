@@ -165,7 +165,7 @@ def test_ends_of_paid_times_are_missing_without_the_permission_for_orders(huawei
     # Both billing centers are asked once, and not again with each sync.
     assert huawei_cloud.requested.count("iam:query") == 2
     # What else they answer is an error, so that a paid time does not vanish and come back.
-    connection._regions.clear()
+    connection.opened_regions.clear()
     huawei_cloud.answer = lambda action, number: (
         refuse(500, "CBC.0999", "Oh.") if action == "iam:query" else None
     )

@@ -291,11 +291,11 @@ def test_a_role_is_taken_and_kept_until_it_ends(api, tencent, monkeypatch):
     # Once for the region in which it signs in, and once for that which it lists.
     assert tencent.cloud.operations.count("AssumeRole") == 2
 
-    for region in connection._regions.values():
-        region[1]._expires_at = 0
+    for region in connection.opened_regions.list_opened():
+        region._expires_at = 0
     assert sync_resource(account.pk, "zone").state == "success"
     assert tencent.cloud.operations.count("AssumeRole") == 3
-    connection._regions.clear()
+    connection.opened_regions.clear()
     tencent.answer("AssumeRole", Response(200, {"Response": {"Credentials": None}}))
     assert "does not come from" in sync_resource(account.pk, "zone").message
     tencent.answer("AssumeRole", refuse("UnauthorizedOperation"))

@@ -8,14 +8,12 @@ the first account is opened: the SDK is an extra.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import threading
 import time
 from functools import cache, partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredential
@@ -32,6 +30,7 @@ from openstack_client.http_session import HttpSession
 
 from ...connect import build_connection_rules, count_request, guard_request
 from ...models import CloudAccount
+from ..vendors import OpenedRegions
 from .errors import describe_broken_answer, describe_no_answer, describe_refusal, format_action, is_throttled
 
 # Seconds for a connection, and for each read.
@@ -85,7 +84,7 @@ class AlibabaRegion:
         """Return whether the credentials of its role end soon, so that it has to be opened anew."""
         return time.monotonic() > self._expires_at
 
-    def assume_role(self) -> None:
+    def sign_in(self) -> None:
         """Take the role that the account names, if it names one. Raises `CloudError`."""
         role = self._options.get("role_arn")
         if not role:
@@ -201,38 +200,13 @@ def _read_endpoints() -> LocalConfigRegionalEndpointResolver:
     return LocalConfigRegionalEndpointResolver()
 
 
-_regions: dict[tuple[int, str], tuple[str, AlibabaRegion]] = {}
-_regions_guard = threading.Lock()
+opened_regions = OpenedRegions(AlibabaRegion)
 
 
 def open_region(account: CloudAccount, region: str) -> AlibabaRegion:
-    """Return the account's region, signed in with its role if it has one; `""` is the one in which it signs in.
-
-    Kept and reused with its connections; opened anew when the credentials change. Raises `CloudError`, `UnreadableSecretError`.
-    """
-    if account.auth_url and urlsplit(account.auth_url).scheme not in {"http", "https"}:
-        raise InvalidCloudRequestError(f"The endpoint is no URL: {account.auth_url[:200]}")
+    """Return a region of an account, signed in; `""` is the one in which it signs in. Raises `CloudError`, `UnreadableSecretError`."""
     if region and not _REGION.fullmatch(region):
         raise InvalidCloudRequestError(
             _("'%(region)s' is no region of Alibaba Cloud.") % {"region": region[:100]}
         )
-    fingerprint = _fingerprint(account)
-    with _regions_guard:
-        known, opened = _regions.get((account.pk, region), ("", None))
-    if opened is not None and known == fingerprint and not opened.is_outdated:
-        return opened
-    opened = AlibabaRegion(account, region)
-    opened.assume_role()
-    with _regions_guard:
-        _regions[account.pk, region] = (fingerprint, opened)
-    return opened
-
-
-def _fingerprint(account: CloudAccount) -> str:
-    fields = (
-        account.auth_url,
-        account.access_id,
-        account.encrypted_secret,
-        json.dumps(account.options, sort_keys=True),
-    )
-    return hashlib.sha256("\x00".join(fields).encode()).hexdigest()
+    return opened_regions.open(account, region)

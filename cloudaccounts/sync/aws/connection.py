@@ -1,21 +1,17 @@
-"""Connections to AWS by boto3: one `AwsRegion` for an account and a region in each process.
+"""Connections to AWS by botocore, the core of its SDK: one `AwsRegion` for an account and a region in each process.
 
-boto3 signs requests, knows the addresses of AWS and reads its answers. The requests themselves go through the session that
+botocore signs requests, knows the addresses of AWS and reads its answers. The requests themselves go through the session that
 clouds of OpenStack use, so the same rules hold: checked addresses, bounded answers, no proxies and passwords of the
-environment. This module is imported when the first account is opened: boto3 is an extra, and takes a quarter of a second.
+environment. This module is imported when the first account is opened: botocore is an extra, and takes a quarter of a second.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-import boto3
 import requests
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
@@ -29,17 +25,17 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from openstack_client import InvalidCloudRequestError
 from openstack_client.clock import CloudClock
 from openstack_client.http_session import HttpSession
 
 from ...connect import build_connection_rules, count_request, guard_request
 from ...models import CloudAccount
+from ..vendors import OpenedRegions
 from .errors import translate_error
 
 # Seconds for a connection, and for each read.
 TIMEOUT = (5.0, 60.0)
-# A request that AWS throttles is repeated up to this many times in all; boto3 waits longer each time, and measures per
+# A request that AWS throttles is repeated up to this many times in all; botocore waits longer each time, and measures per
 # account and service how much AWS accepts ("adaptive").
 MAX_ATTEMPTS = 6
 # The credentials of a role last an hour; they are requested anew before they end.
@@ -50,6 +46,24 @@ DEFAULT_REGION = "us-east-1"
 SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError, ValueError, TypeError, LookupError)
 
 
+# One for all accounts, because it keeps the descriptions of services, of which EC2's alone takes 20 MB. It has nothing of the
+# environment and of files: the portal's own machine may be logged in to AWS as somebody else.
+_sdk = Session(
+    session_vars={
+        "profile": (None, None, None, None),
+        "config_file": (None, None, "/dev/null", None),
+        "credentials_file": (None, None, "/dev/null", None),
+    }
+)
+_sdk_guard = threading.Lock()
+
+
+def _create_client(service: str, **options: Any) -> Any:
+    # Clients may be used by several threads, the session may not.
+    with _sdk_guard:
+        return _sdk.create_client(service, **options)
+
+
 class AwsRegion:
     """One region of an account: the client of the syncers. Thread-safe."""
 
@@ -58,24 +72,14 @@ class AwsRegion:
         self._endpoint = account.auth_url or None
         self._options = dict(account.options)
         self._secrets = account.decrypt_secrets()
-        self._access_key = account.access_id
         self._clients: dict[str, Any] = {}
         self._guard = threading.Lock()
         self._expires_at = float("inf")
         self._clock = CloudClock()
-        # Nothing of the environment and of files: the portal's own machine may be logged in to AWS as somebody else.
-        self._credentials = Session(
-            session_vars={
-                "profile": (None, None, None, None),
-                "config_file": (None, None, "/dev/null", None),
-                "credentials_file": (None, None, "/dev/null", None),
-            }
-        )
-        self._credentials.set_credentials(
-            self._access_key, self._secrets.get("secret_access_key", ""), self._secrets.get("session_token")
-        )
-        self._session = boto3.Session(
-            botocore_session=self._credentials, region_name=region or self.home_region
+        self._keys = (
+            account.access_id,
+            self._secrets.get("secret_access_key", ""),
+            self._secrets.get("session_token"),
         )
 
     @property
@@ -88,7 +92,7 @@ class AwsRegion:
         """Return whether the credentials of its role end soon, so that it has to be opened anew."""
         return time.monotonic() > self._expires_at
 
-    def assume_role(self) -> None:
+    def sign_in(self) -> None:
         """Take the role that the account names, if it names one. Raises `CloudError`."""
         role = self._options.get("role_arn")
         if not role:
@@ -97,13 +101,8 @@ class AwsRegion:
         if external_id := self._options.get("external_id"):
             params["ExternalId"] = external_id
         taken = self.call("sts", "assume_role", **params)["Credentials"]
-        self._secrets |= {
-            "role_secret": taken["SecretAccessKey"],
-            "role_token": taken["SessionToken"],
-        }
-        self._credentials.set_credentials(
-            taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"]
-        )
+        self._keys = (taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"])
+        self._secrets |= {"role_secret": self._keys[1], "role_token": taken["SessionToken"]}
         with self._guard:
             self._clients.clear()
         self._expires_at = time.monotonic() + ROLE_SECONDS - ROLE_RESERVE_SECONDS
@@ -143,9 +142,13 @@ class AwsRegion:
         with self._guard:
             client = self._clients.get(service)
             if client is None:
-                client = self._session.client(
+                client = _create_client(
                     service,
+                    region_name=self.region or self.home_region,
                     endpoint_url=self._endpoint,
+                    aws_access_key_id=self._keys[0],
+                    aws_secret_access_key=self._keys[1],
+                    aws_session_token=self._keys[2],
                     config=Config(
                         retries={"mode": "adaptive", "total_max_attempts": MAX_ATTEMPTS},
                         parameter_validation=True,
@@ -205,38 +208,12 @@ class _SdkSession:
         self._http.close()
 
 
-_regions: dict[tuple[int, str], tuple[str, AwsRegion]] = {}
-_regions_guard = threading.Lock()
+opened_regions = OpenedRegions(AwsRegion)
 
 
 def open_region(account: CloudAccount, region: str) -> AwsRegion:
-    """Return the account's region, signed in with its role if it has one; `""` for services without regions.
-
-    Kept and reused, because it takes the SDK a quarter of a second to read the description of a service; opened anew when
-    the credentials change. Raises `CloudError`, `UnreadableSecretError`.
-    """
-    if account.auth_url and urlsplit(account.auth_url).scheme not in {"http", "https"}:
-        raise InvalidCloudRequestError(f"The endpoint is no URL: {account.auth_url[:200]}")
-    fingerprint = _fingerprint(account)
-    with _regions_guard:
-        known, opened = _regions.get((account.pk, region), ("", None))
-    if opened is not None and known == fingerprint and not opened.is_outdated:
-        return opened
-    opened = AwsRegion(account, region)
-    opened.assume_role()
-    with _regions_guard:
-        _regions[account.pk, region] = (fingerprint, opened)
-    return opened
-
-
-def _fingerprint(account: CloudAccount) -> str:
-    fields = (
-        account.auth_url,
-        account.access_id,
-        account.encrypted_secret,
-        json.dumps(account.options, sort_keys=True),
-    )
-    return hashlib.sha256("\x00".join(fields).encode()).hexdigest()
+    """Return a region of an account, signed in; `""` for services without regions. Raises `CloudError`, `UnreadableSecretError`."""
+    return opened_regions.open(account, region)
 
 
 def _to_text(value: Any) -> str:

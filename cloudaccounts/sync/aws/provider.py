@@ -32,7 +32,7 @@ class AwsProvider(VendorProvider):
     label: ClassVar[str | Promise] = "Amazon Web Services"
     identity: ClassVar[str] = "access_key_id"
     takes_endpoint: ClassVar[bool] = True
-    package: ClassVar[str] = "boto3"
+    package: ClassVar[str] = "botocore"
     requirements: ClassVar[str] = "requirements-aws.txt"
     permissions: ClassVar[tuple[str, ...]] = ("ec2:DescribeRegions", "sts:GetCallerIdentity")
     fields: ClassVar[tuple[CredentialField, ...]] = (

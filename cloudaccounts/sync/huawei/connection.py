@@ -8,7 +8,6 @@ may be somebody else's at Huawei Cloud. This module is imported when the first a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import threading
@@ -37,6 +36,7 @@ from openstack_client.http_session import HttpSession
 
 from ...connect import build_connection_rules, count_request, guard_request
 from ...models import CloudAccount
+from ..vendors import OpenedRegions
 from .errors import read_refusal, refuse_answer, translate_connection_error, translate_refusal
 from .listings import Listing, fetch_pages
 from .projects import Project, read_projects, read_regions
@@ -97,13 +97,10 @@ class HuaweiRegion:
         """Return whether the credentials of its agency end soon, so that it has to be opened anew."""
         return time.monotonic() > self._expires_at
 
-    @property
-    def has_keys(self) -> bool:
-        """Return whether there is a key to sign with."""
-        return bool(self._keys[0] and self._keys[1])
-
-    def assume_agency(self) -> None:
-        """Take the agency that the account names, if it names one. Raises `CloudError`."""
+    def sign_in(self) -> None:
+        """Take the agency that the account names, if it names one. Raises `CloudError`, also without a key to sign with."""
+        if not (self._keys[0] and self._keys[1]):
+            raise InvalidCloudRequestError(_("The account has no secret access key. Enter it again."))
         agency, domain = self._options.get("agency_name"), self._options.get("agency_domain")
         if not agency:
             return
@@ -350,37 +347,9 @@ def _read_retry_after(answer: requests.Response) -> float:
     return min(float(text), MAX_WAIT) if text.isascii() and text.isdigit() else 0.0
 
 
-_regions: dict[tuple[int, str], tuple[str, HuaweiRegion]] = {}
-_regions_guard = threading.Lock()
+opened_regions = OpenedRegions(HuaweiRegion)
 
 
 def open_region(account: CloudAccount, region: str) -> HuaweiRegion:
-    """Return the account's region, with the keys of its agency if it has one; `""` for IAM.
-
-    Kept and reused with its connections and its project; opened anew when the credentials change. Raises `CloudError`,
-    `UnreadableSecretError`.
-    """
-    if account.auth_url and urlsplit(account.auth_url).scheme not in {"http", "https"}:
-        raise InvalidCloudRequestError(f"The endpoint is no URL: {account.auth_url[:200]}")
-    fingerprint = _fingerprint(account)
-    with _regions_guard:
-        known, opened = _regions.get((account.pk, region), ("", None))
-    if opened is not None and known == fingerprint and not opened.is_outdated:
-        return opened
-    opened = HuaweiRegion(account, region)
-    if not opened.has_keys:
-        raise InvalidCloudRequestError(_("The account has no secret access key. Enter it again."))
-    opened.assume_agency()
-    with _regions_guard:
-        _regions[account.pk, region] = (fingerprint, opened)
-    return opened
-
-
-def _fingerprint(account: CloudAccount) -> str:
-    fields = (
-        account.auth_url,
-        account.access_id,
-        account.encrypted_secret,
-        json.dumps(account.options, sort_keys=True),
-    )
-    return hashlib.sha256("\x00".join(fields).encode()).hexdigest()
+    """Return a region of an account, signed in; `""` for IAM. Raises `CloudError`, `UnreadableSecretError`."""
+    return opened_regions.open(account, region)

@@ -8,8 +8,6 @@ when the first account is opened, because the SDK is an extra.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import threading
 import time
@@ -32,6 +30,7 @@ from openstack_client.listing_bounds import MAX_OBJECTS, MAX_PAGES
 
 from ...connect import build_connection_rules, count_request, guard_request
 from ...models import CloudAccount
+from ..vendors import OpenedRegions
 from .errors import HttpStatusError, RefusalError, UnreadableAnswerError, format_action, translate_error
 
 # Seconds for a connection, and for each read.
@@ -99,7 +98,7 @@ class TencentRegion:
         """Return whether the credentials of its role end soon, so that it has to be opened anew."""
         return time.monotonic() > self._expires_at
 
-    def assume_role(self) -> None:
+    def sign_in(self) -> None:
         """Take the role that the account names, if it names one. Raises `CloudError`."""
         role = self._options.get("role_arn")
         if not role:
@@ -330,39 +329,14 @@ class _Progress:
         return CloudUnavailableError(sentence % {"action": self._action})
 
 
-_regions: dict[tuple[int, str], tuple[str, TencentRegion]] = {}
-_regions_guard = threading.Lock()
+opened_regions = OpenedRegions(TencentRegion)
 
 
 def open_region(account: CloudAccount, region: str) -> TencentRegion:
-    """Return the account's region, signed in with its role if it has one; `""` is the region in which it signs in.
-
-    Kept and reused with its connections; opened anew when the credentials change. Raises `CloudError`,
-    `UnreadableSecretError`.
-    """
-    endpoint = urlsplit(account.auth_url)
-    if account.auth_url and (endpoint.scheme not in {"http", "https"} or endpoint.path.strip("/")):
+    """Return a region of an account, signed in; `""` is the region in which it signs in. Raises `CloudError`, `UnreadableSecretError`."""
+    if urlsplit(account.auth_url).path.strip("/"):
         # The SDK signs the path "/" for every service.
         raise InvalidCloudRequestError(
             _("The endpoint has to be a URL without a path, not %(url)s.") % {"url": account.auth_url[:200]}
         )
-    fingerprint = _fingerprint(account)
-    with _regions_guard:
-        known, opened = _regions.get((account.pk, region), ("", None))
-    if opened is not None and known == fingerprint and not opened.is_outdated:
-        return opened
-    opened = TencentRegion(account, region)
-    opened.assume_role()
-    with _regions_guard:
-        _regions[account.pk, region] = (fingerprint, opened)
-    return opened
-
-
-def _fingerprint(account: CloudAccount) -> str:
-    fields = (
-        account.auth_url,
-        account.access_id,
-        account.encrypted_secret,
-        json.dumps(account.options, sort_keys=True),
-    )
-    return hashlib.sha256("\x00".join(fields).encode()).hexdigest()
+    return opened_regions.open(account, region)
