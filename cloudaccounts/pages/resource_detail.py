@@ -40,7 +40,10 @@ VM_KEY = "portal_vm"
 def resource_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show a resource with its attributes."""
     resource = _get_resource(request, pk)
-    context = {"attributes": describe_attributes(resource.attributes)}
+    context = {
+        "attributes": describe_attributes(resource.attributes),
+        "tags": sorted(resource.tags.items()),
+    }
     return _render_tab(request, resource, "overview", context)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,9 +12,10 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
 from api.replica.reads import reads_list
@@ -33,6 +35,8 @@ from .resource_labels import label_status, list_status_labels
 MAX_CLOUD_ID_LENGTH = 255
 # By type, and within a type by name, as the API's list.
 DEFAULT_ORDERING = "type"
+# The choices of the filter of prepaid resources.
+ENDS_WITHIN_DAYS = (7, 30, 90)
 ORDERINGS = frozenset({"type", "name", "last_seen_at"})
 declare_table(
     "resources",
@@ -135,6 +139,19 @@ def _build_filters(request: PageRequest, scope: Scope, resources: QuerySet[Cloud
             list_status_labels(statuses, request.GET.get("type", "")),
         ),
         Filter(
+            "ends",
+            _("Paid until"),
+            _("Any end"),
+            [
+                (
+                    str(days),
+                    ngettext("Ends within %(count)s day", "Ends within %(count)s days", days)
+                    % {"count": days},
+                )
+                for days in ENDS_WITHIN_DAYS
+            ],
+        ),
+        Filter(
             "expired", _("In the cloud"), _("Existing"), [("true", _("Deleted in cloud")), ("all", _("All"))]
         ),
     ]
@@ -142,6 +159,8 @@ def _build_filters(request: PageRequest, scope: Scope, resources: QuerySet[Cloud
 
 def _filter(resources: QuerySet[CloudResource], query: ListQuery) -> QuerySet[CloudResource]:
     values = dict(query.values)
+    if ends := values.pop("ends", ""):
+        resources = resources.filter(paid_until__lt=_end_of(ends))
     expired = values.pop("expired", "")
     if expired == "true":
         resources = resources.exclude(expired_at=None)
@@ -150,11 +169,18 @@ def _filter(resources: QuerySet[CloudResource], query: ListQuery) -> QuerySet[Cl
     return resources.filter(**values)
 
 
+def _end_of(days: str) -> datetime:
+    """Return the time by which a prepaid resource has to end to be shown by the filter."""
+    return timezone.now() + timedelta(days=int(days))
+
+
 def _encode_export_query(query: ListQuery) -> str:
     """Encode the filters as the API names them, so that the export has the resources of the page."""
     values = {"expired": "false", **query.values}
     if values["expired"] == "all":
         del values["expired"]
+    if ends := values.pop("ends", ""):
+        values["expires_before"] = _end_of(ends).isoformat()
     if query.search:
         values["search"] = query.search
     if query.ordering != DEFAULT_ORDERING:
