@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from devserver import launch
 
+from .aws import measure_aws
 from .claim import measure_claims
 from .control import measure_control
 from .dependencies import measure_dependencies
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "sync": measure_status_sync,
     "sync-naive": measure_naive_sync,
     "resources": measure_resource_sync,
+    "aws": measure_aws,
     "engine": measure_engine,
     "poll": measure_polling,
     "tree": measure_trees,
