@@ -28,9 +28,11 @@ from .credentials import (
     OPENSTACK_FIELDS,
     SECRET_REQUIRED,
     check_provider,
+    find_form,
     is_secret_required,
 )
 from .models import (
+    MANAGED_PROVIDER,
     CloudAccount,
     CloudResource,
     ComputeHost,
@@ -86,8 +88,13 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         ]
 
     def clean_provider(self) -> str:
-        """Refuse a provider that is not registered."""
-        return self._validate_changed(check_provider, "provider")
+        """Refuse a provider that is not registered, and one whose accounts have a form that is not this one."""
+        code = self._validate_changed(check_provider, "provider")
+        if code != MANAGED_PROVIDER and find_form(code) is not None:
+            raise forms.ValidationError(
+                _("Accounts of this cloud type are entered and changed on the portal's pages.")
+            )
+        return code
 
     def clean_auth_url(self) -> str:
         """Refuse a URL where no cloud may be; it is resolved only when it has changed."""

@@ -464,6 +464,15 @@ def test_a_role_is_taken_and_kept_until_it_ends(aws):
     assert aws.operations.count("AssumeRole") == 1
 
 
+def test_the_admin_leaves_accounts_of_vendors_to_the_pages(aws):
+    from cloudaccounts.admin import CloudAccountForm
+
+    form = CloudAccountForm(
+        {"name": "x", "provider": "aws", "auth_url": aws.url, "access_id": "x", "secret": "x"}
+    )
+    assert "provider" in form.errors
+
+
 def test_an_unknown_region_is_named_with_those_that_there_are(api, aws):
     job = api.ended(entered(api, aws, regions=["us-east-1", "eu-middle-9"]))
 
