@@ -114,8 +114,8 @@ def build_secret(
 ) -> tuple[str, Any]:
     """Return the secrets of an account as they are stored, with the given ones instead of the old; and what is missing.
 
-    The caller has locked the account and set its new values: no stored secret is kept for another address than that for
-    which it was entered, nor for another access id.
+    `changed` names the columns that the caller, who has locked the account, is about to change: no stored secret is kept for
+    another address than that for which it was entered, nor for another access id.
     """
     reason = SECRET_REQUIRED if is_secret_required(changed) else None
     if reason is None and "access_id" in changed:

@@ -87,7 +87,7 @@ def resource_dependents_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "dependents": dependents,
         # From the tenants that are concerned down to the VMs.
         "dependent_groups": sorted(dependents.groups, key=lambda group: GROUP_ORDER.index(group.kind)),
-        "dependent_types": _describe_counts(dependents),
+        "dependent_types": _describe_counts(resource, dependents),
         "dependent_nodes": _label_nodes(dependents),
         "foundation_nodes": _label_nodes(foundations),
     }
@@ -99,10 +99,10 @@ def _label_nodes(found: Dependencies) -> list[tuple[str, CloudResource]]:
     return [(capfirst(type_label(node.account.provider, node.type)), node) for node in found.resources]
 
 
-def _describe_counts(found: Dependencies) -> list[tuple[str, int]]:
-    """Return the number of resources by the label of their type."""
-    labels = {node.type: type_label(node.account.provider, node.type) for node in found.resources}
-    return [(capfirst(labels.get(code, code)), count) for code, count in found.counts.items()]
+def _describe_counts(root: CloudResource, found: Dependencies) -> list[tuple[str, int]]:
+    """Return the number of resources by the label of their type; all are of the account of `root`."""
+    provider = root.account.provider
+    return [(capfirst(type_label(provider, code)), count) for code, count in found.counts.items()]
 
 
 @login_required

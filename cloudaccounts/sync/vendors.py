@@ -44,6 +44,10 @@ class RegionClient(Protocol):
         """Take the role that the account names, if it names one. Raises `CloudError`."""
         ...
 
+    def clock_offset(self) -> float | None:
+        """Return how many seconds the vendor's clock is ahead of the portal's; None without an answer yet."""
+        ...
+
 
 Client = TypeVar("Client", bound=RegionClient)
 
@@ -106,6 +110,28 @@ class VendorProvider(Provider):
     has_own_form: ClassVar[bool] = True
     errors: ClassVar[tuple[type[Exception], ...]] = (CloudError, UnreadableSecretError)
     sign_in_errors: ClassVar[tuple[type[Exception], ...]] = (CloudAuthenticationError,)
+
+    @abstractmethod
+    def list_all_regions(self, account: CloudAccount) -> list[str]:
+        """List the regions that the vendor has for the account. Raises `CloudError`."""
+
+    def list_regions(self, account: CloudAccount) -> list[str]:
+        """List the regions that the account names, or all that the vendor has for it."""
+        return list(account.regions) or self.list_all_regions(account)
+
+    def read_clock_offset(self, client: RegionClient) -> float | None:
+        """Return the offset that the dates of the vendor's answers show."""
+        return client.clock_offset()
+
+    def require_known_regions(self, account: CloudAccount, known: list[str]) -> None:
+        """Refuse a region of the account that the vendor does not have for it. Raises `InvalidCloudRequestError`."""
+        unknown = [name for name in account.regions if name not in known]
+        if unknown:
+            sentence = _(
+                "%(vendor)s has no region '%(unknown)s' for this account, or it is not enabled. It has: %(known)s."
+            )
+            values = {"vendor": str(self.label), "unknown": unknown[0], "known": ", ".join(known)}
+            raise InvalidCloudRequestError(sentence % values)
 
     def require_sdk(self) -> None:
         """Refuse to go on without the vendor's SDK. Raises `InvalidCloudRequestError`, which says what to install."""

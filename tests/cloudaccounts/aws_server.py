@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import os
 import threading
@@ -11,11 +12,14 @@ from urllib.parse import parse_qs
 
 import boto3
 
+from cloudaccounts.models import CloudAccount
+
 # Otherwise moto makes hundreds of images in each region.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 from moto.server import ThreadedMotoServer
 
+REGIONS = ["eu-west-1", "us-east-1"]
 ACCESS_KEY, SECRET_KEY = "AKIAPORTALTESTS00001", "a-secret/of+tests-that-nobody-may-see"
 
 
@@ -110,3 +114,20 @@ def refuse(code, message="No.", status=400):
     """Return an answer by which EC2 refuses a request."""
     xml = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>r-1</RequestID></Response>"
     return status, {"Content-Type": "text/xml"}, xml.encode()
+
+
+def an_account(aws, **columns):
+    """An account that was verified before."""
+    account = CloudAccount(
+        **{
+            "name": "aws",
+            "provider": "aws",
+            "access_id": ACCESS_KEY,
+            "auth_url": aws.url,
+            "regions": ["us-east-1"],
+            **columns,
+        }
+    )
+    account.set_secret(json.dumps({"secret_access_key": SECRET_KEY}))
+    account.save()
+    return account

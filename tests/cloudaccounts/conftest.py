@@ -35,3 +35,27 @@ def synced_account(cloud, account):
     cloud.call("POST", "seed", {"project": "demo", "volumes": 3, "snapshots": 2})
     assert sync_resource(account.pk, "volume").state == "success"
     return account
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """One server of moto's for all tests of this process."""
+    from .aws_server import AwsServer
+
+    server = AwsServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def aws(moto, settings, monkeypatch):
+    """A cloud without anything but what AWS gives everybody; one attempt for a throttled request, so that tests do not wait."""
+    from cloudaccounts.sync.aws import connection
+
+    settings.ALLOW_LOCAL_CLOUDS = True
+    moto.reset()
+    monkeypatch.setattr(connection, "MAX_ATTEMPTS", 1)
+    connection.opened_regions.clear()
+    yield moto
+    moto.reset()
+    connection.opened_regions.clear()

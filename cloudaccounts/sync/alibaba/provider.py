@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from api.messages import message as _
-from openstack_client import InvalidCloudRequestError
-
 from ...models import CloudAccount
 from ...registry import CredentialField, register_provider
 from ..clock_offsets import record_clock_offset
@@ -87,10 +84,6 @@ class AlibabaProvider(VendorProvider):
         allowed = {"Effect": "Allow", "Action": self.list_permissions(), "Resource": "*"}
         return json.dumps({"Version": "1", "Statement": [allowed]}, indent=2)
 
-    def list_regions(self, account: CloudAccount) -> list[str]:
-        """List the regions that the account names, or all that the vendor has."""
-        return list(account.regions) or self._list_all_regions(account)
-
     def open_client(self, account: CloudAccount, region: str) -> AlibabaRegion:
         """Open a region; "" is the one in which the account signs in."""
         self.require_sdk()
@@ -98,20 +91,12 @@ class AlibabaProvider(VendorProvider):
 
         return open_region(account, region)
 
-    def read_clock_offset(self, client: AlibabaRegion) -> float | None:
-        """Return the offset that the dates of the vendor's answers show."""
-        return client.clock_offset()
-
     def verify(self, account: CloudAccount) -> dict[str, Any]:
         """Ask who the credentials are of, and for the regions; return `project_id` (the account), `arn` and `regions`."""
         client = self.open_client(account, "")
         caller = client.call("Sts", "GetCallerIdentity")
-        listed = self._list_all_regions(account)
-        if unknown := [name for name in account.regions if name not in listed]:
-            raise InvalidCloudRequestError(
-                _("Alibaba Cloud has no region '%(unknown)s' for this account. It has: %(known)s.")
-                % {"unknown": unknown[0], "known": ", ".join(listed)}
-            )
+        listed = self.list_all_regions(account)
+        self.require_known_regions(account, listed)
         record_clock_offset(account, client.home_region, client.clock_offset())
         return {
             "project_id": str(caller.get("AccountId") or "")[:50],
@@ -119,7 +104,8 @@ class AlibabaProvider(VendorProvider):
             "regions": {name: ["ecs"] for name in list(account.regions) or listed},
         }
 
-    def _list_all_regions(self, account: CloudAccount) -> list[str]:
+    def list_all_regions(self, account: CloudAccount) -> list[str]:
+        """List the regions that the vendor has for the account."""
         answer = self.open_client(account, "").call("Ecs", "DescribeRegions")
         found = read_page(answer, ("Regions", "Region"), "ecs:DescribeRegions")
         names = [one.get("RegionId") for one in found if isinstance(one, dict)]

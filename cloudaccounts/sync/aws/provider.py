@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from api.messages import message as _
-from openstack_client import InvalidCloudRequestError
-
 from ...models import CloudAccount
 from ...registry import CredentialField, register_provider
 from ..clock_offsets import record_clock_offset
@@ -84,10 +81,6 @@ class AwsProvider(VendorProvider):
         allowed = {"Effect": "Allow", "Action": self.list_permissions(), "Resource": "*"}
         return json.dumps({"Version": "2012-10-17", "Statement": [allowed]}, indent=2)
 
-    def list_regions(self, account: CloudAccount) -> list[str]:
-        """List the regions that the account names, or all that are enabled for it."""
-        return list(account.regions) or self._list_enabled_regions(account)
-
     def open_client(self, account: CloudAccount, region: str) -> AwsRegion:
         """Open a region; "" is the one in which the account signs in."""
         self.require_sdk()
@@ -95,22 +88,12 @@ class AwsProvider(VendorProvider):
 
         return open_region(account, region)
 
-    def read_clock_offset(self, client: AwsRegion) -> float | None:
-        """Return the offset that the dates of AWS's answers show."""
-        return client.clock_offset()
-
     def verify(self, account: CloudAccount) -> dict[str, Any]:
         """Ask AWS who the credentials are of, and for the regions; return `project_id` (the AWS account), `arn` and `regions`."""
         client = self.open_client(account, "")
         caller = client.call("sts", "get_caller_identity")
-        enabled = self._list_enabled_regions(account)
-        if unknown := [name for name in account.regions if name not in enabled]:
-            raise InvalidCloudRequestError(
-                _(
-                    "AWS has no region '%(unknown)s' for this account, or it is not enabled. Enabled are: %(known)s."
-                )
-                % {"unknown": unknown[0], "known": ", ".join(enabled)}
-            )
+        enabled = self.list_all_regions(account)
+        self.require_known_regions(account, enabled)
         record_clock_offset(account, client.home_region, client.clock_offset())
         return {
             "project_id": str(caller.get("Account") or "")[:50],
@@ -118,7 +101,8 @@ class AwsProvider(VendorProvider):
             "regions": {name: ["ec2"] for name in list(account.regions) or enabled},
         }
 
-    def _list_enabled_regions(self, account: CloudAccount) -> list[str]:
+    def list_all_regions(self, account: CloudAccount) -> list[str]:
+        """List the regions that the vendor has for the account."""
         answer = self.open_client(account, "").call("ec2", "describe_regions")
         names = [one.get("RegionName") for one in answer.get("Regions") or ()]
         return sorted({name[:100] for name in names if isinstance(name, str) and name})

@@ -83,10 +83,8 @@ class HuaweiProvider(VendorProvider):
         allowed = {"Effect": "Allow", "Action": self.list_permissions()}
         return json.dumps({"Version": "1.1", "Statement": [allowed]}, indent=2)
 
-    def list_regions(self, account: CloudAccount) -> list[str]:
-        """List the projects that the account names, or all that the credentials may use."""
-        if account.regions:
-            return list(account.regions)
+    def list_all_regions(self, account: CloudAccount) -> list[str]:
+        """List the projects that the credentials may use; each counts as a region."""
         return [project.name for project in self.open_client(account, "").list_projects()]
 
     def open_client(self, account: CloudAccount, region: str) -> HuaweiRegion:
@@ -95,10 +93,6 @@ class HuaweiProvider(VendorProvider):
         from .connection import open_region  # noqa: PLC0415 - it imports the SDK, which is an extra.
 
         return open_region(account, region)
-
-    def read_clock_offset(self, client: HuaweiRegion) -> float | None:
-        """Return the offset that the dates of Huawei Cloud's answers show."""
-        return client.clock_offset()
 
     def verify(self, account: CloudAccount) -> dict[str, Any]:
         """Ask IAM who the credentials are of, and for the projects; return `project_id` (the account), `account_name`, `regions`.

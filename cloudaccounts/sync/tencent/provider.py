@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from api.messages import message as _
-from openstack_client import InvalidCloudRequestError
-
 from ...models import CloudAccount
 from ...registry import CredentialField, register_provider
 from ..clock_offsets import record_clock_offset
@@ -76,10 +73,6 @@ class TencentProvider(VendorProvider):
         allowed = {"effect": "allow", "action": self.list_permissions(), "resource": ["*"]}
         return json.dumps({"version": "2.0", "statement": [allowed]}, indent=2)
 
-    def list_regions(self, account: CloudAccount) -> list[str]:
-        """List the regions that the account names, or all that Tencent Cloud has for it."""
-        return list(account.regions) or self._list_known_regions(account)
-
     def open_client(self, account: CloudAccount, region: str) -> TencentRegion:
         """Open a region; "" is the one in which the account signs in."""
         self.require_sdk()
@@ -87,20 +80,12 @@ class TencentProvider(VendorProvider):
 
         return open_region(account, region)
 
-    def read_clock_offset(self, client: TencentRegion) -> float | None:
-        """Return the offset that the dates of Tencent Cloud's answers show."""
-        return client.clock_offset()
-
     def verify(self, account: CloudAccount) -> dict[str, Any]:
         """Ask who the credentials are of, and for the regions; return `project_id` (the account's UIN), `arn` and `regions`."""
         client = self.open_client(account, "")
         caller = client.call("sts", "GetCallerIdentity")
-        known = self._list_known_regions(account)
-        if unknown := [name for name in account.regions if name not in known]:
-            raise InvalidCloudRequestError(
-                _("Tencent Cloud has no region '%(unknown)s' for this account. There are: %(known)s.")
-                % {"unknown": unknown[0], "known": ", ".join(known)}
-            )
+        known = self.list_all_regions(account)
+        self.require_known_regions(account, known)
         record_clock_offset(account, client.region, client.clock_offset())
         return {
             "project_id": str(caller.get("AccountId") or "")[:50],
@@ -108,7 +93,8 @@ class TencentProvider(VendorProvider):
             "regions": {name: ["cvm"] for name in list(account.regions) or known},
         }
 
-    def _list_known_regions(self, account: CloudAccount) -> list[str]:
+    def list_all_regions(self, account: CloudAccount) -> list[str]:
+        """List the regions that the vendor has for the account."""
         # The operation of the same name that the service cvm has is not kept up to date any more.
         listed = self.open_client(account, "").list_once(
             "region", "DescribeRegions", "RegionSet", Product="cvm"
