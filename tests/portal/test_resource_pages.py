@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -347,31 +346,6 @@ def test_statuses_and_attributes_are_in_the_readers_words_with_the_clouds_as_tit
     assert label_status("ACTIVE", "server") != label_status("ACTIVE", "network")
     assert label_status("made-up") == "made-up"
     assert describe_attributes({"created_at": "never", "odd": [[]], "x": {}})[0]["at"] is None
-
-
-def test_what_all_clouds_have_in_common_is_shown_and_filters(as_role, server):
-    CloudResource.objects.filter(pk=server.pk).update(
-        state="running",
-        tags={"env": "prod", "租户": ""},
-        size_gb=40,
-        paid_until=timezone.now() + timedelta(days=20),
-    )
-    CloudResourceFactory(
-        account=server.account, type="server", name="later", paid_until=timezone.now() + timedelta(days=60)
-    )
-    client = as_role(Role.VIEWER)
-
-    page = text(client.get(f"/resources/{server.pk}/"))
-    assert "env: prod" in page and "租户" in page and "40 GB" in page
-    for query, found in {
-        "?state=running": ["web-1"],
-        "?state=stopped": [],
-        "?ends=7": [],
-        "?ends=30": ["web-1"],
-        "?ends=90": ["later", "web-1"],
-    }.items():
-        assert names(text(client.get(f"/resources/{query}"))) == found, query
-    assert "expires_before=" in text(client.get("/resources/?ends=30"))
 
 
 # --- What pages cost ---------------------------------------------------------------------------------------

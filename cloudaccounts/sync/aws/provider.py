@@ -112,7 +112,7 @@ class AwsSyncer(VendorSyncer):
     """Lists one resource type of AWS: the pages of one operation, object by object."""
 
     provider = AwsProvider.code
-    # The service and the operation as boto3 names them, and the member of the answer with the objects.
+    # The service and the operation as botocore names them, and the member of the answer with the objects.
     service: ClassVar[str]
     operation: ClassVar[str]
     member: ClassVar[str]
