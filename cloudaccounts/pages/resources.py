@@ -135,7 +135,7 @@ def _build_filters(request: PageRequest, scope: Scope, resources: QuerySet[Cloud
         Filter(
             "status",
             _("Status"),
-            _("All statuses"),
+            _("All statuses in the cloud"),
             list_status_labels(statuses, request.GET.get("type", "")),
         ),
         Filter(
