@@ -46,6 +46,10 @@ class DatabaseCopy:
         connection.close()
         with _open_server() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {new} WITH (FORCE)")
+            # A thread that a test before this one has left may still be connected, and what is connected to cannot be copied.
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [old]
+            )
             cursor.execute(f"CREATE DATABASE {new} TEMPLATE {old}")
         restore_guard.forget_trust()
 

@@ -91,12 +91,7 @@ def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, w
     assert wrong == [], "\n".join(wrong)
 
 
-@stories(
-    "create",
-    "create with a volume",
-    "remove",
-    "snapshot of a volume, and cancel",
-)
+@stories("create with a volume", "snapshot of a volume, and cancel")
 def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, worker, story):
     _requests, passed = run_undisturbed(story, stage, worker)
     wrong = []
@@ -120,7 +115,7 @@ def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, worker, story)
     assert wrong == [], "\n".join(wrong)
 
 
-@stories("create with a volume", "remove")
+@stories("remove")
 def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, worker, story):
     if story.cancelled_at is not None:
         pytest.skip("It is cancelled anyway.")

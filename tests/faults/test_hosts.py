@@ -36,19 +36,20 @@ def connection(network):
     with entered(network.hosts["two"]):
         server = socket.create_server((network.hosts["two"].address, PORT))
 
-    def answer():
+    def answer(accepted):
         try:
-            accepted, _address = server.accept()
             with accepted:
                 while received := accepted.recv(100):
                     accepted.sendall(received)
         except OSError:
             return  # The network, or the test, is over.
 
-    threading.Thread(target=answer, daemon=True).start()
     with closing(server), entered(network.hosts["one"]):
         assert socket.gethostname() == "one"
         client = socket.create_connection((network.hosts["two"].address, PORT), timeout=10)
+        # Accepted before the server is closed: a connection that still waits then would be reset.
+        accepted, _address = server.accept()
+    threading.Thread(target=answer, args=[accepted], daemon=True).start()
     with closing(client):
         yield client
 

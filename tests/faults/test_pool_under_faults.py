@@ -21,7 +21,7 @@ from .pool.stories import STORIES
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 # Of the stories of one test, by default.
-MOST = 3
+MOST = 2
 FAULTS = {
     "400": {"kind": "status", "status": 400},
     "403": {"kind": "status", "status": 403},
@@ -81,7 +81,7 @@ def stories(*names):
 
 
 # Where something has been done and not written yet, and where it has just been; and every other write.
-EVERY = 1 if ALL else 5
+EVERY = 1 if ALL else 8
 TOLD_PLACES = {"called", "recorded"}
 
 

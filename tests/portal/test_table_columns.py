@@ -16,6 +16,7 @@ from tenants.scoping import Role
 from tenants.services import hide_columns
 from tests.factories import UserFactory
 from tests.portal.test_query_counts import World
+from tests.stories import select_evenly
 from vms.models import SSHKey
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +91,8 @@ PAGES = {
     "versions": "/services/{service}/versions/",
     "deployments": "/deployments/",
 }
+# Those of which a column is hidden, too: the code is the same for all.
+HIDDEN_IN = select_evenly(PAGES, 8)
 EXAMPLE = "example"  # That of the page of components.
 
 
@@ -128,6 +131,8 @@ def test_every_wide_table_lets_its_columns_be_chosen(world, client):
             offered = re.findall(rf'form="columns-{name}" data-submit checked> ([^<]*)</label>', html)
             if offered != heads[1:] or hidden:
                 wrong.append(f"{name}: heads {heads[1:]}, choices {offered}, hidden {hidden}")
+            if name not in HIDDEN_IN:
+                continue
             # The last one is hidden, and is the last one that is hidden.
             columns = [column for column, _label in find_table(name).columns]
             client.post(COLUMNS.format(name), {"shown": columns[:-1]})

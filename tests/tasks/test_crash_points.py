@@ -3,7 +3,7 @@
 Each scenario has one end. It runs once without a death; then again with a death at each pass of a crash point. Each time
 the end has to be the same: statuses, steps, effects outside, what the commands were told, and nothing held.
 
-By default some passes of each point are tried, in the scenarios that differ there; `make stories` tries all of them.
+By default one pass of each point is tried, in one scenario; `make stories` tries all passes in all scenarios.
 """
 
 from __future__ import annotations
@@ -280,56 +280,21 @@ def told(scenario, driver: Driver, armed: Armed | None = None):
 
 # At each point of a scenario, spread evenly over how often it is passed.
 MOST_DEATHS = 1
-DIES: dict[str, list[Callable[[Driver], None]]] = {
-    "submitted": [one_that_waits_and_watches, errored_and_retried],
-    "cancelled": [cancelled_while_it_watches, a_tree_cancelled],
-    "decided": [
-        stuck_and_resumed,
-        stuck_and_ended,
-        stuck_and_undone,
-        stuck_on_the_way_back_and_resumed,
-        a_child_stuck_and_ended,
-        errored_and_retried,
-    ],
-    "claimed": [
-        one_that_waits_and_watches,
-        one_that_fails_at_its_last_step,
-        a_tree_that_fails_at_its_end,
-        a_child_stuck_and_ended,
-    ],
-    "called": [
-        one_that_waits_and_watches,
-        one_that_fails_at_its_last_step,
-        one_with_a_bug,
-        a_tree_that_fails_at_its_end,
-    ],
-    "recorded": [
-        one_that_waits_and_watches,
-        one_whose_outside_dies,
-        one_with_a_bug,
-        a_tree_that_fails_at_its_end,
-        a_tree_cancelled,
-        cancelled_during_a_step_that_then_watches,
-    ],
-    "spawned": [
-        a_tree,
-        a_tree_that_fails_at_its_end,
-        three_generations_that_fail,
-        cancelled_during_a_step_that_spawns,
-    ],
-    "ended": [
-        one_that_waits_and_watches,
-        one_that_fails_at_its_last_step,
-        a_tree,
-        a_tree_with_a_child_that_fails,
-        three_generations_that_fail,
-        stuck_and_ended,
-    ],
-    "stuck": [stuck_and_resumed, stuck_on_the_way_back_and_resumed, a_child_stuck_and_ended],
-    "poll_claimed": [one_that_fails_at_its_last_step],
-    "polled": [one_that_fails_at_its_last_step],
-    "poll_recorded": [one_that_fails_at_its_last_step, one_whose_outside_dies],
-    "swept": [one_that_waits_and_watches],
+# Who dies at each point by default; together, most kinds of scenario.
+DIES: dict[str, Callable[[Driver], None]] = {
+    "submitted": errored_and_retried,
+    "cancelled": a_tree_cancelled,
+    "decided": a_child_stuck_and_ended,
+    "claimed": one_that_fails_at_its_last_step,
+    "called": one_with_a_bug,
+    "recorded": cancelled_during_a_step_that_then_watches,
+    "spawned": three_generations_that_fail,
+    "ended": a_tree_with_a_child_that_fails,
+    "stuck": stuck_on_the_way_back_and_resumed,
+    "poll_claimed": one_that_fails_at_its_last_step,
+    "polled": one_that_fails_at_its_last_step,
+    "poll_recorded": one_whose_outside_dies,
+    "swept": one_that_waits_and_watches,
 }
 
 
@@ -338,7 +303,7 @@ def test_every_crash_point_is_died_at():
     assert set().union(*PASSES.values()) == set(CRASH_POINTS)
 
 
-@pytest.mark.parametrize("scenario", PASSES, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", select_evenly(PASSES, 6), ids=lambda scenario: scenario.__name__)
 def test_a_scenario_passes_the_points_that_are_said_of_it(harness, scenario):
     driver = harness.new_driver()
 
@@ -350,7 +315,7 @@ def test_a_scenario_passes_the_points_that_are_said_of_it(harness, scenario):
 @pytest.mark.parametrize("point", CRASH_POINTS)
 def test_whoever_dies_at_a_point_the_end_is_the_same(harness, point):
     everyone = [scenario for scenario, passed in PASSES.items() if point in passed]
-    for scenario in everyone if ALL else select_evenly(DIES[point], 2):
+    for scenario in everyone if ALL else [DIES[point]]:
         driver = harness.new_driver()
         expected = told(scenario, driver)
         for death in select_evenly(range(driver.passed[point]), MOST_DEATHS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from django.utils import timezone
 from tasks import engine, polling
 from tasks.leases import Lease
 from tasks.models import AsyncTask, JobLogLine, JobStatus, PollScope
+from tests.stories import select_evenly
 
 from .engine_driver import Driver
 from .ledger import Answer, ChildrenPlan, Plan, effect_ledger
@@ -38,8 +40,10 @@ def run_with_takeover(harness, plan: Plan, times: int = 1) -> Driver:
     return driver
 
 
-@pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
-@pytest.mark.parametrize("step", ["buy", "grow", "polish"])
+@pytest.mark.parametrize(
+    ("step", "answer"),
+    select_evenly(itertools.product(["buy", "grow", "polish"], ["done", "wait", "failed", "bug"]), 6),
+)
 def test_what_a_late_worker_has_to_say_of_a_step_is_refused(harness, step, answer):
     """Also when the step is a watch, of which a job has one at a time, and when it is the last, which ends the job."""
     driver = run_with_takeover(harness, Plan(script={step: [Answer(answer, SLOW)]}))
@@ -52,8 +56,10 @@ def test_what_a_late_worker_has_to_say_of_a_step_is_refused(harness, step, answe
     assert job.lines.filter(message="told: succeeded").count() == 1
 
 
-@pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
-@pytest.mark.parametrize("undo", ["sell", "uproot"])
+@pytest.mark.parametrize(
+    ("undo", "answer"),
+    select_evenly(itertools.product(["sell", "uproot"], ["done", "wait", "failed", "bug"]), 4),
+)
 def test_what_a_late_worker_has_to_say_of_an_undo_is_refused(harness, undo, answer):
     driver = run_with_takeover(harness, Plan(script={"polish": REFUSES, undo: [Answer(answer, SLOW)]}))
 
