@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from devserver import launch
 
+from .adoption import measure_adoption
 from .aws import measure_aws
 from .claim import measure_claims
 from .control import measure_control
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "control": measure_control,
     "list": measure_listing,
     "dependencies": measure_dependencies,
+    "adoption": measure_adoption,
     "deploy": measure_deployments,
 }
 
