@@ -15,6 +15,7 @@ from .models import (
     CatalogueKind,
     CloudAccount,
     CloudResource,
+    ResourceChange,
     ResourceState,
     ResourceType,
     SyncLog,
@@ -96,6 +97,22 @@ class CloudResourceFilter(ListFilterSet):
     def filter_expired(self, queryset: Any, name: str, value: bool) -> Any:
         """Return the resources that have expired, or those that have not."""
         return queryset.exclude(expired_at=None) if value else queryset.filter(expired_at=None)
+
+
+class CloudChangeFilter(ListFilterSet):
+    """Filters of `cloud-changes/`."""
+
+    account = filters.NumberFilter(field_name="resource__account_id", min_value=1, max_value=2**63 - 1)
+    region = filters.CharFilter(field_name="resource__region", max_length=100)
+    type = filters.CharFilter(field_name="resource__type", max_length=30)
+    resource = filters.UUIDFilter(field_name="resource_id")
+    outside = filters.BooleanFilter()
+    after = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    before = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+    class Meta:
+        model = ResourceChange
+        fields: list[str] = []
 
 
 class CatalogueGrantFilter(ListFilterSet):

@@ -21,6 +21,7 @@ urlpatterns = [
     path("catalogue/common/<int:account_id>/", pages.grant_common_kinds_page, name="catalogue-common"),
     path("catalogue/new/", pages.new_grant_page, name="catalogue-new"),
     path("catalogue/<int:pk>/remove/", pages.remove_grant_page, name="catalogue-remove"),
+    path("cloud-changes/", pages.cloud_change_page, name="cloud-change-page"),
     path("resources/", pages.resource_page, name="resource-page"),
     path("resources/<uuid:pk>/", pages.resource_detail_page, name="resource-detail-page"),
     path("resources/<uuid:pk>/changes/", pages.resource_changes_page, name="resource-changes-page"),

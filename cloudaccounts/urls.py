@@ -12,6 +12,7 @@ urlpatterns = [
     path("cloud-accounts/<int:pk>/hosts/", views.AccountHostsView.as_view(), name="cloud-account-hosts"),
     path("catalogue-grants/", views.GrantListView.as_view(), name="catalogue-grant-list"),
     path("catalogue-grants/<int:pk>/", views.GrantDetailView.as_view(), name="catalogue-grant-detail"),
+    path("cloud-changes/", views.CloudChangeListView.as_view(), name="cloud-change-list"),
     path("cloud-resources/", views.ResourceListView.as_view(), name="cloud-resource-list"),
     path("cloud-resources/export/", views.ResourceExportView.as_view(), name="cloud-resource-export"),
     path("cloud-resources/<uuid:pk>/", views.ResourceDetailView.as_view(), name="cloud-resource-detail"),

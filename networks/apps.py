@@ -10,11 +10,15 @@ class NetworksConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, and what follows the syncs of resources."""
+        from cloudaccounts.sync.change_origins import register_cloud_rows
         from cloudaccounts.sync.observers import register_sync_observer
 
         from . import commands  # noqa: F401 - importing registers the commands.
+        from .models import FloatingIp, SecurityGroup, ServerGroup
         from .sync.follow import follow_floating_ips, follow_security_groups, follow_server_groups
 
+        for model in (FloatingIp, SecurityGroup, ServerGroup):
+            register_cloud_rows(model, "cloud_id")
         register_sync_observer("security_group", follow_security_groups)
         register_sync_observer("floating_ip", follow_floating_ips)
         register_sync_observer("server_group", follow_server_groups)

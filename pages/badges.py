@@ -9,7 +9,7 @@ from __future__ import annotations
 TONES = {
     "good": "running succeeded success active available in-use ok enabled verified full up reached",
     "bad": "error failed errored stuck killed down error_deleting error_extending late stale unhealthy unreachable expired removed_outside",
-    "warning": "paused suspended interrupted unverified cancelled reverted source_missing flapping warning missing verify_resize rescue",
+    "warning": "paused suspended outside interrupted unverified cancelled reverted source_missing flapping warning missing verify_resize rescue",
     "busy": (
         "queued waiting build building creating reboot hard_reboot resize migrating rebuild undoing filling reverting upgrading removing attaching detaching saving "
         "deleting reserved downloading uploading extending retyping maintenance"

@@ -111,6 +111,12 @@ GROUPS = (
         (
             Link(gettext_lazy("Cloud accounts"), "account-page", "cloud", ("/accounts/",)),
             Link(gettext_lazy("Cloud inventory"), "resource-page", "rectangle-stack", ("/resources/",)),
+            Link(
+                pgettext_lazy("of cloud resources", "Changes"),
+                "cloud-change-page",
+                "clock",
+                ("/cloud-changes/",),
+            ),
             Link(gettext_lazy("Sync history"), "sync-log-page", "arrow-path", ("/sync-logs/",)),
         ),
     ),

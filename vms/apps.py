@@ -17,6 +17,7 @@ class VmsConfig(AppConfig):
         from approvals.offers import offer_data_center_types
         from cloudaccounts.dependents import register_dependent_finder
         from cloudaccounts.own_pages import register_adoption_finder, register_page_finder
+        from cloudaccounts.sync.change_origins import register_cloud_rows
         from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
@@ -26,7 +27,7 @@ class VmsConfig(AppConfig):
 
         from . import commands  # noqa: F401 - importing registers the commands.
         from .dependents import find_dependent_vms
-        from .models import IMAGE_WATCHER, SERVER_WATCHER, VirtualMachine
+        from .models import IMAGE_WATCHER, SERVER_WATCHER, VirtualMachine, VmPort, VMSnapshot
         from .resource_pages import find_adopt_form, find_vm_page
         from .services.attachments import attach_by_volume, detach_by_volume
         from .sync.images import sync_images
@@ -37,6 +38,9 @@ class VmsConfig(AppConfig):
         IndexExpression.register_wrappers(OpClass)
         offer_data_center_types(VirtualMachine.DataCenterType.choices)
         register_page_finder("server", find_vm_page)
+        register_cloud_rows(VirtualMachine, "openstack_id")
+        register_cloud_rows(VMSnapshot, "image_id")
+        register_cloud_rows(VmPort, "cloud_id", "vm_id")
         register_dependent_finder(find_dependent_vms)
         register_adoption_finder("server", find_adopt_form)
         register_adoption_finder("volume", find_adopt_form)

@@ -11,6 +11,7 @@ class VolumePoolConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands and the watchers, and declare the schedules."""
+        from cloudaccounts.sync.change_origins import register_cloud_rows
         from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
@@ -18,10 +19,12 @@ class VolumePoolConfig(AppConfig):
 
         from . import commands  # noqa: F401 - importing registers the commands.
         from .actions import VolumeAction, register_action
-        from .models import SNAPSHOT_WATCHER, VOLUME_WATCHER
+        from .models import SNAPSHOT_WATCHER, VOLUME_WATCHER, Volume, VolumeSnapshot
         from .services import extend_volume, take_snapshot
         from .sync.watchers import SnapshotWatcher, VolumeWatcher
 
+        register_cloud_rows(Volume, "volume_id")
+        register_cloud_rows(VolumeSnapshot, "snapshot_id")
         register_watcher(VOLUME_WATCHER, VolumeWatcher())
         register_watcher(SNAPSHOT_WATCHER, SnapshotWatcher())
         register_action("extend", VolumeAction(("size_gb",), Role.ADMIN, extend_volume))

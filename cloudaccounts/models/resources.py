@@ -164,6 +164,24 @@ class CloudResource(models.Model):
         return f"{self.type} {self.name or self.cloud_id}"
 
 
+class ResourceChangeQuerySet(TenantScopedQuerySet):
+    """Changes of resources: whoever sees the resource sees what has changed."""
+
+    tenant_path: ClassVar[str] = "resource__account__tenant"
+
+    def for_tenant(self, tenant: Tenant) -> Self:
+        """Return the changes of the resources that a tenant sees."""
+        return self.filter(resource__in=CloudResource.objects.for_tenant(tenant).order_by().values("pk"))
+
+    def visible_to(self, user: User) -> Self:
+        """Return the changes of the resources that the user sees."""
+        return self.all() if self.is_open_to(user) else self.of_member(user)
+
+    def of_member(self, user: User) -> Self:
+        """Return the changes of the resources that the user's tenants see."""
+        return self.filter(resource__in=CloudResource.objects.of_member(user).order_by().values("pk"))
+
+
 class ResourceChange(models.Model):
     """A change of a resource that one sync has found: the value of each field before and after.
 
@@ -189,6 +207,12 @@ class ResourceChange(models.Model):
     )
     at = models.DateTimeField(_("at"), default=timezone.now)
     fields = models.JSONField(_("changes"))
+    # True: no job of the portal explains it, so somebody made it in the cloud. None: of a type that changes by itself.
+    outside = models.BooleanField(_("outside the portal"), null=True, blank=True)
+    # The job that explains it. No foreign key: jobs are deleted sooner than changes.
+    job_id = models.UUIDField(_("task"), null=True, blank=True)
+
+    objects = ResourceChangeQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -197,6 +221,7 @@ class ResourceChange(models.Model):
         indexes = [
             models.Index(fields=["resource", "id"], name="change_by_resource"),
             models.Index(fields=["at"], name="change_by_time"),
+            models.Index(fields=["id"], name="change_from_outside", condition=models.Q(outside=True)),
         ]
 
     def __str__(self) -> str:

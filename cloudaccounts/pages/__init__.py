@@ -17,6 +17,7 @@ from .account_form import edit_account_page, new_account_page
 from .account_hosts import read_hosts_page
 from .accounts import account_page
 from .catalogue import catalogue_page, grant_common_kinds_page, new_grant_page, remove_grant_page
+from .changes import cloud_change_page
 from .resource_detail import (
     resource_changes_page,
     resource_dependents_page,
@@ -34,6 +35,7 @@ __all__ = [
     "account_regions_page",
     "account_types_page",
     "catalogue_page",
+    "cloud_change_page",
     "edit_account_page",
     "grant_common_kinds_page",
     "new_account_page",

@@ -22,6 +22,7 @@ from ..models import CloudResource, ResourceChange
 from ..own_pages import find_adoption_page, find_own_page
 from ..registry import type_label
 from ..services import build_topology, list_dependents, list_foundations
+from ..services.changes import find_visible_jobs
 from ..services.dependencies import Dependencies
 from ..services.topology import MAX_DEPTH
 from .resource_labels import label_status
@@ -112,7 +113,15 @@ def resource_changes_page(request: PageRequest, pk: UUID) -> HttpResponse:
     resource = _get_resource(request, pk)
     query = read_list_query(request)
     page = query.paginate(ResourceChange.objects.filter(resource=resource).order_by("-id"))
-    changes = [(change, describe_changed_fields(change.fields, resource.type)) for change in page.object_list]
+    jobs = find_visible_jobs(page_scope(request), page.object_list)
+    changes = [
+        (
+            change,
+            describe_changed_fields(change.fields, resource.type),
+            change.job_id if change.job_id in jobs else None,
+        )
+        for change in page.object_list
+    ]
     return _render_tab(request, resource, "changes", {"query": query, "page": page, "changes": changes})
 
 

@@ -12,6 +12,7 @@ from .accounts import (
 from .catalogue import CatalogueGrantSerializer, CreateGrantSerializer
 from .hosts import AccountHostsJobSerializer, ComputeHostSerializer, ReadHostsSerializer
 from .resources import (
+    CloudChangeSerializer,
     CloudResourceSerializer,
     DependenciesSerializer,
     ResourceChangeSerializer,
@@ -32,6 +33,7 @@ __all__ = [
     "CatalogueGrantSerializer",
     "CloudAccountDetailSerializer",
     "CloudAccountSerializer",
+    "CloudChangeSerializer",
     "CloudResourceSerializer",
     "ComputeHostSerializer",
     "CreateGrantSerializer",

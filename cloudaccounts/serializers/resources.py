@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
@@ -51,11 +52,47 @@ class CloudResourceSerializer(ReadOnlyModelSerializer[CloudResource]):
 
 
 class ResourceChangeSerializer(ReadOnlyModelSerializer[ResourceChange]):
-    """The changes that one sync has found: the value of each field before and after, `{"name": ["old", "new"]}`."""
+    """The changes that one sync has found: the value of each field before and after, `{"name": ["old", "new"]}`.
+
+    `outside` is true when no task of the portal explains them, and null for what changes by itself. `job` is the task that does.
+    """
+
+    job = serializers.SerializerMethodField()
 
     class Meta:
         model = ResourceChange
-        fields = ["id", "at", "log", "fields"]
+        fields = ["id", "at", "log", "fields", "outside", "job"]
+
+    def get_job(self, change: ResourceChange) -> UUID | None:
+        return change.job_id if change.job_id in self.context.get("jobs", ()) else None
+
+
+class CloudChangeSerializer(ResourceChangeSerializer):
+    """A change, with its resource."""
+
+    resource_name = serializers.CharField(source="resource.name", read_only=True)
+    cloud_id = serializers.CharField(source="resource.cloud_id", read_only=True)
+    type = serializers.CharField(source="resource.type", read_only=True)
+    type_display = serializers.SerializerMethodField()
+    region = serializers.CharField(source="resource.region", read_only=True)
+    account = serializers.IntegerField(source="resource.account_id", read_only=True)
+    account_name = serializers.CharField(source="resource.account.name", read_only=True)
+
+    class Meta(ResourceChangeSerializer.Meta):
+        fields = [
+            *ResourceChangeSerializer.Meta.fields,
+            "resource",
+            "resource_name",
+            "cloud_id",
+            "type",
+            "type_display",
+            "region",
+            "account",
+            "account_name",
+        ]
+
+    def get_type_display(self, change: ResourceChange) -> str:
+        return type_label(change.resource.account.provider, change.resource.type)
 
 
 class TopologyQuerySerializer(StrictSerializer):

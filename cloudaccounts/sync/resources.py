@@ -35,6 +35,7 @@ from ..connect import guard_request
 from ..log_lines import build_sentence
 from ..models import CloudAccount, SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
+from .change_origins import record_origins
 from .clock_offsets import record_clock_offset
 from .expiry import expire_unseen
 from .observers import run_sync_observers
@@ -106,6 +107,8 @@ class _SyncRun:
 
     sync_log: SyncLog
     lease: Lease
+    # The changed resources of the region that is being listed.
+    updated: int = 0
     # Descriptions of unreadable objects, for the log's message.
     unreadable_texts: list[str] = field(default_factory=list)
 
@@ -179,12 +182,13 @@ class _SyncRun:
         began = database_now()
         client = provider.open_client(self.sync_log.account, region)
         target = (self.sync_log.account_id, region, syncer.type)
-        listed = 0
+        listed = self.updated = 0
         unreadable: list[UnreadableResource] = []
         for number, page in enumerate(prefetch_pages(syncer.list_pages(client), guard_request), start=1):
             with self._claim():
                 written, refused = write_page(target, page, began, log_id=self.sync_log.pk)
                 listed += len(page)
+                self.updated += written.updated
                 self._record_unreadable(
                     target, [*getattr(page, "unreadable", ()), *refused], unreadable, began
                 )
@@ -244,6 +248,8 @@ class _SyncRun:
                 target, began, after=syncer.expires_after, accepted=accepted, log_id=self.sync_log.pk
             )
             self._add_counts(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
+            if self.updated or lost.expired:
+                record_origins(self.sync_log.account, target, self.sync_log.pk)
             if (
                 self.sync_log.account.is_managed
             ):  # The rows of other rooms are of clouds that the portal changes.

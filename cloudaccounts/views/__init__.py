@@ -11,6 +11,7 @@ from .accounts import (
 from .catalogue import GrantDetailView, GrantListView
 from .hosts import AccountHostsView
 from .resources import (
+    CloudChangeListView,
     ResourceChangesView,
     ResourceDetailView,
     ResourceExportView,
@@ -27,6 +28,7 @@ __all__ = [
     "AccountListView",
     "AccountSyncView",
     "AccountVerifyView",
+    "CloudChangeListView",
     "GrantDetailView",
     "GrantListView",
     "ProviderListView",

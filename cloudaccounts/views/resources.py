@@ -19,9 +19,10 @@ from api.pagination import LogPagination
 from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
 
-from ..filters import SEARCH_FIELDS, CloudResourceFilter
+from ..filters import SEARCH_FIELDS, CloudChangeFilter, CloudResourceFilter
 from ..models import CloudResource, ResourceChange
 from ..serializers import (
+    CloudChangeSerializer,
     CloudResourceSerializer,
     DependenciesSerializer,
     ResourceChangeSerializer,
@@ -29,6 +30,7 @@ from ..serializers import (
     TopologySerializer,
 )
 from ..services import build_topology, list_dependents, list_foundations
+from ..services.changes import find_visible_jobs
 
 RESOURCES = CloudResource.objects.select_related("account")
 CSV_COLUMNS = (
@@ -90,7 +92,31 @@ class ResourceDetailView(ScopedView, RetrieveAPIView[CloudResource]):
     serializer_class = CloudResourceSerializer
 
 
-class ResourceChangesView(ScopedView, ListAPIView[ResourceChange]):
+class _ChangeListView(ScopedView, ListAPIView[ResourceChange]):
+    """The base class of views that list changes, with the tasks that the reader may see."""
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """Return a page of changes, and find their tasks."""
+        page = list(super().paginate_queryset(queryset) or [])
+        self.jobs = find_visible_jobs(self.scope, page)
+        return page
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Add the tasks of the page."""
+        return {**super().get_serializer_context(), "jobs": getattr(self, "jobs", ())}
+
+
+class CloudChangeListView(_ChangeListView):
+    """The changes that syncs have found in the inventory, newest first; `?outside=true` for those that no task explains."""
+
+    queryset = ResourceChange.objects.select_related("resource__account")
+    serializer_class = CloudChangeSerializer
+    filterset_class = CloudChangeFilter
+    ordering_fields = ["at"]
+    ordering = ["-id"]
+
+
+class ResourceChangesView(_ChangeListView):
     """The changes of a resource that syncs have found; `?after=<id>` returns the later ones."""
 
     queryset = RESOURCES

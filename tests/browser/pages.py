@@ -99,6 +99,7 @@ PAGES = {
     "resource": ("admin", "/resources/", ".name a, td a"),
     "resource-topology": ("admin", "/resources/?type=server", ".name a, td a|topology/"),
     "resource-dependents": ("admin", "/resources/?type=network", ".name a, td a|used-by/"),
+    "cloud-changes": ("admin", "/cloud-changes/", ""),
     "sync-history": ("admin", "/sync-logs/", ""),
     "sync-log": ("admin", "/sync-logs/", ".name a, td a"),
     "vm-operations": ("alice", "/activity/", ""),

@@ -21,6 +21,7 @@ from openstack_client import (
 )
 from tests.listings import read_all_pages
 
+from .processes import find_processes, slowed_processes
 from .reach import (
     closed_network,
     external,
@@ -46,6 +47,9 @@ __all__ = [
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
 # The cloud in clouds.yaml whose user may set limits and states. Without it, the tests that need them are skipped.
 REAL_ADMIN = os.environ.get("PORTAL_TEST_CLOUD_ADMIN", "admin")
+# The programs on this machine that carry out a real cloud's actions, such as "nova-compute,cinder-volume". They are slowed down
+# while a test looks at an action that is going on; otherwise the action may be over before the test's second request.
+REAL_WORKERS = [name for name in os.environ.get("PORTAL_TEST_CLOUD_WORKERS", "").split(",") if name]
 # A real cloud may be slow. No wait is longer than this.
 MAX_WAIT_SECONDS = 60.0
 
@@ -79,12 +83,16 @@ def set_clock(server, **settings):
 
 @pytest.fixture
 def slow_cloud(simulated):
-    """A block in which the simulated cloud is slow, for what it refuses during an action. A real cloud is slow by itself."""
+    """A block in which the cloud is slow, for what it refuses during an action.
+
+    A real cloud is slow by itself, but not surely so: see PORTAL_TEST_CLOUD_WORKERS.
+    """
 
     @contextlib.contextmanager
     def block():
         if simulated is None:
-            yield
+            with slowed_processes(find_processes(REAL_WORKERS)):
+                yield
             return
         set_clock(simulated, **dict.fromkeys(FAST, 5.0))
         try:

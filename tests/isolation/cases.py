@@ -263,6 +263,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/cloud-resources/"): Case(200),
     ("GET", "/api/v1/cloud-resources/export/"): Case(200),
     ("GET", "/api/v1/cloud-resources/{id}/"): Case(200, ids=create_resource),
+    ("GET", "/api/v1/cloud-changes/"): Case(200),
     ("GET", "/api/v1/cloud-resources/{id}/changes/"): Case(200, ids=create_resource),
     ("GET", "/api/v1/cloud-resources/{id}/topology/"): Case(200, ids=create_resource),
     ("GET", "/api/v1/cloud-resources/{id}/supports/"): Case(200, ids=create_resource),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from api.models import ApiToken, UserSession
-from cloudaccounts.models import CatalogueGrant, SyncLog
+from cloudaccounts.models import CatalogueGrant, ResourceChange, SyncLog
 from tasks import engine
 from tasks.models import EntityLock, Job
 from tenants.models import Membership
@@ -149,6 +149,11 @@ def build_move(member: Membership) -> dict[str, Any]:
 
 def create_resource(member: Membership) -> Ids:
     return {"id": CloudResourceFactory(account__tenant=member.tenant).pk}
+
+
+def create_resource_change(member: Membership) -> Ids:
+    resource = CloudResourceFactory(account__tenant=member.tenant)
+    return {"id": ResourceChange.objects.create(resource=resource, fields={"name": ["a", "b"]}).pk}
 
 
 def create_grant(member: Membership) -> Ids:

@@ -27,6 +27,7 @@ from .notification_cases import create_subscription, create_webhook
 from .objects import (
     create_job,
     create_resource,
+    create_resource_change,
     create_ssh_key,
     create_sync_log,
     create_sync_run,
@@ -119,6 +120,7 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         create_vm_snapshot,
         create_sync_run,
         create_resource,
+        create_resource_change,
         create_sync_log,
         create_host,
         create_deployment,

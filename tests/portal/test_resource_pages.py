@@ -69,6 +69,7 @@ PAGES = [
     "/resources/{server}/",
     "/resources/{server}/topology/",
     "/resources/{server}/changes/",
+    "/cloud-changes/",
     "/sync-logs/",
     "/sync-logs/{log}/",
 ]
@@ -79,10 +80,12 @@ def test_a_page_shows_members_and_staff_what_is_theirs_and_strangers_nothing(
     as_role, staff, server, log, page
 ):
     address = page.format(server=server.pk, log=log.pk)
+    ResourceChange.objects.create(resource=server, log=log, fields={"status": ["", "ACTIVE"]}, outside=True)
 
     for client in (as_role(Role.VIEWER), staff):
         html = text(client.get(address))
         assert "web-1" in html if "changes" in page or "topology" in page else "Ours" in html
+        assert ("Outside the portal" in html) == ("changes" in page)
         assert not re.findall(r"<script(?![^>]*\bsrc=)|\son[a-z]+=|\sstyle=", html)
         assert client.post(address).status_code == 405
     stranger = as_role(Role.ADMIN, of=TenantFactory()).get(address)

@@ -71,6 +71,7 @@ PAGES = {
     "deliveries": "/webhooks/{webhook}/",
     "subscriptions": "/notifications/",
     "resources": "/resources/",
+    "cloud_changes": "/cloud-changes/",
     "accounts": "/accounts/",
     "sync_logs": "/sync-logs/",
     "unmanaged": "/accounts/{account}/unmanaged/",

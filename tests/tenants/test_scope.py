@@ -15,7 +15,14 @@ from approvals.models import (
     ApprovalRequest,
     PolicyApprover,
 )
-from cloudaccounts.models import CatalogueGrant, CloudAccount, CloudResource, ReleasedObject, SyncLog
+from cloudaccounts.models import (
+    CatalogueGrant,
+    CloudAccount,
+    CloudResource,
+    ReleasedObject,
+    ResourceChange,
+    SyncLog,
+)
 from deploys.models import (
     DeployKey,
     Deployment,
@@ -253,6 +260,9 @@ MAKE = {
         network_id="internal",
     ),
     CloudResource: lambda tenant: CloudResourceFactory(account__tenant=tenant),
+    ResourceChange: lambda tenant: ResourceChange.objects.create(
+        resource=CloudResourceFactory(account__tenant=tenant), fields={"name": ["a", "b"]}
+    ),
     CatalogueGrant: a_grant,
     ReleasedObject: lambda tenant: ReleasedObject.objects.create(
         tenant=tenant, kind="server", cloud_id=str(uuid4()), row_id=uuid4()

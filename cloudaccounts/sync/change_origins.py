@@ -1,0 +1,131 @@
+"""Tell the changes that a job of the portal has made from those that somebody made in the cloud.
+
+A change is explained by a job that worked on the object, or on one that is directly linked with it, since the listing before:
+by a job that has ended since, or has not ended. Jobs name what they work on in their parameters, results and watches, by the
+row's id or by the id in the cloud. So a change from outside is missed when a job of ours worked on the same object between
+the two listings; none of ours is called one from outside.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+
+from ..models import CloudAccount, ResourceChange, ResourceLink, SyncLog
+from ..queries import FIND_JOBS_AT_WORK
+from .resource_writer import SyncTarget
+
+# What people change. Usage of quotas, hosts and zones changes by itself, and flavors by their administrators.
+JUDGED_TYPES = frozenset(
+    {
+        "server",
+        "volume",
+        "snapshot",
+        "image",
+        "network",
+        "subnet",
+        "port",
+        "router",
+        "floating_ip",
+        "security_group",
+        "server_group",
+    }
+)
+# A job that works on one of these changes what is linked with it. A network or an image is linked with everybody's servers.
+CHANGED_TOGETHER = frozenset({"server", "volume", "snapshot", "port", "floating_ip"})
+# A cloud may show what a job has done a while after the job has ended.
+LATE = timedelta(minutes=2)
+BATCH = 2000
+
+# The models of the rooms above whose rows are objects in the cloud, with the column that holds the id there.
+_models: list[tuple[Any, str, str]] = []
+
+
+def register_cloud_rows(model: type[models.Model], cloud_id: str, row_id: str = "pk") -> None:
+    """Register a model whose rows are objects in the cloud: the column with their id there, and that by which jobs name them."""
+    if (model, cloud_id, row_id) not in _models:
+        _models.append((model, cloud_id, row_id))
+
+
+def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> None:
+    """Record of each change that a sync has found in a region whether a job of the portal explains it.
+
+    In a vendor's account, the portal changes nothing, so every change is from outside. Call it in the transaction that ends
+    the region's listing.
+    """
+    _account, region, type_code = target
+    found = ResourceChange.objects.filter(
+        log=log_id, resource__region=region, resource__type=type_code, outside=None
+    )
+    if not account.is_managed:
+        found.update(outside=True)
+        return
+    if type_code not in JUDGED_TYPES:
+        return
+    changed = list(found.order_by("pk").values_list("pk", "resource_id", "resource__cloud_id"))
+    since = _find_previous_listing(account, type_code, log_id)
+    for start in range(0, len(changed), BATCH):
+        batch = changed[start : start + BATCH]
+        names = _name_objects(target, {resource: cloud_id for _pk, resource, cloud_id in batch})
+        jobs = _find_jobs({name for each in names.values() for name in each}, since)
+        explained: dict[UUID, list[int]] = defaultdict(list)
+        outside: list[int] = []
+        for pk, resource, _cloud_id in batch:
+            job = next((jobs[name] for name in sorted(names[resource]) if name in jobs), None)
+            (outside if job is None else explained[job]).append(pk)
+        ResourceChange.objects.filter(pk__in=outside).update(outside=True)
+        for job, pks in explained.items():
+            ResourceChange.objects.filter(pk__in=pks).update(outside=False, job_id=job)
+
+
+def _find_previous_listing(account: CloudAccount, type_code: str, log_id: int) -> datetime:
+    before = SyncLog.objects.filter(
+        account=account, type=type_code, state=SyncLog.State.SUCCESS, pk__lt=log_id
+    )
+    began: datetime | None = before.order_by("-pk").values_list("started_at", flat=True).first()
+    return (began or account.created_at) - LATE
+
+
+def _name_objects(target: SyncTarget, resources: Mapping[UUID, str]) -> dict[UUID, set[str]]:
+    """Return by resource the ids of itself and of what it is directly linked with: those in the cloud and those of rows."""
+    account_id, region, type_code = target
+    cloud_ids: dict[UUID, set[str]] = {resource: {cloud_id} for resource, cloud_id in resources.items()}
+    if type_code in CHANGED_TOGETHER:
+        by_cloud_id = {cloud_id: resource for resource, cloud_id in resources.items()}
+        links = ResourceLink.objects.filter(account=account_id, region=region).order_by()
+        outgoing = links.filter(source__in=resources, target_type__in=CHANGED_TOGETHER)
+        for resource, linked in outgoing.values_list("source_id", "target_cloud_id"):
+            cloud_ids[resource].add(linked)
+        incoming = links.filter(
+            target_type=type_code, target_cloud_id__in=by_cloud_id, source__type__in=CHANGED_TOGETHER
+        )
+        for cloud_id, linked in incoming.values_list("target_cloud_id", "source__cloud_id"):
+            cloud_ids[by_cloud_id[cloud_id]].add(linked)
+    rows = _find_rows({cloud_id for each in cloud_ids.values() for cloud_id in each})
+    return {
+        resource: each.union(*(rows[cloud_id] for cloud_id in each if cloud_id in rows))
+        for resource, each in cloud_ids.items()
+    }
+
+
+def _find_rows(cloud_ids: Iterable[str]) -> dict[str, set[str]]:
+    """Return the ids of the portal's rows by the ids of their objects in the cloud."""
+    found: dict[str, set[str]] = defaultdict(set)
+    wanted = list(cloud_ids)
+    for model, column, row_id in _models:
+        rows = model.objects.filter(**{f"{column}__in": wanted}).order_by()
+        for cloud_id, row in rows.values_list(column, row_id):
+            found[str(cloud_id)].add(str(row))
+    return found
+
+
+def _find_jobs(names: Iterable[str], since: datetime) -> dict[str, UUID]:
+    """Return by id the newest job that names it and has not ended before a time."""
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_JOBS_AT_WORK, {"names": sorted(names), "since": since})
+        return dict(cursor.fetchall())

@@ -1,0 +1,136 @@
+"""Changes that a sync finds: which of them a task of the portal explains, and which were made in the cloud."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from cloudaccounts.connect import open_cloud
+from cloudaccounts.models import CatalogueGrant, CloudResource, ResourceChange
+from cloudaccounts.sync.change_origins import record_origins
+from tenants.scoping import Role
+from tests.factories import MembershipFactory
+from tests.vms.conftest import AdminClient
+from vms.models import VirtualMachine
+
+CHANGES = "/api/v1/cloud-changes/"
+
+
+@pytest.fixture(autouse=True)
+def prompt_cloud(monkeypatch, cloud):
+    """A cloud that shows at once what was done: a task explains nothing after its end."""
+    monkeypatch.setattr("cloudaccounts.sync.change_origins.LATE", timedelta(0))
+    cloud.clock(action_seconds=0)
+
+
+@pytest.fixture
+def vm(admin, system, catalogue, sync):
+    """A running VM whose server, ports and volumes are in the inventory as they are in the cloud."""
+    admin.done(admin.new_vm(system))
+    sync("server", "port", "volume")
+    ResourceChange.objects.all().delete()
+    return VirtualMachine.objects.get()
+
+
+def find_changes(**conditions):
+    """Return type, origin and task of each change, oldest first."""
+    changes = ResourceChange.objects.filter(**conditions).order_by("pk")
+    return list(changes.values_list("resource__type", "outside", "job_id"))
+
+
+def test_what_a_task_has_stopped_is_explained_by_it(admin, vm, sync):
+    job = admin.done(admin.post(f"/api/v1/vms/{vm.pk}/actions/", {"action": "stop"}, format="json"))
+
+    sync("server", "port")
+
+    servers = find_changes(resource__type="server")
+    assert [(outside, str(task)) for _type, outside, task in servers] == [(False, job["id"])]
+    assert not ResourceChange.objects.filter(outside=True).exists()
+
+
+def test_what_somebody_has_stopped_in_the_cloud_is_from_outside(vm, sync):
+    open_cloud(vm.account, vm.region).compute.stop_server(vm.openstack_id)
+
+    sync("server")
+
+    assert find_changes() == [("server", True, None)]
+
+
+def test_a_task_explains_nothing_that_happened_after_the_next_listing(admin, vm, sync):
+    admin.done(admin.post(f"/api/v1/vms/{vm.pk}/actions/", {"action": "stop"}, format="json"))
+    sync("server")
+    open_cloud(vm.account, vm.region).compute.start_server(vm.openstack_id)
+
+    sync("server")
+
+    assert [outside for _type, outside, _job in find_changes()] == [False, True]
+
+
+def test_a_volume_that_a_task_attaches_is_explained_and_one_that_is_deleted_in_the_cloud_is_not(
+    admin, system, vm, sync, account
+):
+    storage = open_cloud(account, vm.region).block_storage
+    lost = storage.create_volume(name="lost", size_gb=1)
+    sync("volume")
+    new = admin.done(
+        admin.post(f"/api/v1/vms/{vm.pk}/volumes/", {"size_gb": 2, "name": "data"}, format="json")
+    )
+    storage.delete_volume(lost.id)
+    ResourceChange.objects.all().delete()
+
+    sync("volume", "volume", "server")
+
+    by_resource = {
+        change.resource.cloud_id: (change.outside, change.job_id)
+        for change in ResourceChange.objects.select_related("resource")
+    }
+    assert by_resource.pop(lost.id) == (True, None)
+    assert {(outside, str(job)) for outside, job in by_resource.values()} <= {(False, new["id"])}
+
+
+def test_types_that_change_by_themselves_are_not_judged(sync, vm):
+    sync("flavor")
+    flavor = CloudResource.objects.filter(type="flavor").first()
+    CloudResource.objects.filter(pk=flavor.pk).update(name="former", digest="")
+
+    sync("flavor")
+
+    assert find_changes() == [("flavor", None, None)]
+
+
+def test_in_a_vendors_account_every_change_is_from_outside(account, vm, sync):
+    server = CloudResource.objects.filter(type="server").first()
+    log = account.sync_logs.order_by("-pk").first()
+    ResourceChange.objects.create(resource=server, log=log, fields={"name": ["a", "b"]})
+    account.provider = "aws"
+
+    record_origins(account, (account.pk, server.region, "server"), log.pk)
+
+    assert find_changes() == [("server", True, None)]
+
+
+def test_the_list_tells_tasks_to_those_who_may_see_them(admin, vm, sync, account):
+    job = admin.done(admin.post(f"/api/v1/vms/{vm.pk}/actions/", {"action": "stop"}, format="json"))
+    sync("server")
+    open_cloud(account, vm.region).compute.start_server(vm.openstack_id)
+    ResourceChange.objects.filter(outside=False).update(at="2026-01-01T00:00:00Z")
+    image = CloudResource.objects.filter(type="image").first()
+    ResourceChange.objects.create(
+        resource=image, fields={"name": ["a", "b"]}, outside=False, job_id=job["id"]
+    )
+    CatalogueGrant.objects.get_or_create(account=account, kind="image", match="*")
+    other = AdminClient(MembershipFactory(role=Role.VIEWER))
+
+    # The account is shared: of servers, a tenant sees none.
+    for client, expected in ((admin, job["id"]), (other, None)):
+        (shown,) = client.get(CHANGES).json()["results"]
+        assert (shown["type"], shown["fields"], shown["outside"]) == ("image", {"name": ["a", "b"]}, False)
+        assert (shown["resource"], shown["account_name"], shown["job"]) == (
+            str(image.pk),
+            account.name,
+            expected,
+        )
+        assert client.get(CHANGES, {"outside": "true"}).json()["results"] == []
+    (own,) = other.get(f"/api/v1/cloud-resources/{image.pk}/changes/").json()["results"]
+    assert own["job"] is None
