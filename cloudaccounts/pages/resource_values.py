@@ -37,14 +37,40 @@ def describe_changed_fields(fields: dict[str, Any], type_code: str) -> list[dict
         if name == "expired":
             descriptions.insert(0, {"event": _("Deleted in cloud") if is_now else _("Came back")})
         else:
+            before, after = _leave_out_equal(was, is_now)
             descriptions.append(
                 {
                     "field": label_field(name),
-                    "was": _format_field(name, was, type_code),
-                    "is_now": _format_field(name, is_now, type_code),
+                    "was": _format_field(name, before, type_code),
+                    "is_now": _format_field(name, after, type_code),
                 }
             )
     return descriptions
+
+
+def _leave_out_equal(was: Any, is_now: Any) -> tuple[Any, Any]:
+    """Leave out what is the same before and after in two objects, or in two lists of objects, as the rules of a group are."""
+    if isinstance(was, dict) and isinstance(is_now, dict):
+        return (
+            {name: value for name, value in was.items() if name not in is_now or is_now[name] != value},
+            {name: value for name, value in is_now.items() if name not in was or was[name] != value},
+        )
+    if not (isinstance(was, list) and isinstance(is_now, list)) or not all(
+        isinstance(member, dict) for member in [*was, *is_now]
+    ):
+        return was, is_now
+    return (
+        "\n".join(_format_member(member) for member in was if member not in is_now),
+        "\n".join(_format_member(member) for member in is_now if member not in was),
+    )
+
+
+def _format_member(member: dict[str, Any]) -> str:
+    """Return an object as one line, without its id and without what it does not have."""
+    named = {
+        name: value for name, value in member.items() if name != "id" and value not in (None, "", [], {})
+    }
+    return ", ".join(f"{name}: {format_json_value(value)}" for name, value in sorted(named.items()))
 
 
 def format_json_value(value: Any) -> str:

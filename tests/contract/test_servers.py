@@ -98,8 +98,11 @@ def test_pages_are_the_sdks_own_list(cloud, sdk, make_server, tag):
     assert all(len(page) <= 2 for page in pages)
     ours = [s.id for page in pages for s in page]
     assert made <= set(ours) and len(set(ours)) == len(ours)
-    assert set(ours) == {s.id for s in sdk.compute.servers()}
-    assert ours == [s.id for s in cloud.compute.list_servers()]
+    # Another process may create and delete servers of the same project meanwhile, beside these three.
+    theirs = [s.id for s in sdk.compute.servers()]
+    whole = [s.id for s in cloud.compute.list_servers()]
+    assert [one for one in theirs if one in made] == [one for one in ours if one in made]
+    assert [one for one in whole if one in made] == [one for one in ours if one in made]
     assert {s.id for page in cloud.compute.server_pages(tag=tag, page_size=1) for s in page} == made
 
 

@@ -14,7 +14,11 @@ from django.utils import timezone
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
 from cloudaccounts.own_pages import register_page_finder
 from cloudaccounts.pages.resource_labels import label_status
-from cloudaccounts.pages.resource_values import describe_attributes, format_json_value
+from cloudaccounts.pages.resource_values import (
+    describe_attributes,
+    describe_changed_fields,
+    format_json_value,
+)
 from cloudaccounts.pages.topology_diagram import shorten_label
 from tenants.scoping import Role
 from tests.factories import CloudAccountFactory, CloudResourceFactory, TenantFactory, UserFactory
@@ -399,3 +403,26 @@ def test_a_panel_of_the_inventory_is_sent_once_and_has_its_filters(as_role, serv
     with CaptureQueriesContext(connection) as queries:
         client.get("/resources/", headers=asked)
     assert not [query for query in queries if "DISTINCT" in query["sql"] and '"region"' in query["sql"][:120]]
+
+
+def test_of_a_long_list_a_change_shows_what_was_added_and_removed():
+    kept = {"id": "1", "direction": "egress", "port_min": None}
+    gone = {"id": "2", "direction": "ingress", "port_min": 22, "remote_cidr": "198.51.100.0/24"}
+    new = {"id": "3", "direction": "ingress", "port_min": 22, "remote_cidr": "0.0.0.0/0"}
+    fields = {
+        "attributes.rule_list": [[kept, gone], [new, kept]],
+        "attributes.metadata": [{"a": "1", "b": "2"}, {"a": "1", "c": "3"}],
+        "attributes.cidrs": [["10.0.0.0/8"], ["10.0.0.0/8", "10.1.0.0/16"]],
+    }
+
+    described = describe_changed_fields(fields, "security_group")
+
+    shown = {(one["was"], one["is_now"]) for one in described}
+    assert shown == {
+        (
+            "direction: ingress, port_min: 22, remote_cidr: 198.51.100.0/24",
+            "direction: ingress, port_min: 22, remote_cidr: 0.0.0.0/0",
+        ),
+        ("b: 2", "c: 3"),
+        ("- 10.0.0.0/8", "- 10.0.0.0/8\n- 10.1.0.0/16"),
+    }
