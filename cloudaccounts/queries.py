@@ -269,18 +269,19 @@ RECORD_CLOCK_OFFSET = """
 # Delete beat's schedules: `PeriodicTask.delete()` notifies beat about each row, with several statements.
 DELETE_SCHEDULES = "DELETE FROM django_celery_beat_periodictask WHERE task = %s AND name = ANY(%s)"
 
-# The newest job that names each id, in its parameters and results, as its entity, or in a watch. Jobs live a day at the most.
+# The last job to end that names each id, in its parameters and results, as its entity, or in a watch. Jobs live a day at most.
 FIND_JOBS_AT_WORK = """
     WITH at_work AS MATERIALIZED (
-        SELECT id, created_at, entity_id || ' ' || params::text || ' ' || data::text AS content
+        SELECT id, ended_at, entity_id || ' ' || params::text || ' ' || data::text AS content
         FROM tasks_job
         WHERE created_at >= %(since)s - interval '1 day' AND (ended_at IS NULL OR ended_at >= %(since)s)
     ), named AS (
-        SELECT at_work.id, created_at, found[1] AS name
+        SELECT at_work.id, ended_at, found[1] AS name
         FROM at_work, regexp_matches(content, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', 'g') AS found
         UNION ALL
-        SELECT at_work.id, at_work.created_at, watch.object_id
+        SELECT at_work.id, at_work.ended_at, watch.object_id
         FROM at_work JOIN tasks_asynctask AS watch ON watch.job_id = at_work.id
     )
-    SELECT DISTINCT ON (name) name, id FROM named WHERE name = ANY(%(names)s) ORDER BY name, created_at DESC
+    SELECT DISTINCT ON (name) name, id, ended_at FROM named WHERE name = ANY(%(names)s)
+    ORDER BY name, ended_at DESC NULLS FIRST
 """

@@ -38,6 +38,7 @@ OBJECT_LABELS: dict[str, str | Promise] = {
     "deploy_key": gettext_lazy("Deploy key"),
     "instance": gettext_lazy("Instance"),
     "vm": gettext_lazy("VM"),
+    "cloud_resource": gettext_lazy("Cloud resource"),
     "volume": gettext_lazy("Volume"),
     "webhook": gettext_lazy("Webhook"),
     "subscription": gettext_lazy("Subscription"),
@@ -73,6 +74,19 @@ OTHER_LABELS: dict[str, str | Promise] = {
     "webhook.secret_changed": gettext_lazy("Secret of a webhook changed"),
     "webhook.switched_off": gettext_lazy("Webhook switched off: its receiver fails"),
     "subscription.switched_off": gettext_lazy("Subscription switched off: its messages fail"),
+    "approval.requested": gettext_lazy("Approval requested"),
+    "approval.waiting": gettext_lazy("Request waits for approval"),
+    "approval.approved": gettext_lazy("Request approved"),
+    "approval.rejected": gettext_lazy("Request rejected"),
+    "approval.withdrawn": gettext_lazy("Request withdrawn"),
+    "approval.expired": gettext_lazy("Request expired"),
+    "approval.commented": gettext_lazy("Request commented on"),
+    "approval.plan_changed": gettext_lazy("Plan of a request changed"),
+    "approval.broke_glass": gettext_lazy("Request carried out without approval"),
+    "cloud_resource.server_deleted": gettext_lazy("Server deleted outside the portal"),
+    "cloud_resource.server_resized": gettext_lazy("Server resized outside the portal"),
+    "cloud_resource.volume_deleted": gettext_lazy("Volume deleted outside the portal"),
+    "cloud_resource.group_opened": gettext_lazy("Security group opened to every address outside the portal"),
 }
 # Labels with parameters of the event.
 REMINDER_LABELS: dict[str, str | Promise] = {
@@ -84,15 +98,6 @@ RESOURCE_LABELS: dict[str, str | Promise] = {
     "cpu_cores": gettext_lazy("CPU cores"),
     "memory_gb": gettext_lazy("GB of memory"),
     "disk_gb": gettext_lazy("GB of disk"),
-    "approval.requested": gettext_lazy("Approval requested"),
-    "approval.waiting": gettext_lazy("Request waits for approval"),
-    "approval.approved": gettext_lazy("Request approved"),
-    "approval.rejected": gettext_lazy("Request rejected"),
-    "approval.withdrawn": gettext_lazy("Request withdrawn"),
-    "approval.expired": gettext_lazy("Request expired"),
-    "approval.commented": gettext_lazy("Request commented on"),
-    "approval.plan_changed": gettext_lazy("Plan of a request changed"),
-    "approval.broke_glass": gettext_lazy("Request carried out without approval"),
 }
 # The ends of codes by which an event counts as failed or refused.
 FAILED = ("failed", "errored", "cancelled", "stuck")

@@ -10,15 +10,19 @@ class NetworksConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, and what follows the syncs of resources."""
-        from cloudaccounts.sync.change_origins import register_cloud_rows
+        from cloudaccounts.cloud_rows import register_cloud_rows
         from cloudaccounts.sync.observers import register_sync_observer
 
         from . import commands  # noqa: F401 - importing registers the commands.
         from .models import FloatingIp, SecurityGroup, ServerGroup
         from .sync.follow import follow_floating_ips, follow_security_groups, follow_server_groups
 
-        for model in (FloatingIp, SecurityGroup, ServerGroup):
-            register_cloud_rows(model, "cloud_id")
+        for model, tenant in (
+            (FloatingIp, "tenant"),
+            (SecurityGroup, "tenant"),
+            (ServerGroup, "information_system__tenant"),
+        ):
+            register_cloud_rows(model, "cloud_id", tenant)
         register_sync_observer("security_group", follow_security_groups)
         register_sync_observer("floating_ip", follow_floating_ips)
         register_sync_observer("server_group", follow_server_groups)

@@ -26,7 +26,7 @@ DEFAULT_CODES = [
     "approval.expired",
 ]
 # What administrators are told besides.
-ADMINISTRATOR_CODES = ["quota.nearly_used", "vm.ends_soon"]
+ADMINISTRATOR_CODES = ["quota.nearly_used", "vm.ends_soon", "cloud_resource.*"]
 MEMBERS_PER_RUN = 500
 # A membership becomes visible with its commit, which may be so much later than its time of creation.
 LOOK_BACK = timedelta(minutes=1)

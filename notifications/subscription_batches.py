@@ -32,7 +32,14 @@ EVENTS_PER_MESSAGE = 500
 # The pauses after failures, in seconds; the last one is repeated until the subscription is switched off.
 BACK_OFF = (60, 300, 900, 3600)
 # Events that every member may be told, whoever has caused them.
-OPEN_CODES = ("quota.nearly_used", "vm.ends_soon")
+OPEN_CODES = (
+    "quota.nearly_used",
+    "vm.ends_soon",
+    "cloud_resource.group_opened",
+    "cloud_resource.server_deleted",
+    "cloud_resource.server_resized",
+    "cloud_resource.volume_deleted",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ class VmsConfig(AppConfig):
         from django.db.models.indexes import IndexExpression
 
         from approvals.offers import offer_data_center_types
+        from cloudaccounts.cloud_rows import register_cloud_rows
         from cloudaccounts.dependents import register_dependent_finder
         from cloudaccounts.own_pages import register_adoption_finder, register_page_finder
-        from cloudaccounts.sync.change_origins import register_cloud_rows
         from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
@@ -38,9 +38,9 @@ class VmsConfig(AppConfig):
         IndexExpression.register_wrappers(OpClass)
         offer_data_center_types(VirtualMachine.DataCenterType.choices)
         register_page_finder("server", find_vm_page)
-        register_cloud_rows(VirtualMachine, "openstack_id")
-        register_cloud_rows(VMSnapshot, "image_id")
-        register_cloud_rows(VmPort, "cloud_id", "vm_id")
+        register_cloud_rows(VirtualMachine, "openstack_id", "information_system__tenant")
+        register_cloud_rows(VMSnapshot, "image_id", "information_system__tenant")
+        register_cloud_rows(VmPort, "cloud_id", "vm__information_system__tenant", "vm_id")
         register_dependent_finder(find_dependent_vms)
         register_adoption_finder("server", find_adopt_form)
         register_adoption_finder("volume", find_adopt_form)

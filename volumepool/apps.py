@@ -11,7 +11,7 @@ class VolumePoolConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands and the watchers, and declare the schedules."""
-        from cloudaccounts.sync.change_origins import register_cloud_rows
+        from cloudaccounts.cloud_rows import register_cloud_rows
         from events.tracking import TrackedTable, declare_tracked_tables
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare_schedule
@@ -23,8 +23,8 @@ class VolumePoolConfig(AppConfig):
         from .services import extend_volume, take_snapshot
         from .sync.watchers import SnapshotWatcher, VolumeWatcher
 
-        register_cloud_rows(Volume, "volume_id")
-        register_cloud_rows(VolumeSnapshot, "snapshot_id")
+        register_cloud_rows(Volume, "volume_id", "information_system__tenant")
+        register_cloud_rows(VolumeSnapshot, "snapshot_id", "information_system__tenant")
         register_watcher(VOLUME_WATCHER, VolumeWatcher())
         register_watcher(SNAPSHOT_WATCHER, SnapshotWatcher())
         register_action("extend", VolumeAction(("size_gb",), Role.ADMIN, extend_volume))

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import connection
 
+from ..cloud_rows import find_row_ids
 from ..models import CloudAccount, ResourceChange, ResourceLink, SyncLog
 from ..queries import FIND_JOBS_AT_WORK
+from .outside_events import record_outside_events
 from .resource_writer import SyncTarget
 
 # What people change. Usage of quotas, hosts and zones changes by itself, and flavors by their administrators.
@@ -42,15 +43,6 @@ CHANGED_TOGETHER = frozenset({"server", "volume", "snapshot", "port", "floating_
 LATE = timedelta(minutes=2)
 BATCH = 2000
 
-# The models of the rooms above whose rows are objects in the cloud, with the column that holds the id there.
-_models: list[tuple[Any, str, str]] = []
-
-
-def register_cloud_rows(model: type[models.Model], cloud_id: str, row_id: str = "pk") -> None:
-    """Register a model whose rows are objects in the cloud: the column with their id there, and that by which jobs name them."""
-    if (model, cloud_id, row_id) not in _models:
-        _models.append((model, cloud_id, row_id))
-
 
 def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> None:
     """Record of each change that a sync has found in a region whether a job of the portal explains it.
@@ -63,24 +55,30 @@ def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> No
         log=log_id, resource__region=region, resource__type=type_code, outside=None
     )
     if not account.is_managed:
+        pks = list(found.order_by("pk").values_list("pk", flat=True))
         found.update(outside=True)
+        record_outside_events(account, type_code, pks)
         return
     if type_code not in JUDGED_TYPES:
         return
-    changed = list(found.order_by("pk").values_list("pk", "resource_id", "resource__cloud_id"))
-    since = _find_previous_listing(account, type_code, log_id)
+    changed = list(found.order_by("pk").select_related("resource").defer("resource__attributes", "fields"))
+    previous = _find_previous_listing(account, type_code, log_id)
     for start in range(0, len(changed), BATCH):
         batch = changed[start : start + BATCH]
-        names = _name_objects(target, {resource: cloud_id for _pk, resource, cloud_id in batch})
-        jobs = _find_jobs({name for each in names.values() for name in each}, since)
+        # Of an object that expires, the last listing that showed it counts: it was missing in several.
+        since = {change.pk: min(previous, change.resource.last_seen_at) - LATE for change in batch}
+        names = _name_objects(target, {change.resource_id: change.resource.cloud_id for change in batch})
+        jobs = _find_jobs({name for each in names.values() for name in each}, min(since.values()))
         explained: dict[UUID, list[int]] = defaultdict(list)
         outside: list[int] = []
-        for pk, resource, _cloud_id in batch:
-            job = next((jobs[name] for name in sorted(names[resource]) if name in jobs), None)
-            (outside if job is None else explained[job]).append(pk)
+        for change in batch:
+            at_work = (jobs[name] for name in sorted(names[change.resource_id]) if name in jobs)
+            job = next((pk for pk, ended in at_work if ended is None or ended >= since[change.pk]), None)
+            (outside if job is None else explained[job]).append(change.pk)
         ResourceChange.objects.filter(pk__in=outside).update(outside=True)
-        for job, pks in explained.items():
-            ResourceChange.objects.filter(pk__in=pks).update(outside=False, job_id=job)
+        for job, of_job in explained.items():
+            ResourceChange.objects.filter(pk__in=of_job).update(outside=False, job_id=job)
+        record_outside_events(account, type_code, outside)
 
 
 def _find_previous_listing(account: CloudAccount, type_code: str, log_id: int) -> datetime:
@@ -88,7 +86,7 @@ def _find_previous_listing(account: CloudAccount, type_code: str, log_id: int) -
         account=account, type=type_code, state=SyncLog.State.SUCCESS, pk__lt=log_id
     )
     began: datetime | None = before.order_by("-pk").values_list("started_at", flat=True).first()
-    return (began or account.created_at) - LATE
+    return began or account.created_at
 
 
 def _name_objects(target: SyncTarget, resources: Mapping[UUID, str]) -> dict[UUID, set[str]]:
@@ -106,26 +104,15 @@ def _name_objects(target: SyncTarget, resources: Mapping[UUID, str]) -> dict[UUI
         )
         for cloud_id, linked in incoming.values_list("target_cloud_id", "source__cloud_id"):
             cloud_ids[by_cloud_id[cloud_id]].add(linked)
-    rows = _find_rows({cloud_id for each in cloud_ids.values() for cloud_id in each})
+    rows = find_row_ids({cloud_id for each in cloud_ids.values() for cloud_id in each})
     return {
         resource: each.union(*(rows[cloud_id] for cloud_id in each if cloud_id in rows))
         for resource, each in cloud_ids.items()
     }
 
 
-def _find_rows(cloud_ids: Iterable[str]) -> dict[str, set[str]]:
-    """Return the ids of the portal's rows by the ids of their objects in the cloud."""
-    found: dict[str, set[str]] = defaultdict(set)
-    wanted = list(cloud_ids)
-    for model, column, row_id in _models:
-        rows = model.objects.filter(**{f"{column}__in": wanted}).order_by()
-        for cloud_id, row in rows.values_list(column, row_id):
-            found[str(cloud_id)].add(str(row))
-    return found
-
-
-def _find_jobs(names: Iterable[str], since: datetime) -> dict[str, UUID]:
-    """Return by id the newest job that names it and has not ended before a time."""
+def _find_jobs(names: Iterable[str], since: datetime) -> dict[str, tuple[UUID, datetime | None]]:
+    """Return by id the job that names it and was the last to end, with its end; none that has ended before a time."""
     with connection.cursor() as cursor:
         cursor.execute(FIND_JOBS_AT_WORK, {"names": sorted(names), "since": since})
-        return dict(cursor.fetchall())
+        return {name: (job, ended) for name, job, ended in cursor.fetchall()}

@@ -19,6 +19,10 @@ GROUPS: dict[str, tuple[tuple[str, ...], str | Promise]] = {
     ),
     "members": (("invitation.*", "member.*"), _("Members and invitations")),
     "reminders": (("quota.nearly_used", "vm.ends_soon"), _("Quota nearly used, VMs that end soon")),
+    "outside": (
+        ("cloud_resource.*",),
+        _("Deletions, other sizes and opened security groups outside the portal"),
+    ),
     "clouds": (("cloud_account.*",), _("Cloud accounts")),
     "all": (("*",), _("All events")),
 }

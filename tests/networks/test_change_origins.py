@@ -9,6 +9,9 @@ import pytest
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CatalogueGrant, CloudResource, ResourceChange
 from cloudaccounts.sync.change_origins import record_origins
+from events.labels import label_event
+from events.models import Event
+from networks.models import SecurityGroup
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient
@@ -81,12 +84,69 @@ def test_a_volume_that_a_task_attaches_is_explained_and_one_that_is_deleted_in_t
 
     sync("volume", "volume", "server")
 
-    by_resource = {
-        change.resource.cloud_id: (change.outside, change.job_id)
-        for change in ResourceChange.objects.select_related("resource")
-    }
-    assert by_resource.pop(lost.id) == (True, None)
-    assert {(outside, str(job)) for outside, job in by_resource.values()} <= {(False, new["id"])}
+    origins = dict(ResourceChange.objects.values_list("resource__cloud_id", "outside"))
+    assert origins.pop(lost.id) is True
+    assert set(origins.values()) == {False}
+    assert ResourceChange.objects.filter(job_id=new["id"]).exists()
+
+
+def list_events():
+    """Return code, tenant, object and parameters of the events about what was changed outside."""
+    return [
+        (event.code, event.tenant_id, event.object_name, event.parameters)
+        for event in Event.objects.filter(code__startswith="cloud_resource.").order_by("pk")
+    ]
+
+
+def test_a_group_that_is_opened_to_everybody_outside_is_an_event_of_its_tenant(
+    admin, sync, catalogue, account
+):
+    admin.done(admin.post("/api/v1/security-groups/", {"name": "web"}, format="json"))
+    group = SecurityGroup.objects.get()
+    sync("security_group")
+    network = open_cloud(account, group.region).network
+    for port, source in ((443, "198.51.100.0/24"), (22, "0.0.0.0/0")):
+        network.create_security_group_rule(
+            group.cloud_id,
+            direction="ingress",
+            protocol="tcp",
+            port_min=port,
+            port_max=port,
+            remote_ip_prefix=source,
+        )
+
+    sync("security_group", "security_group")
+
+    (event,) = list_events()
+    assert event[:3] == ("cloud_resource.group_opened", group.tenant_id, group.name)
+    (opened,) = event[3]["rules"]
+    assert (opened["port_min"], opened["remote_cidr"], "id" in opened) == ("22", "0.0.0.0/0", False)
+    subscriber = MembershipFactory(tenant=group.tenant, role=Role.ADMIN)
+    feed = AdminClient(subscriber).get("/api/v1/events/", {"after": 0}).json()["results"]
+    assert "cloud_resource.group_opened" in [shown["code"] for shown in feed]
+    assert label_event(Event.objects.get(code=event[0])).startswith("Security group opened to every address")
+
+
+def test_a_server_that_is_deleted_outside_is_an_event_of_its_tenant_and_one_that_a_task_deletes_is_none(
+    admin, system, vm, sync, cloud
+):
+    cloud.seed(8)  # So that two fewer are no mass loss, which a person has to confirm.
+    other = admin.new_vm(system, name="shop-2")
+    admin.done(other)
+    sync("server")
+    open_cloud(vm.account, vm.region).compute.delete_server(vm.openstack_id)
+    admin.done(admin.delete(f"/api/v1/vms/{other.json()['vm']['id']}/?force=true"))
+
+    sync("server", "server", "server")
+
+    assert list_events() == [
+        (
+            "cloud_resource.server_deleted",
+            system.tenant_id,
+            vm.name,
+            {"account": vm.account.name, "region": vm.region},
+        )
+    ]
 
 
 def test_types_that_change_by_themselves_are_not_judged(sync, vm):
