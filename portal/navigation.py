@@ -114,7 +114,7 @@ GROUPS = (
             Link(
                 pgettext_lazy("of cloud resources", "Changes"),
                 "cloud-change-page",
-                "clock",
+                "arrows-right-left",
                 ("/cloud-changes/",),
             ),
             Link(gettext_lazy("Sync history"), "sync-log-page", "arrow-path", ("/sync-logs/",)),

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -33,7 +33,7 @@ declare_table(
         ("type", gettext_lazy("Resource type")),
         ("account", gettext_lazy("Cloud account")),
         ("fields", gettext_lazy("Changed fields")),
-        ("origin", gettext_lazy("Changed by")),
+        ("origin", pgettext_lazy("of a change in a cloud", "Changed by")),
     ],
 )
 # The choices of the filter of origins, with the value of `outside`.
@@ -74,7 +74,7 @@ def _build_filters(scope: Scope) -> list[Filter]:
     return [
         Filter(
             "origin",
-            _("Changed by"),
+            pgettext("of a change in a cloud", "Changed by"),
             _("All changes"),
             [("outside", _("Outside the portal")), ("portal", _("Tasks of the portal"))],
         ),

@@ -37,7 +37,7 @@ def describe_changed_fields(fields: dict[str, Any], type_code: str) -> list[dict
         if name == "expired":
             descriptions.insert(0, {"event": _("Deleted in cloud") if is_now else _("Came back")})
         else:
-            before, after = _leave_out_equal(was, is_now)
+            before, after = _leave_out_equal(name, was, is_now)
             descriptions.append(
                 {
                     "field": label_field(name),
@@ -48,12 +48,17 @@ def describe_changed_fields(fields: dict[str, Any], type_code: str) -> list[dict
     return descriptions
 
 
-def _leave_out_equal(was: Any, is_now: Any) -> tuple[Any, Any]:
-    """Leave out what is the same before and after in two objects, or in two lists of objects, as the rules of a group are."""
+def _leave_out_equal(name: str, was: Any, is_now: Any) -> tuple[Any, Any]:
+    """Leave out what is the same before and after in links, in two objects, or in two lists of objects, as rules are."""
     if isinstance(was, dict) and isinstance(is_now, dict):
         return (
             {name: value for name, value in was.items() if name not in is_now or is_now[name] != value},
             {name: value for name, value in is_now.items() if name not in was or was[name] != value},
+        )
+    if name == "links" and isinstance(was, list) and isinstance(is_now, list):
+        return (
+            [link for link in was if link not in is_now],
+            [link for link in is_now if link not in was],
         )
     if not (isinstance(was, list) and isinstance(is_now, list)) or not all(
         isinstance(member, dict) for member in [*was, *is_now]

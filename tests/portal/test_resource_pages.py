@@ -412,6 +412,7 @@ def test_of_a_long_list_a_change_shows_what_was_added_and_removed():
     fields = {
         "attributes.rule_list": [[kept, gone], [new, kept]],
         "attributes.metadata": [{"a": "1", "b": "2"}, {"a": "1", "c": "3"}],
+        "links": [["port-network a", "port-server b"], ["port-network a", "port-server c"]],
         "attributes.cidrs": [["10.0.0.0/8"], ["10.0.0.0/8", "10.1.0.0/16"]],
     }
 
@@ -424,5 +425,6 @@ def test_of_a_long_list_a_change_shows_what_was_added_and_removed():
             "direction: ingress, port_min: 22, remote_cidr: 0.0.0.0/0",
         ),
         ("b: 2", "c: 3"),
+        ("- port-server b", "- port-server c"),
         ("- 10.0.0.0/8", "- 10.0.0.0/8\n- 10.1.0.0/16"),
     }
