@@ -28,6 +28,11 @@ class CloudAccountsConfig(AppConfig):
                 _("Closes syncs whose worker died, and repairs the schedules of accounts."),
             ),
             (
+                "cloudaccounts.remind",
+                3600,
+                _("Tells in time which prepaid resources of other clouds end."),
+            ),
+            (
                 "cloudaccounts.prune",
                 86400,
                 _("Purges old sync logs, old changes, and resources that expired long ago."),

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from . import services
+from .services.reminders import record_paid_ends
 from .sync import resources
 
 # The listing of a large account takes long; meanwhile the lease shows that its worker is alive.
@@ -29,6 +30,12 @@ def sync_resource(log_id: int) -> None:
 def sweep() -> None:
     """Close dead syncs, dispatch unclaimed ones again, and repair schedules."""
     services.sweep_syncs()
+
+
+@shared_task(name="cloudaccounts.remind", expires=1800)
+def remind() -> None:
+    """Tell which prepaid resources end soon."""
+    record_paid_ends()
 
 
 @shared_task(name="cloudaccounts.prune", expires=3600)

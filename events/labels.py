@@ -92,6 +92,7 @@ OTHER_LABELS: dict[str, str | Promise] = {
 REMINDER_LABELS: dict[str, str | Promise] = {
     "quota.nearly_used": gettext_lazy("Quota nearly used: %(used)s of %(quota)s %(resource)s"),
     "vm.ends_soon": gettext_lazy("VM ends on %(end)s"),
+    "cloud_resource.ends_soon": gettext_lazy("Prepaid resource ends on %(end)s"),
 }
 RESOURCE_LABELS: dict[str, str | Promise] = {
     "vms": gettext_lazy("VMs"),

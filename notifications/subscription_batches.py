@@ -35,6 +35,7 @@ BACK_OFF = (60, 300, 900, 3600)
 OPEN_CODES = (
     "quota.nearly_used",
     "vm.ends_soon",
+    "cloud_resource.ends_soon",
     "cloud_resource.group_opened",
     "cloud_resource.server_deleted",
     "cloud_resource.server_resized",
