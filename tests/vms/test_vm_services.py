@@ -134,6 +134,23 @@ def test_a_resize_that_was_ended_elsewhere_is_as_the_cloud_says(admin, vm, url, 
     assert (shown["cpu_cores"], shown["flavor_name"], shown["resize"]) == (2, "2c-4g-40g", None)
 
 
+@pytest.mark.parametrize("change", ["shelve_server", "pause_server", "suspend_server"])
+def test_a_resize_that_was_ended_elsewhere_before_something_else_was_done_is_over(
+    admin, vm, url, account, cloud, change
+):
+    """It must not wait for a status that the server will never have: nothing else could be done with the VM."""
+    cloud.clock(action_seconds=0)
+    admin.done(admin.post(f"{url}resize/", {"cpu_cores": 4, "memory_gb": 8}))
+    compute = open_cloud(account, "RegionOne").compute
+    compute.confirm_resize(vm.openstack_id)
+    getattr(compute, change)(vm.openstack_id)
+
+    admin.done(admin.post(f"{url}actions/", {"action": "confirm_resize"}))
+
+    shown = admin.get(url).json()
+    assert (shown["cpu_cores"], shown["flavor_name"], shown["resize"]) == (4, "4c-8g-100g", None)
+
+
 # --- Volumes -----------------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,8 @@ from .server import ServerCommand
 
 RESIZABLE_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.STOPPED})
 _SETTLED_STATUSES = frozenset({"ACTIVE", "SHUTOFF"})
+# Those of a server whose resize was ended outside of the portal, and to which something else was done there afterwards.
+_LEFT_STATUSES = frozenset({"PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE"})
 
 
 def confirmation_period() -> timedelta:
@@ -199,8 +201,8 @@ class EndResizeCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
     def wait_for_completion(self) -> Result:
-        """Wait until Nova has finished."""
-        return self.watch(*sorted(_SETTLED_STATUSES))
+        """Wait until Nova has finished. Every status but those of a resize shows that it has."""
+        return self.watch(*sorted(_SETTLED_STATUSES | _LEFT_STATUSES))
 
     @wait_for_completion.stalled
     def check_progress(self) -> Result:
