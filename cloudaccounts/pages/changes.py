@@ -30,10 +30,11 @@ declare_table(
     "cloud_changes",
     [
         ("resource", gettext_lazy("Resource")),
+        # First what one comes for, because a phone shows the first columns.
+        ("origin", pgettext_lazy("of a change in a cloud", "Changed by")),
+        ("fields", gettext_lazy("Changed fields")),
         ("type", gettext_lazy("Resource type")),
         ("account", gettext_lazy("Cloud account")),
-        ("fields", gettext_lazy("Changed fields")),
-        ("origin", pgettext_lazy("of a change in a cloud", "Changed by")),
     ],
 )
 # The choices of the filter of origins, with the value of `outside`.
