@@ -22,7 +22,7 @@ from .chat_robots import Robot
 from .feed_positions import Prepared, Window, find_last_number, read_window
 from .message_channels import Place, UndeliverableError
 from .message_texts import LISTED_EVENTS, MessageText, write_message, write_test
-from .models import Subscription
+from .models import Subscription, match_codes
 from .single_lines import to_line
 from .switching_off import SWITCH_OFF_AFTER, record_switching_off
 from .timing import find_send_time
@@ -32,15 +32,7 @@ EVENTS_PER_MESSAGE = 500
 # The pauses after failures, in seconds; the last one is repeated until the subscription is switched off.
 BACK_OFF = (60, 300, 900, 3600)
 # Events that every member may be told, whoever has caused them.
-OPEN_CODES = (
-    "quota.nearly_used",
-    "vm.ends_soon",
-    "cloud_resource.ends_soon",
-    "cloud_resource.group_opened",
-    "cloud_resource.server_deleted",
-    "cloud_resource.server_resized",
-    "cloud_resource.volume_deleted",
-)
+OPEN_CODES = ["quota.nearly_used", "vm.ends_soon", "cloud_resource.*"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +101,7 @@ def list_readable_events(subscription: Subscription) -> Any:
     scope = Scope(user, subscription.tenant, Role.ADMIN if user.is_staff else granted or Role.VIEWER, granted)
     if may_read_events(scope) and not subscription.only_own:
         return events
-    own = Q(actor_id=user.pk) | Q(code__in=OPEN_CODES)
+    own = Q(actor_id=user.pk) | match_codes(OPEN_CODES)
     requested = Q(parameters__requested_by=str(user.pk))
     own |= Q(code__startswith="approval.") & ~Q(code="approval.waiting") & requested
     waits = Q(parameters__waits_for_users__contains=[str(user.pk)])

@@ -52,8 +52,8 @@ def _leave_out_equal(name: str, was: Any, is_now: Any) -> tuple[Any, Any]:
     """Leave out what is the same before and after in links, in two objects, or in two lists of objects, as rules are."""
     if isinstance(was, dict) and isinstance(is_now, dict):
         return (
-            {name: value for name, value in was.items() if name not in is_now or is_now[name] != value},
-            {name: value for name, value in is_now.items() if name not in was or was[name] != value},
+            {key: value for key, value in was.items() if key not in is_now or is_now[key] != value},
+            {key: value for key, value in is_now.items() if key not in was or was[key] != value},
         )
     if name == "links" and isinstance(was, list) and isinstance(is_now, list):
         return (

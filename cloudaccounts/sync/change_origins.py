@@ -21,8 +21,8 @@ from ..queries import FIND_JOBS_AT_WORK
 from .outside_events import record_outside_events
 from .resource_writer import SyncTarget
 
-# What people change. Usage of quotas, hosts and zones changes by itself, and flavors by their administrators.
-JUDGED_TYPES = frozenset(
+# What people change, and jobs of the portal explain. Usage of quotas, hosts and zones changes by itself, and flavors by their administrators.
+EXPLAINED_TYPES = frozenset(
     {
         "server",
         "volume",
@@ -59,7 +59,7 @@ def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> No
         found.update(outside=True)
         record_outside_events(account, type_code, pks)
         return
-    if type_code not in JUDGED_TYPES:
+    if type_code not in EXPLAINED_TYPES:
         return
     changed = list(found.order_by("pk").select_related("resource").defer("resource__attributes", "fields"))
     previous = _find_previous_listing(account, type_code, log_id)

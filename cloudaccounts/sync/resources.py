@@ -157,6 +157,7 @@ class _SyncRun:
 
     def _sync_region(self, provider: Provider, syncer: Syncer, region: str) -> str:
         """Sync a region; return the error, or "". Resources that were written before the error are kept."""
+        self.updated = 0
         try:
             return self._list_region(provider, syncer, region)
         except provider.errors as error:
@@ -168,6 +169,7 @@ class _SyncRun:
             log.exception("resource_sync_errored", log=self.sync_log.pk, region=region)
             problem = _("Internal error.")
         with self._claim():
+            self._record_origins(region)
             self._append_line(join_messages([region, problem], ": "), SyncLogLine.Level.ERROR)
         return problem
 
@@ -182,7 +184,7 @@ class _SyncRun:
         began = database_now()
         client = provider.open_client(self.sync_log.account, region)
         target = (self.sync_log.account_id, region, syncer.type)
-        listed = self.updated = 0
+        listed = 0
         unreadable: list[UnreadableResource] = []
         for number, page in enumerate(prefetch_pages(syncer.list_pages(client), guard_request), start=1):
             with self._claim():
@@ -206,6 +208,7 @@ class _SyncRun:
         if any(not resource.cloud_id for resource in unreadable):
             # Each resource that was not listed may be the object without an id.
             with self._claim():
+                self._record_origins(region)
                 self._append_sentence("no_id", SyncLogLine.Level.WARNING, region=region)
             return ""
         return self._expire_unseen(syncer, region, began, accepted=False)
@@ -248,8 +251,7 @@ class _SyncRun:
                 target, began, after=syncer.expires_after, accepted=accepted, log_id=self.sync_log.pk
             )
             self._add_counts(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
-            if self.updated or lost.expired:
-                record_origins(self.sync_log.account, target, self.sync_log.pk)
+            self._record_origins(region, expired=lost.expired)
             if (
                 self.sync_log.account.is_managed
             ):  # The rows of other rooms are of clouds that the portal changes.
@@ -302,6 +304,12 @@ class _SyncRun:
                 ended_at=Now(),
             )
         crash_point("sync_ended")
+
+    def _record_origins(self, region: str, *, expired: int = 0) -> None:
+        """Record where the changes of a region come from. Without changes, it costs no statement."""
+        if self.updated or expired:
+            target = (self.sync_log.account_id, region, self.sync_log.type)
+            record_origins(self.sync_log.account, target, self.sync_log.pk)
 
     @contextmanager
     def _claim(self) -> Iterator[None]:

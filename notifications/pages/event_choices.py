@@ -21,7 +21,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], str | Promise]] = {
     "reminders": (("quota.nearly_used", "vm.ends_soon"), _("Quota nearly used, VMs that end soon")),
     "outside": (
         ("cloud_resource.*",),
-        _("Deletions, other sizes and opened security groups outside the portal"),
+        _("Changes in clouds outside the portal, prepaid resources that end soon"),
     ),
     "clouds": (("cloud_account.*",), _("Cloud accounts")),
     "all": (("*",), _("All events")),

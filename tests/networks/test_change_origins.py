@@ -9,9 +9,12 @@ import pytest
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CatalogueGrant, CloudResource, ResourceChange
 from cloudaccounts.sync.change_origins import record_origins
+from cloudaccounts.sync.openstack.compute import ServerSyncer
+from cloudaccounts.sync.resources import sync_resource
 from events.labels import label_event
 from events.models import Event
 from networks.models import SecurityGroup
+from openstack_client import CloudUnavailableError
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient
@@ -147,6 +150,22 @@ def test_a_server_that_is_deleted_outside_is_an_event_of_its_tenant_and_one_that
             {"account": vm.account.name, "region": vm.region},
         )
     ]
+
+
+def test_what_a_listing_has_found_before_it_failed_is_explained_too(vm, account, cloud, monkeypatch):
+    open_cloud(vm.account, vm.region).compute.stop_server(vm.openstack_id)
+    pages = ServerSyncer.list_pages
+
+    def list_one_page(self, client):
+        yield from pages(self, client)
+        raise CloudUnavailableError("the cloud is away")
+
+    monkeypatch.setattr(ServerSyncer, "list_pages", list_one_page)
+
+    log = sync_resource(account.pk, "server")
+
+    assert log.state == "failed"
+    assert find_changes() == [("server", True, None)]
 
 
 def test_types_that_change_by_themselves_are_not_judged(sync, vm):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 from django.utils import timezone
 
 from events.models import Event
+from events.reminders import DAYS_BEFORE, Reminder, record_reminders
 from tenants.models import Tenant
 
 from ..models import UsageSample, VirtualMachine
@@ -22,8 +21,6 @@ QUOTAS = {
     "memory_gb": "quota_memory_gb",
     "disk_gb": "quota_disk_gb",
 }
-# So many days before its end date, a VM is announced.
-DAYS_BEFORE = (7, 1)
 
 
 def record_nearly_used(samples: Iterable[UsageSample], at: datetime) -> int:
@@ -46,7 +43,14 @@ def record_nearly_used(samples: Iterable[UsageSample], at: datetime) -> int:
             if quota and getattr(old, name) < NEARLY * quota <= getattr(sample, name):
                 figures = {"resource": name, "used": getattr(sample, name), "quota": quota}
                 events.append(
-                    _build("quota.nearly_used", tenant.pk, ("tenant", tenant.pk, tenant.name), figures)
+                    Event(
+                        code="quota.nearly_used",
+                        tenant_id=tenant.pk,
+                        object_type="tenant",
+                        object_id=str(tenant.pk),
+                        object_name=tenant.name,
+                        parameters=figures,
+                    )
                 )
     Event.objects.bulk_create(events, batch_size=1000)
     return len(events)
@@ -55,8 +59,7 @@ def record_nearly_used(samples: Iterable[UsageSample], at: datetime) -> int:
 def record_ends(now: datetime | None = None) -> int:
     """Record an event for each VM that ends in seven days or in one, once for each; return their number.
 
-    Days are those of the tenant's time zone. Safe to run every hour: what was recorded for a VM, an end date and a number of
-    days is not recorded again.
+    Days are those of the tenant's time zone. Safe to run every hour.
     """
     now = now or timezone.now()
     near = now.date() + timedelta(days=max(DAYS_BEFORE) + 1)
@@ -67,33 +70,12 @@ def record_ends(now: datetime | None = None) -> int:
         bin_until=None,
         information_system__tenant__active=True,
     )
-    vms = list(found.select_related("information_system__tenant").order_by("pk"))
-    recorded = {
-        (one.object_id, one.parameters.get("end"), one.parameters.get("days"))
-        for one in Event.objects.filter(
-            code="vm.ends_soon", at__gte=now - timedelta(days=30), object_id__in=[str(vm.pk) for vm in vms]
-        )
-    }
-    events = []
-    for vm in vms:
+    reminders = []
+    for vm in found.select_related("information_system__tenant").order_by("pk"):
         tenant = vm.information_system.tenant
         left = (vm.runtime_end - tenant.today()).days
         days = next((days for days in sorted(DAYS_BEFORE) if 0 <= left <= days), None)
-        key = (str(vm.pk), f"{vm.runtime_end:%Y-%m-%d}", days)
-        if days is not None and key not in recorded:
-            parameters = {"end": key[1], "days": days}
-            events.append(_build("vm.ends_soon", tenant.pk, ("vm", vm.pk, vm.name), parameters))
-    Event.objects.bulk_create(events, batch_size=1000)
-    return len(events)
-
-
-def _build(code: str, tenant_id: UUID, about: tuple[str, UUID, str], parameters: dict[str, Any]) -> Event:
-    """Build an event about an object: its type, id and name."""
-    return Event(
-        code=code,
-        tenant_id=tenant_id,
-        object_type=about[0],
-        object_id=str(about[1]),
-        object_name=about[2],
-        parameters=parameters,
-    )
+        if days is not None:
+            end = f"{vm.runtime_end:%Y-%m-%d}"
+            reminders.append(Reminder(tenant.pk, "vm", str(vm.pk), vm.name, end, days))
+    return record_reminders("vm.ends_soon", reminders, now)
