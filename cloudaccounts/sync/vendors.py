@@ -133,6 +133,16 @@ class VendorProvider(Provider):
             values = {"vendor": str(self.label), "unknown": unknown[0], "known": ", ".join(known)}
             raise InvalidCloudRequestError(sentence % values)
 
+    def describe_account(
+        self, account: CloudAccount, regions: list[str], *, service: str, number: Any, arn: Any
+    ) -> dict[str, Any]:
+        """Return what a verification has found: the vendor's number of the account, who signed in, and the service of each region."""
+        return {
+            "project_id": str(number or "")[:50],
+            "arn": str(arn or "")[:2048],
+            "regions": {name: [service] for name in list(account.regions) or regions},
+        }
+
     def require_sdk(self) -> None:
         """Refuse to go on without the vendor's SDK. Raises `InvalidCloudRequestError`, which says what to install."""
         if not self.is_installed():
@@ -196,6 +206,11 @@ def mask_secrets(text: str, secrets: Iterable[str]) -> str:
         if len(secret) >= MIN_MASKED_LENGTH:
             text = text.replace(secret, "…")
     return clean_text(text, MAX_WORDS)
+
+
+def read_region_names(names: Iterable[Any]) -> list[str]:
+    """Return the names of a vendor's regions, sorted and bounded, without what is no text."""
+    return sorted({name[:100] for name in names if isinstance(name, str) and name})
 
 
 def format_time(moment: Any) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from ...models import CloudAccount
 from ...registry import CredentialField, register_provider
 from ..clock_offsets import record_clock_offset
-from ..vendors import VendorProvider, VendorSyncer
+from ..vendors import VendorProvider, VendorSyncer, read_region_names
 from .errors import format_action
 from .listings import list_by_number, list_by_token, read_page
 
@@ -98,18 +98,16 @@ class AlibabaProvider(VendorProvider):
         listed = self.list_all_regions(account)
         self.require_known_regions(account, listed)
         record_clock_offset(account, client.home_region, client.clock_offset())
-        return {
-            "project_id": str(caller.get("AccountId") or "")[:50],
-            "arn": str(caller.get("Arn") or "")[:2048],
-            "regions": {name: ["ecs"] for name in list(account.regions) or listed},
-        }
+        return self.describe_account(
+            account, listed, service="ecs", number=caller.get("AccountId"), arn=caller.get("Arn")
+        )
 
     def list_all_regions(self, account: CloudAccount) -> list[str]:
         """List the regions that the vendor has for the account."""
         answer = self.open_client(account, "").call("Ecs", "DescribeRegions")
         found = read_page(answer, ("Regions", "Region"), "ecs:DescribeRegions")
         names = [one.get("RegionId") for one in found if isinstance(one, dict)]
-        return sorted({name[:100] for name in names if isinstance(name, str) and name})
+        return read_region_names(names)
 
 
 class AlibabaSyncer(VendorSyncer):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from ...models import CloudAccount
 from ...registry import CredentialField, register_provider
 from ..clock_offsets import record_clock_offset
-from ..vendors import VendorProvider, VendorSyncer
+from ..vendors import VendorProvider, VendorSyncer, read_region_names
 
 if TYPE_CHECKING:
     from .connection import AwsRegion
@@ -95,17 +95,15 @@ class AwsProvider(VendorProvider):
         enabled = self.list_all_regions(account)
         self.require_known_regions(account, enabled)
         record_clock_offset(account, client.home_region, client.clock_offset())
-        return {
-            "project_id": str(caller.get("Account") or "")[:50],
-            "arn": str(caller.get("Arn") or "")[:2048],
-            "regions": {name: ["ec2"] for name in list(account.regions) or enabled},
-        }
+        return self.describe_account(
+            account, enabled, service="ec2", number=caller.get("Account"), arn=caller.get("Arn")
+        )
 
     def list_all_regions(self, account: CloudAccount) -> list[str]:
         """List the regions that the vendor has for the account."""
         answer = self.open_client(account, "").call("ec2", "describe_regions")
         names = [one.get("RegionName") for one in answer.get("Regions") or ()]
-        return sorted({name[:100] for name in names if isinstance(name, str) and name})
+        return read_region_names(names)
 
 
 class AwsSyncer(VendorSyncer):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from ...models import CloudAccount
 from ...registry import CredentialField, register_provider
 from ..clock_offsets import record_clock_offset
-from ..vendors import VendorProvider, VendorSyncer
+from ..vendors import VendorProvider, VendorSyncer, read_region_names
 
 if TYPE_CHECKING:
     from .connection import TencentRegion
@@ -87,11 +87,9 @@ class TencentProvider(VendorProvider):
         known = self.list_all_regions(account)
         self.require_known_regions(account, known)
         record_clock_offset(account, client.region, client.clock_offset())
-        return {
-            "project_id": str(caller.get("AccountId") or "")[:50],
-            "arn": str(caller.get("Arn") or "")[:2048],
-            "regions": {name: ["cvm"] for name in list(account.regions) or known},
-        }
+        return self.describe_account(
+            account, known, service="cvm", number=caller.get("AccountId"), arn=caller.get("Arn")
+        )
 
     def list_all_regions(self, account: CloudAccount) -> list[str]:
         """List the regions that the vendor has for the account."""
@@ -101,7 +99,7 @@ class TencentProvider(VendorProvider):
         )
         # One that is not for sale any more may still have resources, so its state does not matter.
         names = [one.get("Region") for one in listed if isinstance(one, dict)]
-        return sorted({name[:100] for name in names if isinstance(name, str) and name})
+        return read_region_names(names)
 
 
 class TencentSyncer(VendorSyncer):
