@@ -110,12 +110,14 @@ def select_marked(
     Neutron lists the objects of all projects to administrators. An object that is older than its account was created through
     an account that was deleted since, and whoever deletes an account forgets its networks, which the cloud keeps.
     """
+    # Neutron tells whole seconds: what was created in the account's first second is not older than the account.
+    oldest = account.created_at.replace(microsecond=0)
     found = []
     for record in records:
         row_id = read_row_id(lock_name, record.marker)
         if row_id is None or record.project_id not in {None, cloud.project_id}:
             continue
-        if record.created_at is None or record.created_at >= account.created_at:
+        if record.created_at is None or record.created_at >= oldest:
             name = record.address if kind == Orphan.Kind.FLOATING_IP else record.name
             found.append(TaggedObject(kind, record.id, name, row_id, record.created_at))
     return found
