@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -25,6 +26,7 @@ from django.utils import timezone, translation
 from django.utils.crypto import get_random_string
 
 import simulator as simulated_cloud
+from cloudaccounts.models import ResourceType
 from cloudaccounts.registry import write_resource_types
 from devserver import launch
 from openstack_client import credentials
@@ -39,6 +41,8 @@ from tests.web_processes import get_test_database_url
 TABLES_OF_MIGRATIONS = {"django_content_type", "auth_permission"}
 REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
+# The rows of the resource types, as they were written last.
+_written_types: list[Any] = []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -130,15 +134,22 @@ def empty_tables(self: TransactionTestCase) -> None:
 
     Django truncates fifty tables, which creates as many new files, and then writes every permission again. To delete is
     fast when there are few rows. No trigger runs, neither those of foreign keys nor the portal's own, because every table
-    that they would look at or change is emptied by the same transaction.
+    that they would look at or change is emptied by the same transaction. The rows of the resource types stay, unless the test
+    has changed them.
     """
     names = set(connection.introspection.django_table_names(include_views=False)) - TABLES_OF_MIGRATIONS
+    types = ResourceType.objects.order_by("pk").values_list()
+    are_as_written = list(types) == _written_types
+    if are_as_written:
+        names.remove(ResourceType._meta.db_table)
     with connection.cursor() as cursor:
         deletions = [f'DELETE FROM "{table}"' for table in sorted(names)]
         cursor.execute(
             "; ".join(["BEGIN", "SET LOCAL session_replication_role = replica", *deletions, "COMMIT"])
         )
-    write_resource_types()
+    if not are_as_written:
+        write_resource_types()
+        _written_types[:] = types.all()
 
 
 TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[method-assign]

@@ -34,6 +34,12 @@ class CatalogueKind(models.TextChoices):
     SERVER_GROUP_POLICY = "server_group_policy", _("server group policy")
 
 
+# The types of resources that a grant can be for.
+GRANTED_TYPES = tuple(
+    str(kind)
+    for kind in CatalogueKind
+    if kind not in (CatalogueKind.EXTERNAL_NETWORK, CatalogueKind.SERVER_GROUP_POLICY)
+)
 SERVER_GROUP_POLICIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
 
 
@@ -48,19 +54,19 @@ class CatalogueGrantQuerySet(TenantScopedQuerySet):
         """Return the grants that any tenant of the user has."""
         return self.filter(Q(tenant=None) | Q(tenant__in=Tenant.objects.of_member(user).values("pk")))
 
-    def of_resource(self) -> Self:
-        """Return the grants of a resource of the outer query, for `Exists`.
+    def of_resource(self, path: str = "") -> Self:
+        """Return the grants of a resource of the outer query, for `Exists`; `path` leads to it, such as `resource__`.
 
         A pattern matches names as PostgreSQL's `~` does, in linear time whatever the pattern.
         """
         return self.annotate(
-            resource_name=_outer("name", models.CharField()),
-            resource_tags=_outer("attributes__tags", models.JSONField()),
+            resource_name=_outer(f"{path}name", models.CharField()),
+            resource_tags=_outer(f"{path}attributes__tags", models.JSONField()),
         ).filter(
-            Q(cloud_id=OuterRef("cloud_id"))
+            Q(cloud_id=OuterRef(f"{path}cloud_id"))
             | Q(name_pattern__gt="", resource_name__regex=F("name_pattern"))
             | Q(tag__gt="", resource_tags__contains=Func(F("tag"), function="jsonb_build_array")),
-            account=OuterRef("account"),
+            account=OuterRef(f"{path}account"),
             kind=OuterRef("catalogue_kind"),
         )
 
@@ -158,16 +164,13 @@ def derive_match(match: str) -> tuple[str, str]:
     return (f"^{'.*'.join(parts)}$" if match else ""), ""
 
 
-def with_catalogue_kind(resources: Any) -> Any:
-    """Annotate resources with the kind of grant that they need."""
-    return resources.annotate(
+def with_catalogue_kind(rows: Any, path: str = "") -> Any:
+    """Annotate resources, or rows from which `path` leads to one, with the kind of grant that the resource needs."""
+    external = {f"{path}type": CatalogueKind.NETWORK, f"{path}attributes__is_external": True}
+    return rows.annotate(
         catalogue_kind=Case(
-            When(
-                type="network",
-                attributes__is_external=True,
-                then=models.Value(CatalogueKind.EXTERNAL_NETWORK.value),
-            ),
-            default=F("type"),
+            When(**external, then=models.Value(CatalogueKind.EXTERNAL_NETWORK.value)),
+            default=F(f"{path}type"),
             output_field=models.CharField(),
         )
     )

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from tenants.models import Tenant, User
 from tenants.scoping import TenantScopedQuerySet
 
-from .accounts import CloudAccount
-from .catalogue_grants import CatalogueGrant, CatalogueGrantQuerySet, with_catalogue_kind
+from .accounts import CloudAccount, CloudAccountQuerySet
+from .catalogue_grants import GRANTED_TYPES, CatalogueGrant, CatalogueGrantQuerySet, with_catalogue_kind
 
 
 class AccountScopedQuerySet(TenantScopedQuerySet):
@@ -36,34 +36,52 @@ class AccountScopedQuerySet(TenantScopedQuerySet):
         return self.filter(account__in=CloudAccount.objects.of_member(user).values("pk"))
 
 
-class CloudResourceQuerySet(TenantScopedQuerySet):
-    """Resources of accounts.
+class OwnedOrGrantedQuerySet(TenantScopedQuerySet):
+    """Resources of accounts, or rows from which `resource_path` leads to a resource.
 
     A shared account holds the servers and volumes of all tenants side by side, and networks that belong to some of them. A
     tenant sees of it what it was granted (`CatalogueGrant`), and no snapshots, which are images of somebody's VM.
     """
 
-    tenant_path: ClassVar[str] = "account__tenant"
+    resource_path: ClassVar[str] = ""
 
     def for_tenant(self, tenant: Tenant) -> Self:
-        """Return the resources of the tenant's own accounts, and those of shared ones that it was granted."""
+        """Return the rows of the tenant's own accounts, and those of shared ones that it was granted."""
         return self._owned_or_granted(
-            Tenant.objects.filter(pk=tenant.pk), CatalogueGrant.objects.for_tenant(tenant)
+            CloudAccount.objects.for_tenant(tenant), CatalogueGrant.objects.for_tenant(tenant)
         )
 
-    def visible_to(self, user: User) -> Self:
-        """Return the resources that the user's tenants have or were granted; all of them for staff who may view them."""
-        return self.all() if self.is_open_to(user) else self.of_member(user)
-
     def of_member(self, user: User) -> Self:
-        """Return the resources of the accounts of the user's tenants, and those of shared ones that a tenant was granted."""
-        return self._owned_or_granted(Tenant.objects.of_member(user), CatalogueGrant.objects.of_member(user))
+        """Return the rows of the accounts of the user's tenants, and those of shared ones that a tenant was granted."""
+        return self._owned_or_granted(
+            CloudAccount.objects.of_member(user), CatalogueGrant.objects.of_member(user)
+        )
 
-    def _owned_or_granted(self, tenants: models.QuerySet[Tenant], grants: CatalogueGrantQuerySet) -> Self:
-        granted = models.Q(models.Exists(grants.of_resource()), account__tenant=None)
-        shown = granted & ~models.Q(type="image", attributes__contains={"is_snapshot": True})
-        rows: Self = with_catalogue_kind(self)
-        return rows.filter(models.Q(account__tenant__in=tenants.values("pk")) | shown)
+    def _owned_or_granted(self, accounts: CloudAccountQuerySet, grants: CatalogueGrantQuerySet) -> Self:
+        """Return the rows of those accounts that have a tenant, and those of the shared ones that were granted.
+
+        The ids of the accounts are read first. With a join instead, PostgreSQL compares every resource of a shared account
+        with the grants, again for each change that is listed: a page of changes took thirteen seconds with 100,000
+        resources and 1,500,000 changes, and hundredths of a second this way.
+        """
+        owned: list[int] = []
+        shared: list[int] = []
+        for account, tenant in accounts.order_by().values_list("pk", "tenant"):
+            (shared if tenant is None else owned).append(account)
+        path = self.resource_path
+        granted = models.Q(
+            models.Exists(grants.of_resource(path)),
+            **{f"{path}account__in": shared, f"{path}type__in": GRANTED_TYPES},
+        )
+        snapshot = models.Q(**{f"{path}type": "image", f"{path}attributes__contains": {"is_snapshot": True}})
+        rows: Self = with_catalogue_kind(self, path)
+        return rows.filter(models.Q(**{f"{path}account__in": owned}) | granted & ~snapshot)
+
+
+class CloudResourceQuerySet(OwnedOrGrantedQuerySet):
+    """Resources of accounts."""
+
+    tenant_path: ClassVar[str] = "account__tenant"
 
     def granted_to(self, tenant: Tenant, *, own: models.Q) -> Self:
         """Return the resources that new VMs and volumes of a tenant may use: what it has, was granted, and `own`.
@@ -164,22 +182,11 @@ class CloudResource(models.Model):
         return f"{self.type} {self.name or self.cloud_id}"
 
 
-class ResourceChangeQuerySet(TenantScopedQuerySet):
+class ResourceChangeQuerySet(OwnedOrGrantedQuerySet):
     """Changes of resources: whoever sees the resource sees what has changed."""
 
     tenant_path: ClassVar[str] = "resource__account__tenant"
-
-    def for_tenant(self, tenant: Tenant) -> Self:
-        """Return the changes of the resources that a tenant sees."""
-        return self.filter(resource__in=CloudResource.objects.for_tenant(tenant).order_by().values("pk"))
-
-    def visible_to(self, user: User) -> Self:
-        """Return the changes of the resources that the user sees."""
-        return self.all() if self.is_open_to(user) else self.of_member(user)
-
-    def of_member(self, user: User) -> Self:
-        """Return the changes of the resources that the user's tenants see."""
-        return self.filter(resource__in=CloudResource.objects.of_member(user).order_by().values("pk"))
+    resource_path: ClassVar[str] = "resource__"
 
 
 class ResourceChange(models.Model):
