@@ -334,8 +334,8 @@ class World:
             )
         return job
 
-    def counts(self, *, warm):
-        """The number of queries of every GET of the API, by path; `warm` when this process has answered each before."""
+    def counts(self):
+        """The number of queries of every GET of the API, by path."""
         member, staff = client_of(self.member.user), client_of(UserFactory(is_staff=True, is_superuser=True))
         member.credentials(**member._credentials, HTTP_X_TENANT=self.member.tenant.slug)
         administrator, found = client_of(self.administrator.user), {}
@@ -346,8 +346,7 @@ class World:
             address = path.format(**(named if isinstance(named, dict) else {"id": named}))
             case = CASES["GET", path]
             client = staff if case.staff else administrator if case.required_role == Role.ADMIN else member
-            if not warm:
-                client.get(address)  # What is looked up once a process is looked up now.
+            client.get(address)  # What is looked up once a process is looked up now.
             with CaptureQueriesContext(connection) as captured:
                 answer = client.get(address)
                 content = answer.getvalue()  # Of a stream, this is when it is made.
@@ -379,7 +378,7 @@ def reading_paths():
 
 
 def test_every_reading_endpoint_costs_what_is_checked_in_for_many_objects_and_for_few():
-    counts, many = World(FEW).counts(warm=False), World(MANY).counts(warm=True)
+    counts, many = World(FEW).counts(), World(MANY).counts()
     grown = {path: (counts[path], many[path]) for path in counts if counts[path] != many[path]}
     assert grown == {}, f"Queries with {FEW} and with {MANY} objects"
     if os.environ.get("PORTAL_WRITE_BASELINE") == "1":
