@@ -106,14 +106,14 @@ class Stack:
         return url
 
     def start_web(self, workers: int = 2, threads: int = 16, module: str = "portal.wsgi") -> str:
-        """Start gunicorn, and return its address."""
+        """Start gunicorn as the portal runs it, and return its address."""
         port = free_port()
         self.start(
             "web",
             "gunicorn",
             module,
-            "-k",
-            "gthread",
+            "-c",
+            "portal/gunicorn_config.py",
             "--workers",
             str(workers),
             "--threads",

@@ -30,16 +30,18 @@ def request_regions(states: type[Model], regions: Sequence[tuple[int, str]], col
     return found
 
 
+def select_outdated(states: type[Model], after: timedelta, now: datetime | None = None) -> QuerySet[Any]:
+    """Return the states of active accounts whose last listing is older than `after`, missing, or in the future."""
+    now = now or timezone.now()
+    old = Q(listed_at=None) | Q(listed_at__lt=now - after) | Q(listed_at__gt=now + TOLERANCE)
+    manager: Any = states._default_manager  # noqa: SLF001 - Django's documented API.
+    found: QuerySet[Any] = manager.filter(old, account__active=True)
+    return found
+
+
 def select_stale(
     states: type[Model], synced: QuerySet[Any], after: timedelta, now: datetime | None = None
 ) -> QuerySet[Any]:
-    """Return the states of active accounts whose last listing is older than `after`, missing, or in the future.
-
-    `synced` are the rows that are synced: a region without any needs no listing.
-    """
-    now = now or timezone.now()
-    old = Q(listed_at=None) | Q(listed_at__lt=now - after) | Q(listed_at__gt=now + TOLERANCE)
+    """Return the outdated states of regions that have rows in `synced`: a region without any needs no listing."""
     here = synced.filter(account=OuterRef("account"), region=OuterRef("region"))
-    manager: Any = states._default_manager  # noqa: SLF001 - Django's documented API.
-    found: QuerySet[Any] = manager.filter(old, Exists(here), account__active=True)
-    return found.select_related("account")
+    return select_outdated(states, after, now).filter(Exists(here)).select_related("account")

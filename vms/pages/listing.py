@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -36,11 +36,11 @@ from tenants.scoping import Role, Scope
 from tenants.tag_filters import build_tag_filters, list_tags, order_by_tag
 
 from ..actions import ACTIONS, PROGRESS_LABELS
-from ..models import SyncState, VirtualMachine, VMStatus
+from ..models import VirtualMachine, VMStatus
 from ..search import search_vms
 from ..serializers import VirtualMachineSerializer
 from ..services import control_vm, request_sync
-from ..services.status_sync import select_stale_states
+from ..services.status_sync import list_stale_regions
 from ..services.usage import count_vms_by_status
 from .bulk_bar import build_bulk_context
 
@@ -96,7 +96,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
             "usage": build_quota_lines(read_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
-            "stale_states": _select_stale_states(scope),
+            "stale_states": list_stale_regions(VirtualMachine.objects.within(scope)),
         }
     return render_page(request, "vms/page.html", context, panels={"vms": "vms/table.html"})
 
@@ -200,14 +200,6 @@ def _find_count(scope: Scope, query: ListQuery) -> int | None:
     if query.search or values.keys() & {"tag", "in_bin"}:
         return None
     return sum(count_vms_by_status(scope, **values).values())
-
-
-def _select_stale_states(scope: Scope) -> QuerySet[SyncState]:
-    """Return the accounts and regions of the scope's VMs whose data is out of date."""
-    of_scope = VirtualMachine.objects.within(scope).filter(
-        account=OuterRef("account"), region=OuterRef("region")
-    )
-    return select_stale_states().filter(Exists(of_scope)).order_by("account__name", "region")
 
 
 def label_progress(job: Mapping[str, Any]) -> str | Promise:

@@ -228,7 +228,8 @@ def list_move_targets(scope: Scope, vm: VirtualMachine | None = None) -> list[In
         targets = targets.exclude(pk=vm.information_system_id)
         if vm.account.tenant_id is not None:
             targets = targets.filter(tenant=vm.account.tenant_id)
-    found = targets.select_related("tenant").order_by("tenant__name", "name", "pk")[:MAX_TARGETS]
+    named = targets.select_related("tenant").only("name", "tenant__name")
+    found = named.order_by("tenant__name", "name", "pk")[:MAX_TARGETS]
     return sorted(found, key=lambda one: one.tenant_id != own)
 
 

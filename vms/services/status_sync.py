@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from cloudaccounts.services.region_syncs import request_regions, select_stale
+from cloudaccounts.services.region_syncs import request_regions, select_outdated, select_stale
 from tasks.dispatch import dispatch_task
 from tenants.scoping import Role, Scope
 from volumepool.services import request_volume_sync
@@ -46,6 +48,18 @@ def select_stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
     """Return the regions whose VMs were not listed for three sync intervals: an alarm, because a sync that does not run reports no error."""
     bound = VirtualMachine.objects.filter(openstack_id__isnull=False)
     return select_stale(SyncState, bound, stale_after(), now)
+
+
+def list_stale_regions(vms: QuerySet[VirtualMachine]) -> Sequence[Mapping[str, Any]]:
+    """Return the stale regions in which some of these VMs are: `account__name`, `region` and `listed_at`, by account.
+
+    One quick query while no listing is late, as it should be: the list of VMs asks this for each page.
+    """
+    if not select_outdated(SyncState, stale_after()).exists():
+        return []
+    here = vms.filter(account=OuterRef("account"), region=OuterRef("region"))
+    stale = select_stale_states().filter(Exists(here)).order_by("account__name", "region")
+    return list(stale.values("account__name", "region", "listed_at"))
 
 
 def prune_runs(batch: int = 5000) -> None:
