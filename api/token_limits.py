@@ -31,8 +31,8 @@ class TokenScope(models.TextChoices):
 
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# The role of a request that the scopes of its token allow to read alone; see tenants/scoping.py.
-READING_ROLE = "viewer"
+# The roles of a request that the scopes of its token allow to read alone; see tenants/scoping.py. An auditor's changes nothing.
+READING_ROLE, AUDITING_ROLE = "viewer", "auditor"
 # The room whose views need the scope `deploy`.
 DEPLOY_ROOM = "deploys"
 
@@ -64,7 +64,8 @@ def require_within_limits(token: ApiToken, request: Request) -> None:
                 scope=needed.value,
             )
         # What takes a higher role to read is a secret that lets control: a console, a password, user data.
-        token.role = READING_ROLE
+        if token.role != AUDITING_ROLE:
+            token.role = READING_ROLE
     token.user.limiting_token = token
 
 

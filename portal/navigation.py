@@ -23,10 +23,10 @@ def is_any_user(user: Any) -> bool:
 
 
 def may_read_audit_log(user: Any) -> bool:
-    """Return whether the user administers a tenant, or is staff who may view events."""
+    """Return whether the user is an auditor or an administrator of a tenant, or is staff who may view events."""
     if user.is_staff:
         return bool(user.has_perm("events.view_event"))
-    return any(membership.role == Role.ADMIN for membership in user.own_memberships)
+    return any(Role(membership.role).covers(Role.AUDITOR) for membership in user.own_memberships)
 
 
 def may_administer_webhooks(user: Any) -> bool:

@@ -26,18 +26,16 @@ if TYPE_CHECKING:
 
 
 class Role(models.TextChoices):
-    """The role of a member in a tenant. Each role includes the ones before it."""
+    """The role of a member in a tenant. All include the first, and the last includes all; the two between do not include each other."""
 
     VIEWER = "viewer", _("viewer")  # reads
+    AUDITOR = "auditor", _("auditor")  # also reads the audit log, and changes nothing
     OPERATOR = "operator", _("operator")  # also controls VMs and deploys
     ADMIN = "admin", _("administrator")  # also creates, deletes, and manages members and accounts
 
     def covers(self, needed: Role) -> bool:
         """Return whether this role includes another one."""
-        return _RANKS[self] >= _RANKS[needed]
-
-
-_RANKS = {role: rank for rank, role in enumerate(Role)}
+        return needed in {self, Role.VIEWER} or self == Role.ADMIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Scope:
     def allows(self, needed: Role, model: type[models.Model] | None = None) -> bool:
         """Return whether the caller may do to rows of `model` what requires a role.
 
-        Staff need the model's permission: "view" for the role of a viewer, "change" for the others. Without a model the
+        Staff need the model's permission: "view" for the roles of a viewer and an auditor, "change" for the others. Without a model the
         permission of tenants is required, so that a call that names no model grants nothing by accident.
         """
         if not self.user.is_staff:
@@ -87,9 +85,12 @@ class Scope:
 
 
 def limit_role(user: User, role: Role) -> Role:
-    """Return a user's role as the token of the request limits it: that of a service account may have a lower one."""
+    """Return what a user's role and the token of the request have in common: the token of a service account may have a lower role."""
     token = getattr(user, "limiting_token", None)
-    return role if token is None or Role(token.role).covers(role) else Role(token.role)
+    limit = role if token is None else Role(token.role)
+    if limit.covers(role):
+        return role
+    return limit if role.covers(limit) else Role.VIEWER
 
 
 def require_second_factor(user: User, tenant: Tenant) -> None:
@@ -104,7 +105,7 @@ def require_second_factor(user: User, tenant: Tenant) -> None:
 
 def _permission(needed: Role, model: type[models.Model] | None) -> str:
     """Return the Django permission that staff need in place of a role: "vms.change_virtualmachine"."""
-    action = "view" if needed == Role.VIEWER else "change"
+    action = "view" if needed in {Role.VIEWER, Role.AUDITOR} else "change"
     if model is None:
         return f"tenants.{action}_tenant"
     return f"{model._meta.app_label}.{action}_{model._meta.model_name}"  # noqa: SLF001 - Django's documented API.

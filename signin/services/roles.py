@@ -37,17 +37,17 @@ class RoleChange:
 def plan_role_changes(user: User | None, provider: str, groups: Collection[str]) -> list[RoleChange]:
     """Return what the rules of a provider do to the memberships of a user with these groups, by the tenant's name.
 
-    Of several rules for one tenant, the highest role counts. A membership that a person gave stays as it is. One that came by a
+    Of several rules for one tenant, the role counts that `Role` names last. A membership that a person gave stays as it is. One that came by a
     rule of this provider, and which no rule gives any more, ends. A user of None is one that does not exist yet.
     """
     granted: dict[UUID, Role] = {}
     tenants: dict[UUID, Tenant] = {}
+    ranks = list(Role)
     rules = RoleRule.objects.filter(provider=provider, group__in=list(groups)).select_related("tenant")
     for rule in rules:
         tenants[rule.tenant_id] = rule.tenant
         role = Role(rule.role)
-        if rule.tenant_id not in granted or role.covers(granted[rule.tenant_id]):
-            granted[rule.tenant_id] = role
+        granted[rule.tenant_id] = max(role, granted.get(rule.tenant_id, role), key=ranks.index)
     changes = []
     members = Membership.objects.filter(user=user).select_related("tenant") if user else []
     for member in members:

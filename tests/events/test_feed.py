@@ -140,7 +140,22 @@ def test_viewers_and_operators_and_staff_without_the_permission_are_refused(path
     assert [answer.status_code for answer in answers] == [403, 403, 403]
 
 
-def test_an_auditor_reads_everything_and_changes_nothing() -> None:
+def test_an_auditor_of_a_tenant_reads_its_events_alone() -> None:
+    tenant, other = TenantFactory(), TenantFactory()
+    record(tenant, 2)
+    record(other, 1)
+    auditor = client_of(tenant, Role.AUDITOR)
+
+    events = auditor.get("/api/v1/events/").json()["results"]
+    assert {event["tenant"] for event in events} == {str(tenant.pk)}
+    assert auditor.get("/api/v1/audit/").json()["count"] >= 2
+    assert auditor.get("/api/v1/audit/export/").status_code == 200
+    assert auditor.get("/audit/").status_code == 200
+    assert '/audit/"' in auditor.get("/vms/").content.decode()
+    assert '/audit/"' not in client_of(tenant, Role.OPERATOR).get("/vms/").content.decode()
+
+
+def test_an_auditor_of_all_tenants_reads_everything_and_changes_nothing() -> None:
     tenant = TenantFactory()
     record(tenant, 1)
     record(None, 1, "sign_in.failed")

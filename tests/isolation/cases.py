@@ -81,10 +81,10 @@ CASES: dict[tuple[str, str], Case] = {
         201, None, body=lambda member: {"name": "ci"}, bad_body={"nme": "ci"}
     ),
     ("DELETE", "/api/v1/auth/tokens/{id}/"): Case(204, None, ids=create_token),
-    ("GET", "/api/v1/events/"): Case(200, Role.ADMIN),
-    ("GET", "/api/v1/events/stream/"): Case(200, Role.ADMIN),
-    ("GET", "/api/v1/audit/"): Case(200, Role.ADMIN),
-    ("GET", "/api/v1/audit/export/"): Case(200, Role.ADMIN),
+    ("GET", "/api/v1/events/"): Case(200, Role.AUDITOR),
+    ("GET", "/api/v1/events/stream/"): Case(200, Role.AUDITOR),
+    ("GET", "/api/v1/audit/"): Case(200, Role.AUDITOR),
+    ("GET", "/api/v1/audit/export/"): Case(200, Role.AUDITOR),
     ("GET", "/api/v1/tenants/"): Case(200),
     ("GET", "/api/v1/tenants/{id}/"): Case(200, ids=get_tenant_ids),
     ("PATCH", "/api/v1/tenants/{id}/"): Case(

@@ -188,8 +188,8 @@ def test_everybody_who_may_not_is_refused(method, path, case):
     refuse_ids_of_nothing(attempt)
     if case.ids and case.belongs_to_tenant:
         refuse_strangers(attempt)
-    if case.required_role in {Role.OPERATOR, Role.ADMIN}:
-        refuse_lower_role(attempt)
+    if case.required_role:
+        refuse_other_roles(attempt)
     if case.staff:
         refuse_members(attempt)
         refuse_staff_without_permissions(attempt)
@@ -225,12 +225,15 @@ def refuse_strangers(attempt):
         attempt.require(stranger, 404, body=attempt.case.bad_body)
 
 
-def refuse_lower_role(attempt):
-    low = Role.VIEWER if attempt.case.required_role == Role.OPERATOR else Role.OPERATOR
-    client = client_of(MembershipFactory(tenant=attempt.owner.tenant, role=low))
-    attempt.require(client, 403, "role_too_low")
-    if attempt.case.bad_body is not None:
-        attempt.require(client, 403, body=attempt.case.bad_body)
+def refuse_other_roles(attempt):
+    """Each role but the viewer's, which all include: who is refused as an auditor would be refused as a viewer."""
+    for role in (Role.AUDITOR, Role.OPERATOR):
+        if role.covers(attempt.case.required_role):
+            continue
+        client = client_of(MembershipFactory(tenant=attempt.owner.tenant, role=role))
+        attempt.require(client, 403, "role_too_low")
+        if attempt.case.bad_body is not None:
+            attempt.require(client, 403, body=attempt.case.bad_body)
 
 
 def refuse_members(attempt):

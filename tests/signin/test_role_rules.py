@@ -56,6 +56,17 @@ def test_groups_give_roles_and_take_them_away(provider, sign_in):
     assert [event.code.split(".")[1] for event in codes][-3:] == ["created", "changed", "deleted"]
 
 
+@pytest.mark.parametrize("groups", [("a", "b"), ("b", "a")])
+def test_an_operator_counts_more_than_an_auditor(provider, sign_in, groups):
+    first = make_rule(groups[0], Role.OPERATOR)
+    make_rule(groups[1], Role.AUDITOR, first.tenant)
+    provider.claims["groups"] = ["a", "b"]
+
+    sign_in()
+
+    assert list_roles() == {(first.tenant_id, "operator", "corp")}
+
+
 def test_what_a_person_gave_stays(provider, sign_in):
     rule = make_rule("staff", Role.OPERATOR)
     provider.claims["groups"] = ["staff"]

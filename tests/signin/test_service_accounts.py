@@ -216,6 +216,17 @@ def test_a_role_of_the_account_that_falls_limits_its_tokens(person, account, mak
     assert outcome(answer) == (403, "role_too_low")
 
 
+def test_a_token_may_what_its_role_and_that_of_the_account_have_in_common(person, account, make_client):
+    """An operator does not read the audit log, even by a token that was made when the account was an administrator."""
+    client = make_client(role="auditor")
+    assert client.get("/api/v1/audit/").status_code == 200
+
+    person.patch(f"{ACCOUNTS}{account['id']}/", {"role": "operator"}, format="json")
+
+    assert outcome(client.get("/api/v1/audit/")) == (403, "role_too_low")
+    assert client.get("/api/v1/vms/").status_code == 200
+
+
 @pytest.mark.parametrize(
     "body",
     [
