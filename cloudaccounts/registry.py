@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.util import find_spec
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -104,6 +105,15 @@ class CredentialField:
     pattern: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CloudAction:
+    """Something that was done with an object in the cloud: the cloud's own word for it, its user, and when it began."""
+
+    action: str
+    user: str
+    began: datetime
+
+
 class Provider(ABC):
     """A type of cloud. `errors` are the exceptions that it raises; their text is shown to people as it is."""
 
@@ -149,6 +159,13 @@ class Provider(ABC):
 
     def read_clock_offset(self, client: Any) -> float | None:
         """Return how many seconds the cloud's clock is ahead of the portal's (negative: behind); None when unknown."""
+        return None
+
+    def list_actions(self, client: Any, type_code: str, cloud_id: str) -> list[CloudAction] | None:
+        """List what was done with an object in the cloud, newest first; None for a type of which the cloud keeps no record.
+
+        Raises one of `errors`.
+        """
         return None
 
     @abstractmethod

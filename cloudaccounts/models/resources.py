@@ -218,6 +218,9 @@ class ResourceChange(models.Model):
     outside = models.BooleanField(_("outside the portal"), null=True, blank=True)
     # The job that explains it. No foreign key: jobs are deleted sooner than changes.
     job_id = models.UUIDField(_("task"), null=True, blank=True)
+    # Of a change from outside, if the cloud tells: the action in the cloud's own word, and the id of its user there.
+    cloud_action = models.CharField(_("action in the cloud"), max_length=100, blank=True, db_default="")
+    cloud_user = models.CharField(_("user in the cloud"), max_length=255, blank=True, db_default="")
 
     objects = ResourceChangeQuerySet.as_manager()
 

@@ -55,13 +55,15 @@ class ResourceChangeSerializer(ReadOnlyModelSerializer[ResourceChange]):
     """The changes that one sync has found: the value of each field before and after, `{"name": ["old", "new"]}`.
 
     `outside` is true when no task of the portal explains them, and null for what changes by itself. `job` is the task that does.
+    `cloud_action` and `cloud_user` are what was done in the cloud since the listing before, in the cloud's own word, and the id
+    of its user there; empty when the cloud does not tell.
     """
 
     job = serializers.SerializerMethodField()
 
     class Meta:
         model = ResourceChange
-        fields = ["id", "at", "log", "fields", "outside", "job"]
+        fields = ["id", "at", "log", "fields", "outside", "job", "cloud_action", "cloud_user"]
 
     def get_job(self, change: ResourceChange) -> UUID | None:
         return change.job_id if change.job_id in self.context.get("jobs", ()) else None

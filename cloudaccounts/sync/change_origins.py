@@ -44,8 +44,8 @@ LATE = timedelta(minutes=2)
 BATCH = 2000
 
 
-def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> None:
-    """Record of each change that a sync has found in a region whether a job of the portal explains it.
+def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> int:
+    """Record of each change that a sync has found in a region whether a job explains it; return how many none explains.
 
     In a vendor's account, the portal changes nothing, so every change is from outside. Call it in the transaction that ends
     the region's listing.
@@ -58,11 +58,12 @@ def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> No
         pks = list(found.order_by("pk").values_list("pk", flat=True))
         found.update(outside=True)
         record_outside_events(account, type_code, pks)
-        return
+        return len(pks)
     if type_code not in EXPLAINED_TYPES:
-        return
+        return 0
     changed = list(found.order_by("pk").select_related("resource").defer("resource__attributes", "fields"))
-    previous = _find_previous_listing(account, type_code, log_id)
+    previous = find_previous_listing(account, type_code, log_id)
+    unexplained = 0
     for start in range(0, len(changed), BATCH):
         batch = changed[start : start + BATCH]
         # Of an object that expires, the last listing that showed it counts: it was missing in several.
@@ -79,9 +80,12 @@ def record_origins(account: CloudAccount, target: SyncTarget, log_id: int) -> No
         for job, of_job in explained.items():
             ResourceChange.objects.filter(pk__in=of_job).update(outside=False, job_id=job)
         record_outside_events(account, type_code, outside)
+        unexplained += len(outside)
+    return unexplained
 
 
-def _find_previous_listing(account: CloudAccount, type_code: str, log_id: int) -> datetime:
+def find_previous_listing(account: CloudAccount, type_code: str, log_id: int) -> datetime:
+    """Return when the last complete listing before a sync began; without one, when the account was entered."""
     before = SyncLog.objects.filter(
         account=account, type=type_code, state=SyncLog.State.SUCCESS, pk__lt=log_id
     )

@@ -33,10 +33,11 @@ from tasks.leases import Lease, LeaseLostError
 from ..clock_offsets import build_clock_warning
 from ..connect import guard_request
 from ..log_lines import build_sentence
-from ..models import CloudAccount, SyncLog, SyncLogLine
+from ..models import CloudAccount, ResourceChange, SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
 from .change_origins import record_origins
 from .clock_offsets import record_clock_offset
+from .cloud_users import find_cloud_users
 from .expiry import expire_unseen
 from .observers import run_sync_observers
 from .resource_writer import SyncTarget, WriteCounts, touch_unreadable, write_page
@@ -109,6 +110,8 @@ class _SyncRun:
     lease: Lease
     # The changed resources of the region that is being listed.
     updated: int = 0
+    # The changes in that region that no task explains.
+    unexplained: int = 0
     # Descriptions of unreadable objects, for the log's message.
     unreadable_texts: list[str] = field(default_factory=list)
 
@@ -157,7 +160,7 @@ class _SyncRun:
 
     def _sync_region(self, provider: Provider, syncer: Syncer, region: str) -> str:
         """Sync a region; return the error, or "". Resources that were written before the error are kept."""
-        self.updated = 0
+        self.updated = self.unexplained = 0
         try:
             return self._list_region(provider, syncer, region)
         except provider.errors as error:
@@ -211,7 +214,9 @@ class _SyncRun:
                 self._record_origins(region)
                 self._append_sentence("no_id", SyncLogLine.Level.WARNING, region=region)
             return ""
-        return self._expire_unseen(syncer, region, began, accepted=False)
+        problem = self._expire_unseen(syncer, region, began, accepted=False)
+        self._record_cloud_users(provider, client, target)
+        return problem
 
     def _record_unreadable(
         self,
@@ -309,7 +314,15 @@ class _SyncRun:
         """Record where the changes of a region come from. Without changes, it costs no statement."""
         if self.updated or expired:
             target = (self.sync_log.account_id, region, self.sync_log.type)
-            record_origins(self.sync_log.account, target, self.sync_log.pk)
+            self.unexplained = record_origins(self.sync_log.account, target, self.sync_log.pk)
+
+    def _record_cloud_users(self, provider: Provider, client: Any, target: SyncTarget) -> None:
+        """Record who made the changes from outside. The cloud is asked before the transaction begins."""
+        if not self.unexplained:
+            return
+        if changes := find_cloud_users(provider, client, self.sync_log.account, target, self.sync_log.pk):
+            with self._claim():
+                ResourceChange.objects.bulk_update(changes, ["cloud_action", "cloud_user"])
 
     @contextmanager
     def _claim(self) -> Iterator[None]:

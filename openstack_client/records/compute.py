@@ -145,11 +145,14 @@ class ServerAction:
     """An action in a server's history in Nova: create, start, stop, reboot ...
 
     Failed actions are included (`message` is then "Error"). `request_id` is that of the answer to the action's request.
+    `user_id` is the id in Keystone of the user who requested it, "" when Nova does not tell.
     """
 
     action: str
     request_id: str
     message: str | None
+    user_id: str
+    started_at: datetime | None
 
     @classmethod
     def from_json(cls, raw: Any) -> ServerAction:
@@ -160,6 +163,8 @@ class ServerAction:
             action=raw["action"][:MAX_TEXT],
             request_id=text(raw.get("request_id")) or "",
             message=long_text(raw.get("message")),
+            user_id=text(raw.get("user_id")) or "",
+            started_at=timestamp(raw.get("start_time")),
         )
 
 

@@ -53,6 +53,10 @@ def test_whole_life(cloud, make_server, tag):
     assert [a.action for a in actions] == ["reboot", "reboot", "start", "stop", "create"]
     assert all(a.request_id.startswith("req-") for a in actions)
     assert {a.message for a in actions} == {None}
+    # One user has made them all, at times that the cloud's clock tells.
+    assert len({a.user_id for a in actions}) == 1 and actions[0].user_id
+    started = [a.started_at for a in actions]
+    assert None not in started and started == sorted(started, reverse=True)
 
     seen = {s.id: s.status for s in compute.list_servers(changes_since=began)}
     assert seen[made.id] == "ACTIVE"

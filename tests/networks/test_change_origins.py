@@ -63,6 +63,39 @@ def test_what_somebody_has_stopped_in_the_cloud_is_from_outside(vm, sync):
     assert find_changes() == [("server", True, None)]
 
 
+def test_the_cloud_is_asked_who_did_it(admin, vm, sync, cloud):
+    open_cloud(vm.account, vm.region).compute.stop_server(vm.openstack_id)
+
+    sync("server", "port")
+
+    (change,) = ResourceChange.objects.filter(resource__type="server", outside=True)
+    (action, *_earlier) = open_cloud(vm.account, vm.region).compute.list_server_actions(vm.openstack_id)
+    assert (change.cloud_action, change.cloud_user) == ("stop", action.user_id) and action.user_id
+    staff = AdminClient(MembershipFactory(role=Role.ADMIN, user__is_staff=True, user__is_superuser=True))
+    shown = staff.get(f"/api/v1/cloud-resources/{change.resource_id}/changes/").json()["results"][-1]
+    assert (shown["cloud_action"], shown["cloud_user"]) == ("stop", action.user_id)
+
+
+def test_a_change_of_which_the_cloud_records_no_action_has_no_user(vm, sync):
+    compute = open_cloud(vm.account, vm.region).compute
+    compute.replace_metadata(vm.openstack_id, {"owner": "somebody"})
+
+    sync("server", "port")
+
+    (change,) = ResourceChange.objects.filter(resource__type="server", outside=True)
+    assert (change.cloud_action, change.cloud_user) == ("", "")
+
+
+def test_a_cloud_that_does_not_tell_who_did_it_spoils_no_sync(vm, sync, cloud):
+    open_cloud(vm.account, vm.region).compute.stop_server(vm.openstack_id)
+    cloud.faults({"method": "GET", "path": "/os-instance-actions$", "kind": "status", "status": 403})
+
+    sync("server", "port")
+
+    (change,) = ResourceChange.objects.filter(resource__type="server", outside=True)
+    assert (change.cloud_action, change.cloud_user) == ("", "")
+
+
 def test_a_task_explains_nothing_that_happened_after_the_next_listing(admin, vm, sync):
     admin.done(admin.post(f"/api/v1/vms/{vm.pk}/actions/", {"action": "stop"}, format="json"))
     sync("server")
@@ -142,6 +175,8 @@ def test_a_server_that_is_deleted_outside_is_an_event_of_its_tenant_and_one_that
 
     sync("server", "server", "server")
 
+    deleted = ResourceChange.objects.get(resource__cloud_id=vm.openstack_id, fields__has_key="expired")
+    assert (deleted.outside, deleted.cloud_action) == (True, "delete")
     assert list_events() == [
         (
             "cloud_resource.server_deleted",

@@ -345,7 +345,13 @@ class World:
             named = self.ids.get(path)
             address = path.format(**(named if isinstance(named, dict) else {"id": named}))
             case = CASES["GET", path]
-            client = staff if case.staff else administrator if case.required_role == Role.ADMIN else member
+            client = (
+                staff
+                if case.staff
+                else administrator
+                if case.required_role in {Role.AUDITOR, Role.ADMIN}
+                else member
+            )
             client.get(address)  # What is looked up once a process is looked up now.
             with CaptureQueriesContext(connection) as captured:
                 answer = client.get(address)

@@ -16,6 +16,7 @@ from security.encryption import UnreadableSecretError
 from ...connect import open_cloud
 from ...models import CloudAccount
 from ...registry import (
+    CloudAction,
     CredentialField,
     ListedPage,
     ListedResource,
@@ -72,6 +73,16 @@ class OpenStackProvider(Provider):
     def read_clock_offset(self, client: Cloud) -> float | None:
         """Return the offset that the dates of the cloud's answers show."""
         return client.clock_offset()
+
+    def list_actions(self, client: Cloud, type_code: str, cloud_id: str) -> list[CloudAction] | None:
+        """List the actions of a server as Nova records them, also of a deleted one; the user is an id of Keystone's."""
+        if type_code != "server":
+            return None
+        return [
+            CloudAction(action.action, action.user_id, action.started_at)
+            for action in client.compute.list_server_actions(cloud_id)
+            if action.started_at is not None
+        ]
 
     def verify(self, account: CloudAccount) -> dict[str, Any]:
         """Log in and call Nova in every region to sync; return `project_id`, and `regions` with their services."""
