@@ -7,6 +7,7 @@ from tasks.restore_guard import is_paused
 from . import services
 from .queries import merge_vm_usage
 from .services import usage
+from .services.operation_log import prune_operation_log
 from .services.orphans import sweep_orphans
 from .services.reminders import record_ends
 from .services.status_sync import prune_runs
@@ -85,8 +86,9 @@ def empty_bin() -> None:
 
 @shared_task(name="vms.prune", expires=3600)
 def prune_old_rows() -> None:
-    """Delete old sync runs and console texts."""
+    """Delete old sync runs, console texts and entries of the operation log."""
     prune_runs()
+    prune_operation_log()
 
 
 @shared_task(name="vms.record_usage", expires=1800)

@@ -64,6 +64,8 @@ VM_SYNC_MASS_LOSS_SHARE = env.float("VM_SYNC_MASS_LOSS_SHARE", default=1 / 3)
 VM_FULL_SYNC_SECONDS = env.int("VM_FULL_SYNC_SECONDS", default=3600)
 # Interval of the sync of accounts that have a VM in a transitional state.
 VM_MOVING_SYNC_SECONDS = env.int("VM_MOVING_SYNC_SECONDS", default=20)
+# Days that entries of the operation log are kept; 0: for ever.
+OPERATION_LOG_RETENTION_DAYS = env.int("OPERATION_LOG_RETENTION_DAYS", default=0)
 SYNC_RUN_RETENTION_DAYS = env.int("SYNC_RUN_RETENTION_DAYS", default=14)
 RESIZE_CONFIRM_HOURS = env.float("RESIZE_CONFIRM_HOURS", default=24)
 RUNTIME_WARN_DAYS = env.int("RUNTIME_WARN_DAYS", default=3)
