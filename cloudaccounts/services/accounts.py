@@ -151,7 +151,10 @@ def require_account_access(scope: Scope, account: CloudAccount | None, needed: R
 
 def lock_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAccount:
     """Lock an account that the caller may change. Raises `NotFoundError`, 403 `role_too_low`, `staff_only`, 412."""
-    visible = CloudAccount.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
+    # Without the key: a sync that inserts a resource waits for a lock of the key while it holds its log, and whoever disables the
+    # account waits for the log.
+    locked = CloudAccount.objects.within(scope).select_for_update(of=("self",), no_key=True)
+    visible = locked.select_related("tenant")
     account = require_account_access(scope, visible.filter(pk=account_id).first(), Role.ADMIN)
     check_if_match(if_match, account.version)
     return account
