@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from openstack_client.decoding import clean_text
+
 from ..models import CloudAccount, ResourceChange
 from ..registry import CloudAction, Provider
 from .change_origins import LATE, find_previous_listing
@@ -64,7 +66,10 @@ def find_cloud_users(
             return []
         since = min(previous, change.resource.last_seen_at) - LATE
         if action := _find_last(actions, since):
-            change.cloud_action, change.cloud_user = action.action[:100], action.user[:255]
+            change.cloud_action, change.cloud_user = (
+                clean_text(action.action, 100),
+                clean_text(action.user, 255),
+            )
             named.append(change)
     return named
 

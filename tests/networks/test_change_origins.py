@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CatalogueGrant, CloudResource, ResourceChange
+from cloudaccounts.registry import CloudAction
 from cloudaccounts.sync.change_origins import record_origins
 from cloudaccounts.sync.openstack.compute import ServerSyncer
+from cloudaccounts.sync.openstack.provider import OpenStackProvider
 from cloudaccounts.sync.resources import sync_resource
 from events.labels import label_event
 from events.models import Event
@@ -74,6 +77,18 @@ def test_the_cloud_is_asked_who_did_it(admin, vm, sync, cloud):
     staff = AdminClient(MembershipFactory(role=Role.ADMIN, user__is_staff=True, user__is_superuser=True))
     shown = staff.get(f"/api/v1/cloud-resources/{change.resource_id}/changes/").json()["results"][-1]
     assert (shown["cloud_action"], shown["cloud_user"]) == ("stop", action.user_id)
+
+
+def test_an_odd_word_of_the_cloud_is_bounded_and_spoils_no_sync(vm, sync, monkeypatch):
+    open_cloud(vm.account, vm.region).compute.stop_server(vm.openstack_id)
+    odd = CloudAction("st\0op" + "x" * 500, "\0", timezone.now() + timedelta(days=1))
+    monkeypatch.setattr(OpenStackProvider, "list_actions", lambda *_of: [odd])
+
+    sync("server", "port")
+
+    (change,) = ResourceChange.objects.filter(resource__type="server", outside=True)
+    assert change.cloud_action.startswith("st") and len(change.cloud_action) <= 100
+    assert "\0" not in change.cloud_action + change.cloud_user
 
 
 def test_a_change_of_which_the_cloud_records_no_action_has_no_user(vm, sync):

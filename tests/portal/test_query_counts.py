@@ -345,13 +345,8 @@ class World:
             named = self.ids.get(path)
             address = path.format(**(named if isinstance(named, dict) else {"id": named}))
             case = CASES["GET", path]
-            client = (
-                staff
-                if case.staff
-                else administrator
-                if case.required_role in {Role.AUDITOR, Role.ADMIN}
-                else member
-            )
+            is_operators = case.required_role is None or Role.OPERATOR.covers(case.required_role)
+            client = staff if case.staff else member if is_operators else administrator
             client.get(address)  # What is looked up once a process is looked up now.
             with CaptureQueriesContext(connection) as captured:
                 answer = client.get(address)

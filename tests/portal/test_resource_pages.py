@@ -14,9 +14,7 @@ from django.utils import timezone
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
 from cloudaccounts.own_pages import register_page_finder
 from cloudaccounts.pages.resource_labels import label_status
-from cloudaccounts.pages.resource_values import (
-    describe_attributes,
-)
+from cloudaccounts.pages.resource_values import describe_attributes
 from cloudaccounts.pages.topology_diagram import shorten_label
 from tenants.scoping import Role
 from tests.factories import CloudAccountFactory, CloudResourceFactory, TenantFactory, UserFactory
