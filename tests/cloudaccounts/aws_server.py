@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -97,11 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _send(address, method, path, body, headers):
-    inner = http.client.HTTPConnection(*address, timeout=30)
-    inner.request(method, path, body=body, headers=headers)
-    answer = inner.getresponse()
-    content = answer.read()
-    inner.close()
+    with closing(http.client.HTTPConnection(*address, timeout=30)) as connection:
+        connection.request(method, path, body=body, headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
     kept = {"content-type", "x-amzn-requestid"}
     return (
         answer.status,

@@ -6,7 +6,7 @@ import http.client
 import json
 import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -49,12 +49,15 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.server.rewrite_target(self.path)
         self.server.requested_targets.append(target)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        inner = http.client.HTTPConnection(self.server.simulator.host, self.server.simulator.port, timeout=30)
-        # The Host header stays that of the proxy, so that the catalog leads to the proxy.
-        inner.request(self.command, target, body=body, headers=dict(self.headers))
-        answer = inner.getresponse()
-        status, text = self.server.rewrite_answer(urlsplit(target).path, answer.status, answer.read())
-        inner.close()
+        connection = http.client.HTTPConnection(
+            self.server.simulator.host, self.server.simulator.port, timeout=30
+        )
+        # A rewrite may fail on purpose, and a socket left open is collected during a later test, which then fails.
+        with closing(connection):
+            # The Host header stays that of the proxy, so that the catalog leads to the proxy.
+            connection.request(self.command, target, body=body, headers=dict(self.headers))
+            answer = connection.getresponse()
+            status, text = self.server.rewrite_answer(urlsplit(target).path, answer.status, answer.read())
         self.send_response(status)
         for name, value in answer.getheaders():
             if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -40,10 +41,9 @@ def provider(settings):
 def follow_to_callback(url):
     """Do what the browser does at the provider; return the path with which it comes back."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
-    connection.request("GET", f"{parts.path}?{parts.query}")
-    back = urlsplit(connection.getresponse().headers["Location"])
-    connection.close()
+    with closing(http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)) as connection:
+        connection.request("GET", f"{parts.path}?{parts.query}")
+        back = urlsplit(connection.getresponse().headers["Location"])
     return f"{back.path}?{back.query}"
 
 
