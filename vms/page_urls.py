@@ -29,6 +29,7 @@ urlpatterns = [
     ),
     path("vms/", pages.vm_page, name="vm-page"),
     path("vms/ask/", pages.control_vms_page, name="vm-bulk-action"),
+    path("vms/ask/form/", pages.bulk_form_page, name="vm-bulk-form"),
     path("vms/new/", pages.new_vm_page, name="vm-new"),
     path("vms/sync-now/", pages.sync_vms_now, name="vms-sync-now"),
     path("vms/<uuid:pk>/", pages.vm_detail_page, name="vm-detail-page"),

@@ -123,7 +123,7 @@ def test_stopping_and_restarting_many_asks_first(sign_in, language, stop, restar
         page.locator("#bulk").get_by_role("button", name=label, exact=True).click()
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("25")
-        dialog.get_by_role("button", name=cancel).click()
+        dialog.get_by_role("link", name=cancel).click()
         expect(dialog).to_have_count(0)
 
     page.reload()

@@ -78,7 +78,7 @@ def test_stopping_several_asks_and_escape_leaves_everything_as_it_is(sign_in):
     page.goto("/vms/?status=running")
     page.locator("#choose-all").check()
     page.get_by_role("button", name="Stop…").click()
-    dialog = page.locator("#ask-stop")
+    dialog = page.locator("#form-dialog")
     expect(dialog).to_be_visible()
     expect(dialog).to_contain_text("25")
 

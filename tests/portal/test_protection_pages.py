@@ -1,4 +1,4 @@
-"""Pages of the bin, of deletion protection, of tags, of several VMs at once, and of the bar of selected VMs."""
+"""Pages of the bin, of deletion protection, of tags, and of several VMs at once."""
 
 from __future__ import annotations
 
@@ -55,11 +55,6 @@ def volume_of(member):
 
 def messages_of(answer):
     return [str(message) for message in answer.context["messages"]]
-
-
-def bulk(browser, vms, action, address="", **fields):
-    data = {"ids": [str(vm.pk) for vm in vms], "action": action, **fields}
-    return browser.post(reverse("vm-bulk-action") + address, data, follow=True)
 
 
 def test_the_list_hides_the_bin_and_a_filter_shows_it(browser, vm_of):
@@ -155,84 +150,6 @@ def test_tags_are_edited_with_the_settings(browser, vm_of):
     browser.post(url, {**fields, "version": vm.version})  # A form without tags changes none.
     vm.refresh_from_db()
     assert vm.tags == {"env": "prod", "owner": "ann"}
-
-
-def test_the_bar_edits_tags_and_returns_to_the_list(browser, vm_of):
-    vms = [vm_of(tags={"old": ""}), vm_of()]
-
-    answer = bulk(
-        browser,
-        vms,
-        "tag",
-        "?search=x&colour=red",
-        add_tags="env=prod",
-        remove_tags="old",
-        cpu_cores="nonsense",
-    )
-
-    assert messages_of(answer) == ["Edit tags: requested for 2 of 2 VMs."]
-    assert answer.request["QUERY_STRING"] == "search=x"
-    assert list(VirtualMachine.objects.values_list("tags", flat=True)) == [{"env": "prod"}] * 2
-    assert "Line 1 has no" in messages_of(bulk(browser, vms, "tag", add_tags="nothing"))[0]
-
-
-@pytest.mark.parametrize("days", [0, 7])
-def test_the_bar_deletes_into_the_bin_or_asks_for_the_number(browser, vm_of, settings, days):
-    settings.BIN_DAYS = days
-    vms = [vm_of(), vm_of()]
-
-    answer = bulk(browser, vms, "remove", volumes="keep")
-
-    if days:
-        assert set(Job.objects.values_list("kind", flat=True)) == {"vms.move_to_bin"}
-    else:
-        assert "Type 2" in messages_of(answer)[0]
-        assert not Job.objects.exists()
-        bulk(browser, vms, "remove", volumes="keep", confirm_count="2")
-        assert set(Job.objects.values_list("kind", flat=True)) == {"vms.remove"}
-
-
-def test_the_bar_takes_no_vm_of_another_tenant(browser):
-    foreign = VirtualMachineFactory()
-
-    answer = bulk(browser, [foreign], "protect")
-
-    assert "Nothing was changed" in messages_of(answer)[0]
-    foreign.refresh_from_db()
-    assert not foreign.deletion_protection
-
-
-def test_the_bar_tells_of_an_unknown_action_and_changes_nothing(browser, vm_of):
-    vm = vm_of()
-    before = VirtualMachine.objects.values().get()
-
-    answer = bulk(browser, [vm], "dance", add_tags="env=prod", volumes="delete")
-
-    (told,) = messages_of(answer)
-    assert told.startswith("Unknown action 'dance'.")
-    assert VirtualMachine.objects.values().get() == before
-    assert not Job.objects.exists()
-
-
-def test_the_bar_moves_vms_to_another_application(browser, member, vm_of):
-    target = InformationSystemFactory(tenant=member.tenant, name="New shop")
-    neighbour = MembershipFactory(user=member.user, role=Role.ADMIN).tenant
-    theirs = InformationSystemFactory(tenant=neighbour, name="Their shop")
-    stranger = InformationSystemFactory(name="Strange shop")
-    vms = [vm_of(), vm_of()]
-    browser.post("/tenant/", {"tenant": member.tenant.slug})
-    page = browser.get(reverse("vm-page")).content.decode()
-
-    moved = bulk(browser, vms, "move", information_system=str(target.pk))
-    refused = [
-        messages_of(bulk(browser, vms, "move", information_system=value))
-        for value in (str(stranger.pk), "nonsense", "")
-    ]
-
-    assert "New shop" in page and f"/ {theirs.name}" in page and stranger.name not in page
-    assert messages_of(moved) == ["Move: requested for 2 of 2 VMs."]
-    assert all(len(told) == 1 and told[0].startswith("information_system: ") for told in refused), refused
-    assert set(VirtualMachine.objects.values_list("information_system", flat=True)) == {target.pk}
 
 
 @pytest.mark.parametrize("page", ["vm-restore-page", "vm-protection"])

@@ -1,7 +1,7 @@
 """The web pages of the room, a module for each subject. They change data through the services alone."""
 
 from .activity import activity_page
-from .bulk_bar import control_vms_page
+from .bulk_bar import bulk_form_page, control_vms_page
 from .changes import (
     change_vm_page,
     remove_vm_page,
@@ -39,6 +39,7 @@ __all__ = [
     "adopt_page",
     "attach_new_volume_page",
     "attach_volume_page",
+    "bulk_form_page",
     "change_vm_page",
     "control_vm_page",
     "control_vms_page",

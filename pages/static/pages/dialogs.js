@@ -1,4 +1,5 @@
-// Links with data-dialog open the form of their address in the page's dialog. Without this script they open as pages.
+// Links and buttons with data-dialog open the form of their address in the page's dialog. Without this script they open as
+// pages. A button sends its own form with it, as the ids of the selected rows.
 //
 // A form that was carried out redirects to a page, whose messages are shown here; one that was refused comes back with its
 // errors and is shown in the dialog again.
@@ -42,6 +43,8 @@ async function ask(address, options = {}, isWanted = () => true) {
     }
     formDialog?.close();
     showMessages(messages);
+    // After a refusal one tries again with the same rows.
+    if (!document.querySelector("#messages .error")) document.dispatchEvent(new CustomEvent("selection:clear"));
     document.dispatchEvent(new CustomEvent("panel:refresh"));
   } else if (response.headers.has("HX-Retarget")) {
     formDialog?.close();
@@ -55,27 +58,29 @@ document.addEventListener("click", (event) => {
     formDialog.close();
     return;
   }
-  const link = event.target.closest("a[data-dialog]");
+  const link = event.target.closest("a[data-dialog], button[data-dialog]");
   if (!link || !formDialog || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
   const menu = link.closest("details.menu");
   openedBy = menu?.querySelector("summary") ?? link;
   if (menu) menu.open = false;
-  openForm(link.href);
+  openForm(link);
 });
 
 // The dialog opens with a skeleton when its form takes a while.
-async function openForm(address) {
+async function openForm(link) {
   const number = ++asked;
+  const [address, options] = link.form ? [link.formAction, { method: "POST", body: new FormData(link.form, link) }] : [link.href, {}];
   const late = setTimeout(() => {
     formDialog.replaceChildren(document.getElementById("form-dialog-skeleton").content.cloneNode(true));
     formDialog.showModal();
   }, FORM_SKELETON_MILLISECONDS);
   try {
-    await ask(address, {}, () => number === asked);
+    await ask(address, options, () => number === asked);
   } catch (error) {
     // Without an answer, the address opens as a page, which says why.
-    if (number === asked) location.assign(address);
+    if (number === asked && link.form) link.form.requestSubmit(link);
+    else if (number === asked) location.assign(address);
     throw error;
   } finally {
     clearTimeout(late);
@@ -91,7 +96,8 @@ if (formDialog) {
     if (button?.ariaDisabled === "true") return;
     if (button) button.ariaDisabled = "true";
     try {
-      await ask(event.target.action, { method: "POST", body: new FormData(event.target, button) });
+      // The attribute, as the property is hidden by a field with the name "action".
+      await ask(event.target.getAttribute("action"), { method: "POST", body: new FormData(event.target, button) });
     } finally {
       if (button) button.ariaDisabled = null;
     }

@@ -242,6 +242,10 @@ if (bar) {
     if (event.target.id === "choose-all" || event.target.name === "ids") countSelected();
   });
   document.addEventListener("panel:refreshed", countSelected);
+  document.addEventListener("selection:clear", () => {
+    for (const box of boxes()) box.checked = false;
+    countSelected();
+  });
   // A browser that goes back to the page keeps the boxes as they were.
   window.addEventListener("pageshow", countSelected);
 }
