@@ -7,6 +7,7 @@ each cell, and a template for each cell would take longer than the query.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -16,6 +17,7 @@ from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from pages.badges import find_tone
@@ -35,15 +37,19 @@ def badge(status: str | None, label: object = "", kind: str = "", title: str = "
     `kind` is "task" for tasks and their steps. `title` is shown while the pointer rests on the badge, as for a fault or for
     the cloud's own word.
     """
-    text = capfirst(str(label or status or _("unknown")))
-    tone = find_tone(str(status or ""), kind)
+    return _render_badge(str(status or ""), str(label or status or _("unknown")), kind, title)
+
+
+# A list has hundreds of badges, but few different ones. `typed` tells a text that is escaped from one that is not.
+@lru_cache(maxsize=1024, typed=True)
+def _render_badge(status: str, label: str, kind: str, title: str) -> SafeString:
     # The status is a class too, for tests and for the user's own style sheets.
     return format_html(
         '<span class="badge {} {}"{}>{}</span>',
-        tone,
-        str(status or "").replace(" ", "-"),
+        find_tone(status, kind),
+        status.replace(" ", "-"),
         format_html(' title="{}"', title) if title else "",
-        text,
+        capfirst(label),
     )
 
 
@@ -108,6 +114,12 @@ def amount(value: float, unit: str = "") -> str:
 
 def format_amount(value: float, unit: str) -> str:
     """Return a number with separators of thousands and its unit; from 1,024 GiB on in TiB."""
+    return _format_amount(value, unit, get_language())
+
+
+@lru_cache(maxsize=1024)
+def _format_amount(value: float, unit: str, _language: str | None) -> str:
+    """Return the amount in the active language, which is an argument so that each language has results of its own."""
     if unit == "GiB" and value >= GIB_PER_TIB:
         value, unit = value / GIB_PER_TIB, "TiB"
     decimals = 0 if value == int(value) else 1
