@@ -57,7 +57,8 @@ class PortalSchema(AutoSchema):
     """Adds the shared headers and the problem responses to every operation.
 
     Attributes of a view control it: `tenant_scoped` (it reads `X-Tenant`), `idempotency_key = False` (its POST takes no
-    `Idempotency-Key`), `honours_if_match` (its PATCH and DELETE read `If-Match`).
+    `Idempotency-Key`), `honours_if_match` (its PATCH and DELETE read `If-Match`), `may_be_held_back` (its 202 may have the
+    stored request in place of what it would have changed).
     """
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
@@ -104,6 +105,8 @@ class PortalSchema(AutoSchema):
                     "content": {CONTENT_TYPE: {"schema": problem.ref}},
                 }
                 operation["responses"].setdefault(status, response)
+            if "202" in operation["responses"] and getattr(self.view, "may_be_held_back", False):
+                _add_held_back_body(operation["responses"]["202"])
         return operation
 
     def _list_error_statuses(self) -> set[str]:
@@ -130,6 +133,13 @@ class PortalSchema(AutoSchema):
         )
         self.registry.register_on_missing(component)
         return component
+
+
+def _add_held_back_body(response: dict[str, Any]) -> None:
+    """Add the body of a change that waits for approval. Its schema is that of the endpoint for quota requests."""
+    for content in response["content"].values():
+        content["schema"] = {"oneOf": [content["schema"], {"$ref": "#/components/schemas/RequestOnly"}]}
+    response["description"] = "Accepted; or, with `request`, waiting for approval."
 
 
 def _build_header(name: str, description: str) -> OpenApiParameter:

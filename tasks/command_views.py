@@ -40,6 +40,8 @@ class CommandView(ScopedView):
 
     # The model whose permission and role the caller needs, if it is not the model of the view's queryset.
     role_model: ClassVar[type[models.Model] | None] = None
+    # Whether its service is an operation, whose command a policy may hold back: its 202 then has a request in place of the job.
+    may_be_held_back: ClassVar[bool] = False
 
     def require_access(self, role: Role) -> None:
         """Raise 404 when the scope does not show the object of the path, 403 when the caller's role is too low."""

@@ -52,6 +52,8 @@ def plan_response(plan: Plan) -> Response:
 class DeployCommandView(CommandView):
     """A view that starts a deployment."""
 
+    may_be_held_back = True
+
     def refresh_body(self, body: dict[str, Any]) -> None:
         """Render the deployment with its results."""
         deployment = deployment_history.DEPLOYMENTS.get(pk=body["deployment"]["id"])

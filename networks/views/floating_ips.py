@@ -24,6 +24,7 @@ FLOATING_IPS = FloatingIp.objects.select_related("vm")
 class FloatingIpView(CommandView):
     """A view whose answer is a floating IP and its job."""
 
+    may_be_held_back = True
     queryset = FLOATING_IPS
     serializer_class: Any = FloatingIpSerializer
 

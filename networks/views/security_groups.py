@@ -41,6 +41,7 @@ CHANGED = {200: SecurityGroupJobSerializer, 202: SecurityGroupJobSerializer}
 class _SecurityGroupView(CommandView):
     """A view whose answer is a group and its job."""
 
+    may_be_held_back = True
     queryset = SecurityGroup.objects.all()
     serializer_class: Any = SecurityGroupSerializer
 

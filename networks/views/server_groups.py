@@ -20,6 +20,8 @@ from ..services import ServerGroupChange, create_server_group, remove_server_gro
 
 
 class _ServerGroupView(CommandView):
+    may_be_held_back = True
+
     queryset = ServerGroup.objects.select_related("information_system")
     serializer_class: Any = ServerGroupSerializer
 

@@ -18,6 +18,7 @@ from tasks.argument_encoding import decode_value, encode_value
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import InstanceFactory, ServiceFactory, VersionFactory, VirtualMachineFactory
+from tests.openapi_document import read_openapi_document
 from vms.models import VirtualMachine, VMStatus
 from volumepool.models import Volume
 
@@ -177,3 +178,29 @@ def test_old_requests_are_pruned_and_pending_ones_stay(admin, system, policy, ap
 
     assert prune_requests(later) == 1
     assert [str(one.pk) for one in ApprovalRequest.objects.all()] == [pending["id"]]
+
+
+def test_the_schema_has_a_request_wherever_a_command_may_be_held_back():
+    """No policy holds back what staff do for the platform, nor what only reads."""
+    recorded, held_back = set(), set()
+    for methods in read_openapi_document()["paths"].values():
+        for operation in methods.values():
+            accepted = operation["responses"].get("202")
+            if accepted is None:
+                continue
+            recorded.add(operation["operationId"])
+            schema = accepted["content"]["application/json"]["schema"]
+            if {"$ref": "#/components/schemas/RequestOnly"} in schema.get("oneOf", []):
+                held_back.add(operation["operationId"])
+
+    rooms = ("vms", "volumes", "security_groups", "server_groups", "floating_ips", "services", "deployments")
+    assert {name for name in recorded - held_back if name.startswith(rooms)} == {
+        "deployments_cancel_create",
+        "vms_abort_migration_create",
+        "vms_console_create",
+        "vms_evacuate_create",
+        "vms_migrate_create",
+        "vms_password_create",
+        "vms_sync_create",
+    }
+    assert {name for name in held_back if not name.startswith(rooms)} == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from events.models import Event
 from tasks.models import Job
 from tenants.models import Tenant
 from tenants.scoping import Role
+from tests.openapi_document import read_openapi_document
 from tests.working import work
 from vms.models import VirtualMachine, VMStatus
 
@@ -22,12 +24,21 @@ pytestmark = [pytest.mark.usefixtures("catalogue"), pytest.mark.django_db(transa
 
 
 def requested(answer):
-    """Return the request of an answer; nothing else has been recorded."""
+    """Return the request of an answer, which the schema of its operation has; nothing else has been recorded."""
     assert answer.status_code == 202, answer.json()
     body = answer.json()
-    assert "job" not in body
+    assert body.keys() == {"request"}
+    assert "RequestOnly" in list_accepted_bodies(answer)
     assert body["request"]["status"] == "pending"
     return body["request"]
+
+
+def list_accepted_bodies(answer):
+    """Return the names of the schemas that a 202 of the answer's operation may have."""
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", f"/{answer.resolver_match.route}").replace("{pk}", "{id}")
+    operation = read_openapi_document()["paths"][path][answer.request["REQUEST_METHOD"].lower()]
+    schema = operation["responses"]["202"]["content"]["application/json"]["schema"]
+    return [one["$ref"].rpartition("/")[2] for one in schema.get("oneOf", [schema])]
 
 
 def decide(client, request, decision="approve", **body):

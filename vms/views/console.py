@@ -22,6 +22,7 @@ from .vm_children import VmChildView
 class VmConsoleView(VmChildView):
     """A VM's console."""
 
+    may_be_held_back = False
     queryset = VirtualMachine.objects.all()
     serializer_class = ConsoleSerializer
 

@@ -79,6 +79,7 @@ class VmRestoreView(VmView):
 class VmBulkActionsView(CommandView):
     """Request the same action on many VMs."""
 
+    may_be_held_back = True
     queryset = VMS
     serializer_class = BulkControlResultSerializer
 

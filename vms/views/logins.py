@@ -158,6 +158,7 @@ class VmUserDataView(VmChildView):
 class VmPasswordView(VmChildView):
     """The password of a VM's administrator."""
 
+    may_be_held_back = False
     queryset = VirtualMachine.objects.all()
     serializer_class = ReportedPasswordSerializer
 

@@ -87,6 +87,8 @@ class VmRebuildView(_RecoveryView):
 class _StaffView(_RecoveryView):
     """A view of an action on a VM's host, which staff alone may request."""
 
+    may_be_held_back = False
+
     def require_access(self, role: Role) -> None:
         """Require staff too, before the errors of a body are told."""
         super().require_access(role)

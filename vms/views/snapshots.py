@@ -70,6 +70,7 @@ class SnapshotListView(ScopedView, ListAPIView[VMSnapshot]):
 class SnapshotDetailView(CommandView):
     """One snapshot."""
 
+    may_be_held_back = True
     queryset = SNAPSHOTS
     serializer_class = SnapshotSerializer
 

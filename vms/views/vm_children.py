@@ -13,6 +13,7 @@ from ..models import VirtualMachine
 class VmChildView(CommandView):
     """A view of what belongs to the VM of the path."""
 
+    may_be_held_back = True
     role_model = VirtualMachine
 
     def get_vm(self) -> VirtualMachine:

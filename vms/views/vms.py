@@ -57,6 +57,7 @@ _CREATED = PolymorphicProxySerializer(
 class VmView(CommandView):
     """A view of VMs that answers with VMs."""
 
+    may_be_held_back = True
     queryset = VMS
     serializer_class: Any = VirtualMachineSerializer
 

@@ -34,6 +34,7 @@ class VolumeSnapshotListView(ScopedView, ListAPIView[VolumeSnapshot]):
 class VolumeSnapshotDetailView(CommandView, RetrieveAPIView[VolumeSnapshot]):
     """One snapshot."""
 
+    may_be_held_back = True
     queryset = SNAPSHOTS
     serializer_class = VolumeSnapshotSerializer
 

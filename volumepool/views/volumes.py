@@ -49,6 +49,7 @@ VOLUMES = Volume.objects.select_related("information_system", "vm")
 class VolumeListView(CommandView, ListAPIView[Volume]):
     """The volumes of the caller's tenant."""
 
+    may_be_held_back = True
     queryset = VOLUMES
     serializer_class = VolumeSerializer
     filterset_class = VolumeFilter
@@ -104,6 +105,7 @@ class VolumeOptionsView(ScopedView):
 class _VolumeView(CommandView):
     """A view of one volume."""
 
+    may_be_held_back = True
     queryset = VOLUMES
     serializer_class: Any = VolumeSerializer
 
