@@ -139,7 +139,7 @@ class MeSerializer(serializers.Serializer[Any]):
     email = serializers.CharField()
     is_staff = serializers.BooleanField()
     second_factor = serializers.CharField(
-        help_text="totp: an authenticator app; provider: that of the identity provider. Empty: none."
+        help_text="totp: an authenticator app; passkey: a passkey and no app; provider: that of the identity provider. Empty: none."
     )
     language = serializers.CharField()
     time_zone = serializers.CharField(help_text="The zone in which times are shown. Empty: the tenant's.")

@@ -64,6 +64,8 @@ OTHER_LABELS: dict[str, str | Promise] = {
     "sign_in.succeeded": gettext_lazy("Signed in"),
     "sign_in.ended": gettext_lazy("Signed out"),
     "sign_in.failed": gettext_lazy("Sign-in failed"),
+    "user.passkey_added": gettext_lazy("Passkey added"),
+    "user.passkey_removed": gettext_lazy("Passkey removed"),
     "user.recovery_codes_renewed": gettext_lazy("Recovery codes renewed"),
     "service_account.token_created": gettext_lazy("Token of a service account created"),
     "service_account.token_revoked": gettext_lazy("Token of a service account revoked"),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks.admin import ReadOnlyAdmin
 
-from .models import ExternalIdentity, RoleRule, ServiceAccount, TotpDevice
+from .models import ExternalIdentity, Passkey, RoleRule, ServiceAccount, TotpDevice
 from .services import second_factors
 from .services.roles import RoleChange, plan_role_changes
 from .waiting import Provider
@@ -82,12 +82,9 @@ class ExternalIdentityAdmin(admin.ModelAdmin[ExternalIdentity]):
         return format_html("<ul>{}</ul>", lines)
 
 
-@admin.register(TotpDevice)
-class TotpDeviceAdmin(admin.ModelAdmin[TotpDevice]):
-    """Authenticator apps of users. Deleting one removes the second factor of a user who has lost it, with its recovery codes."""
+class SecondFactorAdmin(admin.ModelAdmin[Any]):
+    """Factors of users. Deleting one removes all factors of a user who has lost them, with the recovery codes."""
 
-    list_display = ["user", "confirmed_at", "created_at"]
-    list_filter = [("confirmed_at", admin.EmptyFieldListFilter)]
     search_fields = ["user__username"]
     list_select_related = ["user"]
     show_full_result_count = False
@@ -95,25 +92,40 @@ class TotpDeviceAdmin(admin.ModelAdmin[TotpDevice]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: TotpDevice | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: TotpDevice | None = None) -> bool:
-        """Return whether the device may be deleted. Superusers alone may remove the factor of a superuser."""
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the factor may be deleted. Superusers alone may remove the factor of a superuser."""
         is_superusers = obj is not None and obj.user.is_superuser
         return super().has_delete_permission(request, obj) and (
             not is_superusers or bool(request.user.is_superuser)
         )
 
-    def delete_model(self, request: HttpRequest, obj: TotpDevice) -> None:
-        """Remove the second factor of the user."""
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Remove the second factors of the user."""
         second_factors.remove(obj.user)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TotpDevice]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Remove the second factors of the users."""
         for device in queryset.select_related("user"):
             if self.has_delete_permission(request, device):
                 second_factors.remove(device.user)
+
+
+@admin.register(TotpDevice)
+class TotpDeviceAdmin(SecondFactorAdmin):
+    """Authenticator apps."""
+
+    list_display = ["user", "confirmed_at", "created_at"]
+    list_filter = [("confirmed_at", admin.EmptyFieldListFilter)]
+
+
+@admin.register(Passkey)
+class PasskeyAdmin(SecondFactorAdmin):
+    """Passkeys."""
+
+    list_display = ["user", "name", "created_at", "last_used_at"]
 
 
 @admin.register(ServiceAccount)

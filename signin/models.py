@@ -102,8 +102,32 @@ class TotpDevice(models.Model):
         return str(self.user)
 
 
+class Passkey(models.Model):
+    """A passkey of a user: the public key of a pair whose other half stays in a device (WebAuthn)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="passkeys", verbose_name=_("user"))
+    name = models.CharField(_("name"), max_length=100)
+    # 1 to 1,023 bytes in base64url. It is unique among all users, as the standard demands.
+    credential_id = models.CharField(max_length=1400, unique=True, editable=False)
+    # The attested credential data of the standard: the model of the device, the id and the public key.
+    credential = models.BinaryField(editable=False)
+    # How many signatures the device had counted at the last one; 0 for a device that does not count.
+    sign_count = models.BigIntegerField(default=0, db_default=0, editable=False)
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    class Meta:
+        ordering = ["created_at"]
+        verbose_name = _("passkey")
+        verbose_name_plural = _("passkeys")
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.name}"
+
+
 class RecoveryCode(models.Model):
-    """A code that replaces the authenticator app once. Only its keyed hash is stored."""
+    """A code that replaces the second factor once. Only its keyed hash is stored."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes", verbose_name=_("user"))
     digest = models.CharField(max_length=64, editable=False)

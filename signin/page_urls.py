@@ -15,6 +15,13 @@ urlpatterns = [
     path("preferences/second-factor/set-up/", pages.set_up_page, name="second-factor-set-up"),
     path("preferences/second-factor/disable/", pages.disable_page, name="second-factor-disable"),
     path("preferences/second-factor/codes/", pages.recovery_codes_page, name="second-factor-codes"),
+    path("preferences/second-factor/prove/", pages.prove_page, name="second-factor-prove"),
+    path("preferences/second-factor/passkeys/new/", pages.new_passkey_page, name="passkey-new"),
+    path(
+        "preferences/second-factor/passkeys/<uuid:pk>/remove/",
+        pages.remove_passkey_page,
+        name="passkey-remove",
+    ),
     path("service-accounts/", pages.service_account_page, name="service-account-page"),
     path("service-accounts/new/", pages.new_service_account_page, name="service-account-new"),
     path("service-accounts/<uuid:pk>/", pages.service_account_detail_page, name="service-account-show"),

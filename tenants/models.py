@@ -32,6 +32,7 @@ class User(AbstractUser):
 
     class SecondFactor(models.TextChoices):
         TOTP = "totp", _("Authenticator app")
+        PASSKEY = "passkey", _("Passkey")
         PROVIDER = "provider", _("Of the identity provider")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -61,7 +62,7 @@ class User(AbstractUser):
         ),
     )
 
-    # The second factor that the user has: an authenticator app, or one that their provider demands. The room `signin` writes it.
+    # The second factor that the user has: an authenticator app, else a passkey, else one that their provider demands. The room `signin` writes it.
     second_factor = models.CharField(
         _("second factor"),
         max_length=10,

@@ -2,7 +2,15 @@
 
 from .code import sign_in_code_page
 from .oidc import provider_callback_page, provider_sign_in_page
-from .second_factor import disable_page, recovery_codes_page, second_factor_page, set_up_page
+from .second_factor import (
+    disable_page,
+    new_passkey_page,
+    prove_page,
+    recovery_codes_page,
+    remove_passkey_page,
+    second_factor_page,
+    set_up_page,
+)
 from .service_accounts import (
     edit_service_account_page,
     new_service_account_page,
@@ -20,11 +28,14 @@ __all__ = [
     "SignOutView",
     "disable_page",
     "edit_service_account_page",
+    "new_passkey_page",
     "new_service_account_page",
     "new_service_token_page",
+    "prove_page",
     "provider_callback_page",
     "provider_sign_in_page",
     "recovery_codes_page",
+    "remove_passkey_page",
     "remove_service_account_page",
     "revoke_service_token_page",
     "second_factor_page",

@@ -21,6 +21,7 @@ from tenants.pages.choices import set_language_cookie
 
 from ..errors import SignInError
 from ..oidc.flow import build_logout_url
+from ..services.second_factors import OWN_FACTORS
 from ..sessions import keep_pending, open_session, read_provider
 
 
@@ -65,8 +66,8 @@ class AdminSignInView(SignInView):
 
 
 def finish_sign_in(request: HttpRequest, user: User, address: str, **session: Any) -> HttpResponse:
-    """Open the session of a user whose identity is proved; ask for the code first, where the user has an authenticator app."""
-    if user.second_factor == User.SecondFactor.TOTP and not session.get("factor"):
+    """Open the session of a user whose identity is proved; ask for the second factor first, where the user has one here."""
+    if user.second_factor in OWN_FACTORS and not session.get("factor"):
         keep_pending(request, user, address, **session)
         return redirect("sign-in-code")
     return open_and_redirect(request, user, address, **session)

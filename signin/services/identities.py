@@ -21,6 +21,7 @@ from tenants.models import User
 from ..errors import SignInError
 from ..models import ExternalIdentity
 from .roles import apply_rules
+from .second_factors import OWN_FACTORS
 
 MAX_GROUPS = 2000
 MAX_GROUP_LENGTH = 500
@@ -117,9 +118,9 @@ def _update_user(user: User, identity: ProvenIdentity) -> None:
 
 
 def _follow_second_factor(user: User, identity: ProvenIdentity) -> None:
-    """Note whether the provider demands a second factor. An authenticator app of the portal stays what it is."""
+    """Note whether the provider demands a second factor. A factor of the portal stays what it is."""
     factor = User.SecondFactor.PROVIDER if identity.has_second_factor else ""
-    if user.second_factor not in {factor, User.SecondFactor.TOTP}:
+    if user.second_factor not in {factor, *OWN_FACTORS}:
         user.second_factor = factor
         user.save(update_fields=["second_factor"])
 

@@ -1,4 +1,4 @@
-"""Second factors: authenticator apps (TOTP, RFC 6238) and recovery codes."""
+"""Second factors: authenticator apps (TOTP, RFC 6238), passkeys, and recovery codes for who has lost them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import base64
 import hmac
 import secrets
 import time
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
@@ -24,7 +26,8 @@ from events.sign_ins import record_refusal
 from security.encryption import decrypt, encrypt
 from tenants.models import User
 
-from ..models import RecoveryCode, TotpDevice
+from ..models import Passkey, RecoveryCode, TotpDevice
+from . import passkeys
 
 # What all authenticator apps know: 20 bytes, SHA-1, six digits, 30 seconds.
 SECRET_BYTES = 20
@@ -35,6 +38,16 @@ TOLERATED_INTERVALS = 1
 RECOVERY_CODES = 10
 RECOVERY_CODE_BYTES = 10  # 16 characters of base32: 80 bits.
 WRONG_CODE = _("This code is wrong, or was used already.")
+# The factors that the portal itself asks for; a provider asks for its own.
+OWN_FACTORS = frozenset({User.SecondFactor.TOTP, User.SecondFactor.PASSKEY})
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a user shows as the second factor: a code, or the answer of a passkey."""
+
+    code: str = ""
+    answer: passkeys.Answer | None = None
 
 
 def begin_setup(user: User) -> None:
@@ -64,7 +77,10 @@ def build_provisioning_uri(user: User, secret: str) -> str:
 
 
 def confirm_setup(user: User, code: str) -> list[str]:
-    """Complete the set-up with a code of the app; return the recovery codes, which are stored nowhere. Raises 400, 409."""
+    """Complete the set-up with a code of the app; return the recovery codes, which are stored nowhere. Raises 400, 409.
+
+    Returns no codes to a user who has some already, because a passkey came first.
+    """
     with count_code_check(user.get_username()) as check, transaction.atomic():
         device = _lock_device(user)
         if device is None or device.confirmed_at is not None:
@@ -73,28 +89,54 @@ def confirm_setup(user: User, code: str) -> list[str]:
         if check.passed:
             device.confirmed_at = timezone.now()
             device.save(update_fields=["confirmed_at"])
-            User.objects.filter(pk=user.pk).update(second_factor=User.SecondFactor.TOTP)
-            return _create_recovery_codes(user)
+            return _complete_factor(user)
     raise InvalidFieldsError({"code": [WRONG_CODE]})
 
 
-def disable(user: User, code: str) -> None:
-    """Remove the second factor of a user, who proves it once more. Raises 400 for a wrong code."""
-    _require_code(user, code)
-    remove(user)
+def disable_app(user: User, proof: Proof) -> None:
+    """Remove the authenticator app of a user, who proves a factor once more. Raises 400 for a wrong proof."""
+    require_proof(user, proof)
+    with transaction.atomic():
+        TotpDevice.objects.filter(user=user).delete()
+        _mark_factor(user)
+
+
+def add_passkey(user: User, answer: passkeys.Answer | None, name: str) -> list[str]:
+    """Add the passkey that a browser has created; return the recovery codes if it is the first factor of the user.
+
+    Raises 400, also without an answer, and 409 `too_many`.
+    """
+    if answer is None:
+        raise InvalidFieldsError({"passkey": [passkeys.NOT_ACCEPTED]})
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        passkey = passkeys.create_passkey(user, answer, name)
+        _record_passkey("user.passkey_added", user, passkey)
+        return _complete_factor(user)
+
+
+def remove_passkey(user: User, pk: UUID, proof: Proof) -> None:
+    """Remove a passkey of a user, who proves a factor once more. Raises 400 for a wrong proof. A passkey that is gone is no error."""
+    require_proof(user, proof)
+    with transaction.atomic():
+        passkey = Passkey.objects.filter(user=user, pk=pk).first()
+        if passkey is not None:
+            _record_passkey("user.passkey_removed", user, passkey)
+            passkey.delete()
+            _mark_factor(user)
 
 
 def remove(user: User) -> None:
-    """Remove the second factor of a user: by an administrator, after the app and the recovery codes were lost."""
+    """Remove all second factors of a user: by an administrator, after they and the recovery codes were lost."""
     with transaction.atomic():
         TotpDevice.objects.filter(user=user).delete()
-        RecoveryCode.objects.filter(user=user).delete()
-        User.objects.filter(pk=user.pk, second_factor=User.SecondFactor.TOTP).update(second_factor="")
+        Passkey.objects.filter(user=user).delete()
+        _mark_factor(user)
 
 
-def renew_recovery_codes(user: User, code: str) -> list[str]:
-    """Replace the recovery codes of a user, who proves the factor once more; return the new ones. Raises 400 for a wrong code."""
-    _require_code(user, code)
+def renew_recovery_codes(user: User, proof: Proof) -> list[str]:
+    """Replace the recovery codes of a user, who proves a factor once more; return the new ones. Raises 400 for a wrong proof."""
+    require_proof(user, proof)
     with transaction.atomic():
         record_event(
             "user.recovery_codes_renewed",
@@ -112,42 +154,82 @@ def count_recovery_codes(user: User) -> int:
 
 
 def check_code(user: Any, code: str) -> str:
-    """Return the factor that a code proves at a sign-in: "totp" or "recovery_code"; "" for a user who has no app.
+    """Return the factor that a code proves at a sign-in, as `check_proof` does. Passkeys are for browsers alone."""
+    return check_proof(user, Proof(code))
 
-    Raises 401 `code_required` without a code, 401 `wrong_code`, and 429 after too many wrong ones. The caller has checked the
+
+def check_proof(user: Any, proof: Proof) -> str:
+    """Return the factor that is proved at a sign-in: "totp", "passkey" or "recovery_code"; "" for a user who has none here.
+
+    Raises 401 `code_required` without a proof, 401 `wrong_code`, and 429 after too many wrong ones. The caller has checked the
     password.
     """
-    if user.second_factor != User.SecondFactor.TOTP:
+    if user.second_factor not in OWN_FACTORS:
         return ""
-    if not code:
+    if not proof.code and proof.answer is None:
         raise UnauthenticatedError(
             "code_required", _("Send the code of your authenticator app, or a recovery code, as `code`.")
         )
-    factor = _verify_code(user, code)
+    factor = _verify_proof(user, proof)
     if not factor:
         record_refusal(user=user, method="password", reason="wrong_code")
-        raise UnauthenticatedError("wrong_code", WRONG_CODE)
+        raise UnauthenticatedError("wrong_code", passkeys.NOT_ACCEPTED if proof.answer else WRONG_CODE)
     return factor
 
 
-def _require_code(user: User, code: str) -> None:
-    if not _verify_code(user, code):
-        raise InvalidFieldsError({"code": [WRONG_CODE]})
+def require_proof(user: User, proof: Proof) -> None:
+    """Refuse a wrong proof with 400, and one after too many wrong ones with 429."""
+    if not _verify_proof(user, proof):
+        raise InvalidFieldsError({"code": [passkeys.NOT_ACCEPTED if proof.answer else WRONG_CODE]})
 
 
-def _verify_code(user: User, code: str) -> str:
-    """Return the factor that a code proves, and use the code up; "" for a wrong one."""
+def _verify_proof(user: User, proof: Proof) -> str:
+    """Return the factor that is proved, and use the proof up; "" for a wrong one."""
     factor = ""
     with count_code_check(user.get_username()) as check, transaction.atomic():
-        # The lock lets one of two requests with the same code pass.
-        device = _lock_device(user)
-        if device is not None and device.confirmed_at is not None:
-            if _accept_totp(device, code):
+        if proof.answer is not None:
+            factor = "passkey" if passkeys.verify_answer(user, proof.answer) else ""
+        else:
+            # The lock lets one of two requests with the same code pass.
+            device = _lock_device(user)
+            if device is not None and device.confirmed_at is not None and _accept_totp(device, proof.code):
                 factor = "totp"
-            elif _use_recovery_code(user, code):
+            elif _use_recovery_code(user, proof.code):
                 factor = "recovery_code"
         check.passed = bool(factor)
     return factor
+
+
+def _complete_factor(user: User) -> list[str]:
+    """Note that the user has a factor now; return new recovery codes if there are none."""
+    _mark_factor(user)
+    has_codes = RecoveryCode.objects.filter(user=user).exists()
+    return [] if has_codes else _create_recovery_codes(user)
+
+
+def _mark_factor(user: User) -> None:
+    """Write which factor the user has into their row. The recovery codes go with the last factor."""
+    factor = ""
+    if TotpDevice.objects.filter(user=user).exclude(confirmed_at=None).exists():
+        factor = User.SecondFactor.TOTP
+    elif Passkey.objects.filter(user=user).exists():
+        factor = User.SecondFactor.PASSKEY
+    else:
+        RecoveryCode.objects.filter(user=user).delete()
+    rows = User.objects.filter(pk=user.pk)
+    # A factor of the provider is noted at the next sign-in with it.
+    (rows if factor else rows.filter(second_factor__in=OWN_FACTORS)).update(second_factor=factor)
+
+
+def _record_passkey(code: str, user: User, passkey: Passkey) -> None:
+    record_event(
+        code,
+        tenant_id=None,
+        object_type="user",
+        object_id=user.pk,
+        object_name=user.get_username(),
+        parameters={"passkey": passkey.name},
+    )
 
 
 def _lock_device(user: User) -> TotpDevice | None:

@@ -40,7 +40,7 @@ from deploys.models import (
 from events.models import Event
 from networks.models import FloatingIp, SecurityGroup, ServerGroup
 from notifications.models import Delivery, Subscription, Webhook
-from signin.models import ExternalIdentity, RoleRule, ServiceAccount, TotpDevice
+from signin.models import ExternalIdentity, Passkey, RoleRule, ServiceAccount, TotpDevice
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.approvals.making import make_delegation, make_policy, make_request
@@ -171,6 +171,9 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     ),
     ServiceAccount: lambda: ServiceAccount.objects.create(
         tenant=TenantFactory(), user=UserFactory(), created_by=UserFactory(), name=f"robot-{next(_numbers)}"
+    ),
+    Passkey: lambda: Passkey.objects.create(
+        user=UserFactory(), name="Laptop", credential_id=uuid4().hex, credential=b""
     ),
     TotpDevice: lambda: TotpDevice.objects.create(user=UserFactory(), encrypted_secret="unreadable"),
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),

@@ -60,7 +60,8 @@ def portal(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, str]) -> I
 
     run("up", "--detach")
     try:
-        address = f"http://127.0.0.1:{ports['PORTAL_PORT']}"
+        # A name, because browsers have no passkeys for an IP address.
+        address = f"http://localhost:{ports['PORTAL_PORT']}"
         client = sign_in_client(address)
         create_security_group(address, client)
         create_readers(address, client)

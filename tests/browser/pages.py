@@ -41,6 +41,7 @@ PAGES = {
     "webhook": ("alice", "/webhooks/", ".name a"),
     "webhook-new": ("alice", "/webhooks/new/", ""),
     "second-factor": ("alice", "/preferences/second-factor/", ""),
+    "passkey-new": ("alice", "/preferences/second-factor/passkeys/new/", ""),
     "service-accounts": ("alice", "/service-accounts/", ""),
     "service-account-new": ("alice", "/service-accounts/new/", ""),
     "own-ssh-keys": ("alice", "/preferences/keys/", ""),
