@@ -69,12 +69,12 @@ def second_factor_page(request: PageRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def set_up_page(request: PageRequest) -> HttpResponse:
     """Show the QR code of an app that is being set up. A POST without a code begins, one with the app's code completes it."""
+    if _lacks_recent_proof(request):
+        return redirect(f"{reverse('second-factor-prove')}?for=app")
     user = cast("User", request.user)
     refused: DomainError | None = None
     try:
         if request.method == "POST" and "code" not in request.POST:
-            if _lacks_recent_proof(request):
-                return redirect(f"{reverse('second-factor-prove')}?for=app")
             second_factors.begin_setup(user)
             return redirect("second-factor-set-up")
         if request.method == "POST":
