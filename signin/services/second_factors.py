@@ -1,4 +1,4 @@
-"""Second factors: authenticator apps (TOTP, RFC 6238), passkeys, and recovery codes for who has lost them."""
+"""Second factors: authenticator apps (TOTP, RFC 6238), passkeys, and recovery codes for users who have lost them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import base64
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -81,7 +83,7 @@ def confirm_setup(user: User, code: str) -> list[str]:
 
     Returns no codes to a user who has some already, because a passkey came first.
     """
-    with count_code_check(user.get_username()) as check, transaction.atomic():
+    with count_code_check(user.get_username()) as check, _change_factors(user):
         device = _lock_device(user)
         if device is None or device.confirmed_at is not None:
             raise ConflictError("not_begun", _("No set-up has begun. Start again."))
@@ -89,16 +91,15 @@ def confirm_setup(user: User, code: str) -> list[str]:
         if check.passed:
             device.confirmed_at = timezone.now()
             device.save(update_fields=["confirmed_at"])
-            return _complete_factor(user)
+            return _create_missing_codes(user)
     raise InvalidFieldsError({"code": [WRONG_CODE]})
 
 
 def disable_app(user: User, proof: Proof) -> None:
     """Remove the authenticator app of a user, who proves a factor once more. Raises 400 for a wrong proof."""
     require_proof(user, proof)
-    with transaction.atomic():
+    with _change_factors(user):
         TotpDevice.objects.filter(user=user).delete()
-        _mark_factor(user)
 
 
 def add_passkey(user: User, answer: passkeys.Answer | None, name: str) -> list[str]:
@@ -108,30 +109,27 @@ def add_passkey(user: User, answer: passkeys.Answer | None, name: str) -> list[s
     """
     if answer is None:
         raise InvalidFieldsError({"passkey": [passkeys.NOT_ACCEPTED]})
-    with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    with _change_factors(user):
         passkey = passkeys.create_passkey(user, answer, name)
         _record_passkey("user.passkey_added", user, passkey)
-        return _complete_factor(user)
+        return _create_missing_codes(user)
 
 
 def remove_passkey(user: User, pk: UUID, proof: Proof) -> None:
     """Remove a passkey of a user, who proves a factor once more. Raises 400 for a wrong proof. A passkey that is gone is no error."""
     require_proof(user, proof)
-    with transaction.atomic():
+    with _change_factors(user):
         passkey = Passkey.objects.filter(user=user, pk=pk).first()
         if passkey is not None:
             _record_passkey("user.passkey_removed", user, passkey)
             passkey.delete()
-            _mark_factor(user)
 
 
 def remove(user: User) -> None:
     """Remove all second factors of a user: by an administrator, after they and the recovery codes were lost."""
-    with transaction.atomic():
+    with _change_factors(user):
         TotpDevice.objects.filter(user=user).delete()
         Passkey.objects.filter(user=user).delete()
-        _mark_factor(user)
 
 
 def renew_recovery_codes(user: User, proof: Proof) -> list[str]:
@@ -200,11 +198,23 @@ def _verify_proof(user: User, proof: Proof) -> str:
     return factor
 
 
-def _complete_factor(user: User) -> list[str]:
-    """Note that the user has a factor now; return new recovery codes if there are none."""
-    _mark_factor(user)
+def _create_missing_codes(user: User) -> list[str]:
+    """Return new recovery codes for a user who has none; an empty list for any other."""
     has_codes = RecoveryCode.objects.filter(user=user).exists()
     return [] if has_codes else _create_recovery_codes(user)
+
+
+@contextmanager
+def _change_factors(user: User) -> Iterator[None]:
+    """Change a user's factors in a transaction, and write afterwards which one they have.
+
+    The user's row is locked first, so that of two changes at once the second sees what the first has left: otherwise each of
+    two removals would take the other factor for one that stays.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        yield
+        _mark_factor(user)
 
 
 def _mark_factor(user: User) -> None:

@@ -12,11 +12,13 @@ from rest_framework.test import APIClient
 
 from events.models import Event
 from signin.models import Passkey, RecoveryCode, TotpDevice
-from signin.services import second_factors
-from signin.services.passkeys import MAX_PASSKEYS
+from signin.services import passkeys, second_factors
+from signin.services.passkeys import MAX_PASSKEYS, Answer, Site
+from signin.services.second_factors import Proof
 from tenants.models import User
 from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
+from tests.row_locks import written_meanwhile
 
 from .authenticator import SoftwarePasskey, encode
 from .totp import compute_code
@@ -319,3 +321,19 @@ def test_an_administrator_removes_all_factors_of_a_user(user, key, admin_client)
 
     assert User.objects.get(pk=user.pk).second_factor == ""
     assert not Passkey.objects.exists() and not RecoveryCode.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_factors_that_are_removed_at_once_leave_none(user, browser, key):
+    codes = second_factors._create_recovery_codes(user)
+    second_factors.begin_setup(user)
+    second_factors.confirm_setup(user, compute_code(second_factors.find_unconfirmed_secret(user)))
+    site = Site("testserver", "http://testserver")
+    options, state = passkeys.begin_check(user, site)
+    proof = Proof(answer=Answer(site, state, json.loads(key.sign(options))))
+
+    with written_meanwhile(lambda: second_factors.disable_app(user, Proof(codes[0]))):
+        second_factors.remove_passkey(user, Passkey.objects.get().pk, proof)
+
+    assert User.objects.get(pk=user.pk).second_factor == ""
+    assert not RecoveryCode.objects.exists()
