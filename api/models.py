@@ -115,6 +115,8 @@ class UserSession(models.Model):
     user_agent = models.CharField(max_length=300, blank=True, default="")
     # A text, because a link-local address has a zone, which the database's own type does not accept.
     address = models.CharField(max_length=64, blank=True, default="")
+    # The session at the identity provider (`signin/services/provider_logouts.py`); empty for one that was opened with a password.
+    provider_session = models.CharField(max_length=300, blank=True, default="", db_default="")
     created_at = models.DateTimeField(default=timezone.now)
     # Written at most once in `LAST_USED_PRECISION` by each process.
     last_used_at = models.DateTimeField(default=timezone.now)
@@ -126,7 +128,14 @@ class UserSession(models.Model):
         ordering = ["-last_used_at", "id"]
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
-        indexes = [models.Index(fields=["expires_at"], name="user_session_by_end")]
+        indexes = [
+            models.Index(fields=["expires_at"], name="user_session_by_end"),
+            models.Index(
+                fields=["provider_session"],
+                name="user_session_by_provider",
+                condition=~models.Q(provider_session=""),
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

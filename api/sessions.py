@@ -7,7 +7,9 @@ The row is written when the session begins, changes or gets another key, and els
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -30,6 +32,8 @@ log = structlog.get_logger(__name__)
 _recorded: dict[str, float] = {}
 MAX_RECORDED = 20_000
 ADDRESS_LENGTH = 64
+# Where a session keeps the name of the session at the identity provider that it was opened with.
+PROVIDER_SESSION_KEY = "provider_session"
 
 
 class KeyDigest(Func):
@@ -97,8 +101,9 @@ def _write(request: HttpRequest, digest: str, *, with_expiry: bool) -> None:
         user_agent=request.headers.get("User-Agent", "").replace("\x00", "")[:MAX_LENGTH],
         address="" if address == UNKNOWN else address[:ADDRESS_LENGTH],
         expires_at=request.session.get_expiry_date(),
+        provider_session=request.session.get(PROVIDER_SESSION_KEY, ""),
     )
-    changed = ["user_id", "credentials_epoch", "user_agent", "address", "last_used_at"]
+    changed = ["provider_session", "user_id", "credentials_epoch", "user_agent", "address", "last_used_at"]
     UserSession.objects.bulk_create(
         [row],
         update_conflicts=True,
@@ -143,6 +148,26 @@ def end_other_sessions(user: Any, key: str | None) -> int:
         UserSession.objects.filter(id__in=digests.values()).delete()
     log.info("other_sessions_ended", username=user.get_username(), count=ended)
     return ended
+
+
+def end_provider_sessions(
+    *, user_id: UUID | None, provider_session: str, begun_before: datetime
+) -> dict[UUID, int]:
+    """End sessions that were opened with an identity provider; return their number by user.
+
+    Those of `provider_session`, the provider's own session. Where no session has this name, or it is empty, all of the user.
+    """
+    with transaction.atomic():
+        rows = UserSession.objects.select_for_update().filter(created_at__lte=begun_before)
+        if user_id is not None:
+            rows = rows.filter(user_id=user_id)
+        found = list(rows.filter(provider_session=provider_session)) if provider_session else []
+        if not found and user_id is not None:
+            # A session whose name is known is another one, and stays if this one is named.
+            found = list(rows.filter(provider_session="") if provider_session else rows)
+        _delete_sessions([row.key_digest for row in found])
+        UserSession.objects.filter(id__in=[row.id for row in found]).delete()
+    return dict(Counter(row.user_id for row in found))
 
 
 def _delete_sessions(digests: Collection[str]) -> None:

@@ -22,6 +22,11 @@ def record_sign_out(request: HttpRequest | None, user: Any, **_signal: Any) -> N
         _record("sign_in.ended", user, user.get_username())
 
 
+def record_provider_sign_out(user: Any, provider: str) -> None:
+    """Record that a provider has ended the sessions of a user."""
+    _record("sign_in.ended", user, user.get_username(), {"method": "oidc", "provider": provider})
+
+
 def record_failure(credentials: dict[str, Any], **_signal: Any) -> None:
     """Record an attempt with a wrong username or password. The username may be that of nobody, or a mistyped password.
 

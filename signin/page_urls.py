@@ -11,6 +11,7 @@ urlpatterns = [
     path("signed-out/", pages.signed_out_page, name="signed-out"),
     path("sign-in/<slug:key>/", pages.provider_sign_in_page, name="provider-sign-in"),
     path("sign-in/<slug:key>/callback/", pages.provider_callback_page, name="provider-callback"),
+    path("sign-in/<slug:key>/logout/", pages.receive_logout, name="provider-logout"),
     path("preferences/second-factor/", pages.second_factor_page, name="second-factor-page"),
     path("preferences/second-factor/set-up/", pages.set_up_page, name="second-factor-set-up"),
     path("preferences/second-factor/disable/", pages.disable_page, name="second-factor-disable"),

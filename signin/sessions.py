@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth import login
 from django.http import HttpRequest
 
+from api.sessions import PROVIDER_SESSION_KEY
 from api.sign_in_methods import set_sign_in_method
 from security.encryption import UnreadableSecretError, decrypt, encrypt
 from tenants.models import User
@@ -32,14 +33,20 @@ def open_session(
     factor: str = "",
     id_token: str = "",
     hours: float | None = None,
+    provider_session: str = "",
 ) -> None:
-    """Open a session. `hours` limit it; `id_token` is kept, encrypted, for the logout at the provider."""
+    """Open a session. `hours` limit it; `id_token` is kept, encrypted, for the logout at the provider.
+
+    `provider_session` names the session at the provider, at whose end this one ends.
+    """
     set_sign_in_method(request, method=method, provider=provider, factor=factor)
     login(request, user, backend=backend or settings.AUTHENTICATION_BACKENDS[0])
     if provider:
         request.session[_PROVIDER_KEY] = provider
     if id_token and len(id_token) <= MAX_ID_TOKEN_LENGTH:
         request.session[_ID_TOKEN_KEY] = encrypt(id_token)
+    if provider_session:
+        request.session[PROVIDER_SESSION_KEY] = provider_session
     if hours is not None:
         request.session.set_expiry(int(hours * 3600))
 

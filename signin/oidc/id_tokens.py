@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -44,9 +45,20 @@ class TokenRefusedError(SignInError):
 def verify_id_token(
     provider: OidcProvider, metadata: Metadata, token: str, *, nonce: str, deadline: Deadline
 ) -> dict[str, Any]:
-    """Return the claims of an ID token for this sign-in, or raise `TokenRefusedError`.
+    """Return the claims of an ID token for this sign-in, or raise `TokenRefusedError`."""
+    claims = decode_token(
+        provider, metadata, token, required=("iss", "sub", "aud", "exp", "iat"), deadline=deadline
+    )
+    _check_claims(provider, claims, nonce)
+    return claims
 
-    When no known key fits, the keys are fetched again, once: the provider may have rotated them.
+
+def decode_token(
+    provider: OidcProvider, metadata: Metadata, token: str, *, required: Sequence[str], deadline: Deadline
+) -> dict[str, Any]:
+    """Return the claims of a token of the provider for the portal, whose signature and times are valid.
+
+    Raises `TokenRefusedError`. When no known key fits, the keys are fetched again, once: the provider may have rotated them.
     """
     try:
         header = jwt.get_unverified_header(token)
@@ -55,20 +67,20 @@ def verify_id_token(
     if header.get("alg") not in provider.algorithms:
         raise _refusal(provider, jwt.InvalidAlgorithmError(f"signed with {header.get('alg')!r}"))
     try:
-        claims = _decode(provider, metadata, token, header)
+        return _decode(provider, metadata, token, header, required)
     except jwt.InvalidSignatureError:
         metadata = refresh_keys(provider, metadata, deadline)
         try:
-            claims = _decode(provider, metadata, token, header)
+            return _decode(provider, metadata, token, header, required)
         except jwt.PyJWTError as error:
             raise _refusal(provider, error) from None
     except jwt.PyJWTError as error:
         raise _refusal(provider, error) from None
-    _check_claims(provider, claims, nonce)
-    return claims
 
 
-def _decode(provider: OidcProvider, metadata: Metadata, token: str, header: dict[str, Any]) -> dict[str, Any]:
+def _decode(
+    provider: OidcProvider, metadata: Metadata, token: str, header: dict[str, Any], required: Sequence[str]
+) -> dict[str, Any]:
     """Decode with the keys of the token's key id, or with all where it names none. Raises `jwt.InvalidSignatureError` if none fits."""
     named = [key for key in metadata.keys if "kid" not in header or key.get("kid") == header["kid"]]
     for key in named:
@@ -84,7 +96,7 @@ def _decode(provider: OidcProvider, metadata: Metadata, token: str, header: dict
                 audience=provider.client_id,
                 issuer=metadata.issuer,
                 leeway=settings.SIGN_IN_CLOCK_SKEW_SECONDS,
-                options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+                options={"require": list(required)},
             )
         except jwt.InvalidSignatureError:
             continue
@@ -101,9 +113,13 @@ def _check_claims(provider: OidcProvider, claims: dict[str, Any], nonce: str) ->
     authorized = claims.get("azp", provider.client_id if len(audiences) == 1 else None)
     if authorized != provider.client_id:
         raise _refusal(provider, jwt.InvalidAudienceError(f"azp is {authorized!r}"))
-    subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH or "\x00" in subject:
+    if not is_identifier(claims["sub"]):
         raise ProviderAnswerError(provider, "the subject is no text of at most 255 characters")
+
+
+def is_identifier(value: Any) -> bool:
+    """Return whether a claim is a text that can name a user or a session."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_SUBJECT_LENGTH and "\x00" not in value
 
 
 def _refusal(provider: OidcProvider, error: jwt.PyJWTError) -> TokenRefusedError:

@@ -1,5 +1,6 @@
 """The web pages of the room."""
 
+from .back_channel import receive_logout
 from .code import sign_in_code_page
 from .oidc import provider_callback_page, provider_sign_in_page
 from .second_factor import (
@@ -34,6 +35,7 @@ __all__ = [
     "prove_page",
     "provider_callback_page",
     "provider_sign_in_page",
+    "receive_logout",
     "recovery_codes_page",
     "remove_passkey_page",
     "remove_service_account_page",

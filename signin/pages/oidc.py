@@ -25,8 +25,10 @@ from security.encryption import UnreadableSecretError, decrypt, encrypt
 
 from ..errors import SignInError
 from ..oidc.flow import Attempt, SignInResult, build_authorization_url, complete_sign_in, new_attempt
+from ..oidc.id_tokens import is_identifier
 from ..providers import OidcProvider
 from ..services.identities import ProvenIdentity, find_claim, get_or_create_user, read_groups
+from ..services.provider_logouts import name_provider_session
 from ..sessions import PROVIDER_BACKEND
 from ..waiting import provider_slot
 from .sign_in import finish_sign_in, render_refusal
@@ -42,7 +44,7 @@ _MAX_CODE_LENGTH = 4096
 @require_GET
 def provider_sign_in_page(request: HttpRequest, key: str) -> HttpResponse:
     """Send the browser to the provider. The secrets of the attempt stay in the browser, encrypted."""
-    provider = _get_provider(key)
+    provider = get_provider(key)
     address = request.GET.get("next", "")
     if not url_has_allowed_host_and_scheme(address, None):
         address = ""
@@ -83,7 +85,7 @@ def provider_sign_in_page(request: HttpRequest, key: str) -> HttpResponse:
 @require_GET
 def provider_callback_page(request: HttpRequest, key: str) -> HttpResponse:
     """Complete the sign-in of a browser that comes back from the provider."""
-    provider = _get_provider(key)
+    provider = get_provider(key)
     state = request.GET.get("state", "")
     try:
         attempt, address = _read_attempt(request, provider, state)
@@ -109,6 +111,8 @@ def _complete(request: HttpRequest, provider: OidcProvider, attempt: Attempt, ad
         if refusal.is_attempt:
             record_refusal(name=provider.name, method="oidc", provider=provider.key, reason=refusal.code)
         raise refusal
+    session = result.claims.get("sid")
+    known_session = str(session) if is_identifier(session) else ""
     return finish_sign_in(
         request,
         user,
@@ -119,6 +123,7 @@ def _complete(request: HttpRequest, provider: OidcProvider, attempt: Attempt, ad
         factor="provider" if provider.second_factor else "",
         id_token=result.id_token,
         hours=provider.session_hours,
+        provider_session=name_provider_session(provider.key, known_session),
     )
 
 
@@ -185,7 +190,8 @@ def _refuse(request: HttpRequest, provider: OidcProvider, error: SignInError) ->
     return render_refusal(request, error)
 
 
-def _get_provider(key: str) -> OidcProvider:
+def get_provider(key: str) -> OidcProvider:
+    """Return a provider of the settings. Raises `Http404`."""
     provider: OidcProvider | None = settings.OIDC_PROVIDERS.get(key)
     if provider is None:
         raise Http404
