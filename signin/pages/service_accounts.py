@@ -248,8 +248,9 @@ def _create_token(request: PageRequest, scope: Scope, account: ServiceAccount) -
             )
             return redirect("service-account-show", account.pk)
         token: ApiToken = service_accounts.create_token(scope=scope, account_id=account.pk, **fields)
-    context = {"scope": scope, "title": _("Token created"), "token": token, "account": account}
-    return render_dialog(request, "signin/service_token_created.html", context)
+    close = reverse("service-account-show", args=[account.pk])
+    context = {"scope": scope, "title": _("Token created"), "token": token, "close": close}
+    return render_dialog(request, "tenants/token_created.html", context)
 
 
 def _read_token_form(request: PageRequest) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -121,7 +122,8 @@ def _create(request: PageRequest, name: str) -> HttpResponse:
             )
             return redirect("token-page")
         token = create_token(request.user, name)
-    context = {"scope": find_scope(request), "title": _("API token created"), "token": token}
+    close = reverse("token-page")
+    context = {"scope": find_scope(request), "title": _("API token created"), "token": token, "close": close}
     return render_dialog(request, "tenants/token_created.html", context)
 
 
