@@ -12,6 +12,7 @@ class DeploysConfig(AppConfig):
         """Register the commands, and the hooks that this room adds to VMs."""
         from cloudaccounts.dependents import register_dependent_finder
         from events.tracking import TrackedTable, declare_tracked_tables
+        from tasks.schedules import Schedule, declare_schedule
         from vms.host_hooks import HostHooks, register_host_hooks
         from vms.ownership_hooks import register_tenant_change_hook
         from vms.removal_guards import register_removal_guard
@@ -23,6 +24,7 @@ class DeploysConfig(AppConfig):
         from .services.keys import find_public_key
         from .services.new_vms import register_new_vm, require_host_access
 
+        declare_schedule(Schedule("deploys.prune", "deploys.prune", 86400, _("Purges old deployments.")))
         register_dependent_finder(find_dependent_services)
         register_removal_guard(check_vm_removal)
         register_tenant_change_hook(unlink_vms)

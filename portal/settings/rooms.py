@@ -151,4 +151,6 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="portal@localhost")
 ALLOW_LOCAL_HOSTS = env.bool("ALLOW_LOCAL_HOSTS", default=not PRODUCTION)
 # Programs of the executor `command`, by name: {"name": ["/path/to/program", "argument"]}.
 DEPLOY_PROGRAMS = env.json("DEPLOY_PROGRAMS", default={})
+# Days that ended deployments are kept; 0: for ever. The last one of each service always stays.
+DEPLOYMENT_RETENTION_DAYS = env.int("DEPLOYMENT_RETENTION_DAYS", default=0)
 DEPLOY_SECONDS = env.float("DEPLOY_SECONDS", default=200)
