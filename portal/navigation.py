@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -216,6 +217,12 @@ def find_current(path: str) -> Link | None:
     return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
+@cache
+def _find_address(url_name: str) -> str:
+    """Return the address of a link. It never changes in a process, and each page has more than thirty."""
+    return reverse(url_name)
+
+
 def list_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups with the links that the request's user may open, and which of them is current."""
     current = find_current(request.path)
@@ -226,7 +233,7 @@ def list_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "links": [
                 {
                     "label": link.label,
-                    "url": reverse(link.url_name),
+                    "url": _find_address(link.url_name),
                     "icon": link.icon,
                     "is_current": link is current,
                     "count": link.count(scope) if link.count and scope else 0,
