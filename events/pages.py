@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import ForbiddenError
@@ -55,6 +58,7 @@ def audit_page(request: PageRequest) -> HttpResponse:
         [
             Filter("object_type", _("Object"), _("All objects"), list(OBJECT_LABELS.items())),
             Filter("outcome", _("Result"), _("All results"), results),
+            Filter("period", _("Period"), _("Any time"), _list_periods()),
         ],
     )
     events = Event.objects.within(scope)
@@ -68,14 +72,30 @@ def audit_page(request: PageRequest) -> HttpResponse:
         events = events.filter(object_type=object_type)
     if outcome := query.values.get("outcome"):
         events = events.filter(match_outcome(outcome))
+    # The export has the filters of the API, which takes a time in place of a period.
+    exported = {"search": query.search} | query.values if query.search else dict(query.values)
+    if period := exported.pop("period", ""):
+        began = timezone.now() - timedelta(days=int(period))
+        events = events.filter(at__gte=began)
+        exported["after"] = began.isoformat()
     page = query.paginate(events.order_by("-id"), partial(CappedPaginator))
     context = {
+        "export_query": urlencode(exported),
         "scope": scope,
         "page": page,
         "query": query,
         "events": [_show(event) for event in page.object_list],
     }
     return render_page(request, "events/audit.html", context, panels={"audit": "events/audit_panel.html"})
+
+
+def _list_periods() -> list[tuple[str, str]]:
+    """Return the periods to choose from, by their number of days."""
+    later = [
+        (str(days), ngettext("Last %(days)s day", "Last %(days)s days", days) % {"days": days})
+        for days in (7, 30, 90)
+    ]
+    return [("1", _("Last 24 hours")), *later]
 
 
 def _show(event: Event) -> dict[str, Any]:
