@@ -155,6 +155,7 @@ class HostsCampaign(Campaign):
             self.installation.start_lock_holder(lock)
         began = time.monotonic()
         fault.begin(self.installation)
+        struck_at = time.monotonic()
         result = Result(fault, self.installation.struck, 0.0)
         until = began + self.options.seconds
         while time.monotonic() < until:
@@ -173,8 +174,16 @@ class HostsCampaign(Campaign):
         stopping.set()
         self._measure_recovery(number, result, load)
         for host in APP_HOSTS:
+            # A request that was answered while the fault began, or after it had ended, says nothing about the fault.
             answers = [
-                answer for answer in load.answers if answer.host == host and began <= answer.at <= ended
+                answer
+                for answer in load.answers
+                if answer.host == host
+                and began <= answer.at <= ended
+                and (
+                    answer.outcome != "answered"
+                    or (struck_at <= answer.at and answer.at + answer.seconds <= ended)
+                )
             ]
             result.outcomes[host] = Counter(answer.outcome for answer in answers)
             result.median[host] = median([answer.seconds for answer in answers] or [0.0])
