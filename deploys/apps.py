@@ -48,5 +48,15 @@ class DeploysConfig(AppConfig):
                 "instance",
                 tenant="service_id",
                 ignored=("locked", "locked_by_id", "status"),
+                updates_of=(
+                    "service_id",
+                    "version_id",
+                    "host_id",
+                    "port",
+                    "tag",
+                    "weight",
+                    "description",
+                    "is_maintain",
+                ),
             ),
         )

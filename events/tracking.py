@@ -25,7 +25,9 @@ class TrackedTable:
     `tenant` is the column that leads to the tenant: `tenant_id`, `id` (the table of tenants itself), `information_system_id`
     or `service_id`; "" for rows of the platform. `hidden` are columns whose values are never written into an event, only that
     they have changed; `ignored` are columns whose changes are no events. With `only`, just updates of these columns are
-    events: for tables that tasks and syncs write all the time, which a trigger without them would slow down.
+    events: for tables that tasks and syncs write all the time, which a trigger without them would slow down. `updates_of` are
+    all columns that are not ignored, for a table whose ignored columns are written often: a statement that sets none of these
+    does not call the trigger.
     """
 
     table: str
@@ -34,6 +36,7 @@ class TrackedTable:
     hidden: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    updates_of: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> list[str]:
@@ -50,7 +53,8 @@ class TrackedTable:
     def create_trigger_sql(self) -> str:
         """Return the statement that creates the trigger."""
         arguments = ", ".join(f"'{argument}'" for argument in self.arguments)
-        changes, condition = "INSERT OR UPDATE OR DELETE", ""
+        columns = f" OF {', '.join(self.updates_of)}" if self.updates_of else ""
+        changes, condition = f"INSERT OR DELETE OR UPDATE{columns}", ""
         if self.only:
             changes = f"UPDATE OF {', '.join(self.only)}"
             differences = (f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in self.only)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.test import Client
@@ -13,7 +14,7 @@ from django.utils import timezone
 from api.models import ApiToken
 from events import refusals
 from events.models import Event
-from events.tracking import list_tracked_tables
+from events.tracking import ALWAYS_IGNORED, list_tracked_tables
 from tasks.models import Job
 from tenants.models import InformationSystem, Membership, User
 from tenants.scoping import Role
@@ -38,6 +39,22 @@ def test_the_triggers_are_those_that_are_declared() -> None:
         for one in list_tracked_tables()
     }
     assert found == declared
+
+
+def test_an_update_of_every_column_that_is_not_ignored_calls_the_trigger() -> None:
+    limited = [one for one in list_tracked_tables() if one.updates_of]
+    models = {model._meta.db_table: model for model in apps.get_models()}
+    assert limited
+    with connection.cursor() as cursor:
+        for one in limited:
+            cursor.execute(
+                "SELECT attname FROM pg_trigger JOIN pg_attribute ON attrelid = tgrelid AND attnum = ANY (tgattr)"
+                " WHERE tgname = 'events_record_row' AND tgrelid = %s::regclass",
+                [one.table],
+            )
+            watched = {column for (column,) in cursor}
+            columns = {field.column for field in models[one.table]._meta.concrete_fields}
+            assert watched == columns - {"id", *ALWAYS_IGNORED, *one.ignored}
 
 
 def test_a_change_by_a_token_has_its_actor_address_and_values() -> None:
