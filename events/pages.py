@@ -73,7 +73,7 @@ def audit_page(request: PageRequest) -> HttpResponse:
     if outcome := query.values.get("outcome"):
         events = events.filter(match_outcome(outcome))
     # The export has the filters of the API, which takes a time in place of a period.
-    exported = {"search": query.search} | query.values if query.search else dict(query.values)
+    exported = {**query.values, **({"search": query.search} if query.search else {})}
     if period := exported.pop("period", ""):
         began = timezone.now() - timedelta(days=int(period))
         events = events.filter(at__gte=began)

@@ -40,7 +40,11 @@ def read_logout_token(provider: OidcProvider, token: str, deadline: Deadline) ->
     names = {name: claims[name] for name in ("sub", "sid") if name in claims}
     if not names or not all(is_identifier(value) for value in names.values()):
         raise _refuse("it needs sub or sid, as texts of at most 255 characters")
-    return Logout(names.get("sub", ""), names.get("sid", ""), datetime.fromtimestamp(claims["iat"], UTC))
+    try:
+        at = datetime.fromtimestamp(claims["iat"], UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        raise _refuse("iat is no time") from None
+    return Logout(names.get("sub", ""), names.get("sid", ""), at)
 
 
 def _refuse(reason: str) -> SignInError:

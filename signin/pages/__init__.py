@@ -3,12 +3,11 @@
 from .back_channel import receive_logout
 from .code import sign_in_code_page
 from .oidc import provider_callback_page, provider_sign_in_page
+from .passkeys import new_passkey_page, remove_passkey_page
 from .second_factor import (
     disable_page,
-    new_passkey_page,
     prove_page,
     recovery_codes_page,
-    remove_passkey_page,
     second_factor_page,
     set_up_page,
 )

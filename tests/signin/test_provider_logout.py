@@ -117,6 +117,8 @@ WRONG = [
     {"aud": "another-client"},
     {"exp": NOW - 3600},
     {"iat": NOW + 3600},
+    {"iat": -(10**20)},
+    {"iat": "1700000000"},
     {"exp": None},
     {"iat": None},
     {"jti": None},
