@@ -6,9 +6,13 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH
 WORKDIR /app
-COPY requirements.txt ./
-# The lock is complete, so pip has nothing to resolve: with the dependencies it would look for newer releases.
-RUN pip install --require-hashes --no-deps -r requirements.txt && pip check
+COPY requirements*.txt ./
+# The SDKs of other clouds and tracing, by the names of their lists: --build-arg EXTRAS="aws otel".
+ARG EXTRAS=""
+# A lock is complete, so pip has nothing to resolve: with the dependencies it would look for newer releases.
+RUN set -e; pip install --require-hashes --no-deps -r requirements.txt; \
+    for extra in $EXTRAS; do pip install --require-hashes --no-deps -r "requirements-$extra.txt"; done; \
+    pip check
 COPY . .
 # Compiled translations, then hashed and compressed static files. The settings insist on secrets in production;
 # these values exist in this one command and in nothing that it writes.
@@ -16,7 +20,7 @@ RUN if [ -d locale ]; then pybabel compile --directory locale --domain django; f
     && PORTAL_ENV=production SECRET_KEY=only-for-this-command ENCRYPTION_KEYS=only-for-this-command \
        REDIS_PASSWORD=only-for-this-command ALLOWED_HOSTS=localhost STATIC_ROOT=/app/staticfiles \
        python manage.py collectstatic --no-input \
-    && python -m compileall -q portal deploys vms networks volumepool cloudaccounts tasks tenants openstack_client api security
+    && python -m compileall -q .
 
 FROM python:3.13-slim
 # Deployments reach hosts by it.
