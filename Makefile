@@ -132,6 +132,10 @@ audit: $(INSTALLED) ## Look known vulnerabilities of the locked requirements up,
 debian: ## Do in a bare Debian 12 and 13 what README says, as root, half an hour (ARGS="--keep --only trixie")
 	@exec $(PYTHON) tests/bare_debian.py $(ARGS)
 
+.PHONY: image
+image: $(INSTALLED) ## Build the image and start a VM with the compose file's processes from it, as root (ARGS=--keep)
+	@exec $(RUN) -m tests.containers $(ARGS)
+
 # The files that have more to run than `make test` runs of them, see tests/stories.py.
 STORIES = $(sort $(shell grep -rlE --include='test_*.py' 'mark\.story|from tests\.stories import' tests))
 
