@@ -126,7 +126,7 @@ audit: $(INSTALLED) ## Look known vulnerabilities of the locked requirements up,
 		$(AUDITOR) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes --no-deps -r requirements-audit.txt && \
 		$(AUDITOR) -m pip check >/dev/null; } || { \
 		echo 'Not audited: pip-audit could not be installed, because no package index answered.' >&2; exit 0; }; \
-	exec $(AUDITOR) tests/audit.py '$(VENV)/audit/bin/pip-audit' requirements.txt requirements-devserver.txt requirements-otel.txt
+	exec $(AUDITOR) tests/audit.py '$(VENV)/audit/bin/pip-audit' requirements.txt $(foreach list,devserver otel aws alibaba tencent huawei,requirements-$(list).txt)
 
 .PHONY: debian
 debian: ## Do in a bare Debian 12 and 13 what README says, as root, half an hour (ARGS="--keep --only trixie")
