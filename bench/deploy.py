@@ -50,7 +50,8 @@ def measure_deployments(stack: Stack) -> list[Line]:
     lines.append(Note("statements an instance, from the order to its end", f"{each:.1f}", each))
     alone = measure(_run_bare_loop)
 
-    worker = stack.start_worker("deploys", concurrency=2, include="deploys.commands")
+    # As many processes as the portal's own worker has, of which one tenant holds half (`TENANT_WORKER_SHARES`): two at once.
+    worker = stack.start_worker("deploys", concurrency=4, include="deploys.commands")
     _request(_create_service(10), 10)
     wait_until_all_ended()
     before = launch.memory(worker.pid)
