@@ -32,8 +32,9 @@ PARKED_SECONDS = 5.0
 DEFAULT_QUEUE = "jobs"
 # Process id, thread id, and the key of the tenant and queue that it works for; 0 when it is free.
 SLOT = struct.Struct("qqQ")
-# One byte for each value of the key's last bits: whether jobs are parked. Keys that share a byte cost an extra statement.
-FLAG_COUNT = 4096
+# One byte for each value of the key's last bits: its last bit tells whether jobs are parked, and the others count the notes of
+# that, so that a process clears no note that it does not know. Keys that share a byte cost an extra statement.
+NOTE_COUNT = 4096
 
 
 class SlotTable:
@@ -46,7 +47,7 @@ class SlotTable:
     def __init__(self, processes: int) -> None:
         self.processes = processes
         self.slot_count = max(16, 2 * processes)
-        self._memory = mmap.mmap(-1, self.slot_count * SLOT.size + FLAG_COUNT)
+        self._memory = mmap.mmap(-1, self.slot_count * SLOT.size + NOTE_COUNT)
         # The file exists as long as the worker.
         self._file = os.memfd_create("portal-slots")
         self._lock = threading.Lock()
@@ -66,22 +67,24 @@ class SlotTable:
             for slot in range(self.slot_count):
                 if self._read_slot(slot) == (os.getpid(), threading.get_native_id(), key):
                     SLOT.pack_into(self._memory, slot * SLOT.size, 0, 0, 0)
-            flag = self._flag(key)
-            was_parked = bool(self._memory[flag])
-            self._memory[flag] = 0
+            place = self._place_of_note(key)
+            was_parked = bool(self._memory[place] & 1)
+            self._memory[place] &= ~1 & 255
             return was_parked
 
-    def count_available(self, key: int, limit: int, *, parked: bool) -> int:
-        """Return how many slots a key may still acquire. With `parked`, note that it has parked jobs to be dispatched."""
+    def count_available(self, key: int, limit: int) -> tuple[int, int]:
+        """Note that a key has parked jobs; return how many slots it may still acquire, and the note for `clear_note`."""
         with self._locked():
-            if parked:
-                self._memory[self._flag(key)] = 1
-            return max(0, limit - self._scan(key)[1])
+            place = self._place_of_note(key)
+            note = self._memory[place] = (self._memory[place] + 2) & 255 | 1
+            return max(0, limit - self._scan(key)[1]), note
 
-    def clear_parked_flag(self, key: int) -> None:
-        """Note that a key has no parked job. A job that is parked at the same time is due again in a few seconds."""
+    def clear_note(self, key: int, note: int) -> None:
+        """Note that a key has no parked job, unless one was parked after this note."""
         with self._locked():
-            self._memory[self._flag(key)] = 0
+            place = self._place_of_note(key)
+            if self._memory[place] == note:
+                self._memory[place] = note - 1
 
     def _scan(self, key: int) -> tuple[int | None, int]:
         """Return a free slot, and how many living processes and threads hold one for the key."""
@@ -101,8 +104,8 @@ class SlotTable:
         process, thread, key = SLOT.unpack_from(self._memory, slot * SLOT.size)
         return process, thread, key
 
-    def _flag(self, key: int) -> int:
-        return self.slot_count * SLOT.size + key % FLAG_COUNT
+    def _place_of_note(self, key: int) -> int:
+        return self.slot_count * SLOT.size + key % NOTE_COUNT
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -150,18 +153,20 @@ def dispatch_parked_jobs(tenant_id: UUID | None, queue: str) -> None:
     """Dispatch as many of a tenant's parked jobs of a queue as may run now, the oldest first.
 
     No parked job is lost: a worker that parks a job writes its row first and calls this function after that. So either
-    this call finds a slot that was released meanwhile, or the worker that releases a slot later finds the flag.
+    this call finds a slot that was released meanwhile, or the worker that releases a slot later finds the note. A worker
+    that has found no parked job clears its own note alone, and not that of a job that was parked meanwhile.
     """
     limit = slot_limit(queue)
     if _slots is None or limit is None:
         return
     key = _key(tenant_id, queue)
-    if not (free := _slots.count_available(key, limit, parked=True)):
+    free, note = _slots.count_available(key, limit)
+    if not free:
         return
     unparked = queries.unpark_jobs(tenant_id, queue, free)
     dispatch_jobs(unparked)
     if len(unparked) < free:
-        _slots.clear_parked_flag(key)
+        _slots.clear_note(key, note)
 
 
 def _key(tenant_id: UUID | None, queue: str) -> int:

@@ -132,6 +132,41 @@ def test_another_tenants_job_ends_while_all_of_the_slow_ones_still_hold(worker):
     assert not Job.objects.filter(parked=True).exists()
 
 
+def test_a_job_that_is_parked_while_another_process_finds_none_is_noted():
+    """A second process takes the slot meanwhile, and has to dispatch the job when it releases the slot."""
+    table, key = fairness.SlotTable(2), 7
+    free, note = table.count_available(key, 1)
+    assert free == 1
+    assert table.acquire(key, 1)
+    assert table.count_available(key, 1)[0] == 0
+
+    table.clear_note(key, note)
+
+    assert table.release(key) is True
+    assert table.release(key) is False
+
+
+def test_a_note_after_a_release_is_another_one():
+    table, key = fairness.SlotTable(2), 7
+    _free, note = table.count_available(key, 1)
+    assert table.release(key) is True
+    table.count_available(key, 1)
+
+    table.clear_note(key, note)
+
+    assert table.release(key) is True
+
+
+def test_a_note_that_nothing_has_changed_is_cleared():
+    table, key = fairness.SlotTable(2), 7
+    for _time in range(600):
+        _free, note = table.count_available(key, 1)
+        assert 0 < note < 256
+    table.clear_note(key, note)
+
+    assert table.release(key) is False
+
+
 def test_without_shares_the_slow_ones_hold_all(worker, settings):
     """What the others are for: with the shares off, another tenant's job waits for the slow ones."""
     settings.TENANT_WORKER_SHARES = {"": 1}
