@@ -11,6 +11,7 @@ from simulator.http_messages import Response
 from simulator.huawei import shapes
 from simulator.huawei.server import refuse
 from tenants.scoping import Role
+from tests.clock import set_clock
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient
 
@@ -102,7 +103,7 @@ def test_a_refusal_is_told_and_costs_no_row(huawei, huawei_cloud, answer, words,
 def test_a_throttled_request_is_repeated_and_then_told(huawei, huawei_cloud, monkeypatch):
 
     waits = []
-    monkeypatch.setattr(connection.time, "sleep", waits.append)
+    set_clock(monkeypatch, connection, sleep=waits.append)
     monkeypatch.setattr(connection, "THROTTLE_WAITS", (1.0, 2.0))
     account = an_account(huawei)
     assert sync_resource(account.pk, "zone").state == "success"

@@ -12,6 +12,7 @@ from simulator.http_messages import Request, Response
 from simulator.tencent.answers import ApiError, refuse
 from simulator.tencent.objects import build_object
 from simulator.tencent.signature import Key, check_signature
+from tests.clock import set_clock
 
 from .resource_checks import check_logs, check_rows, list_row_names, read_log_texts
 from .tencent_server import (
@@ -197,7 +198,7 @@ def test_the_signature_of_the_vendors_documentation_is_right():
 def test_requests_of_an_operation_keep_a_distance(tencent, monkeypatch):
     waits = []
     monkeypatch.setattr(connection, "LEAST_SECONDS_BETWEEN", 50)
-    monkeypatch.setattr(connection.time, "sleep", waits.append)
+    set_clock(monkeypatch, connection, sleep=waits.append)
     region = connection.TencentRegion(an_account(tencent), GUANGZHOU)
 
     for service, operation in (

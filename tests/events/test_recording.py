@@ -18,6 +18,7 @@ from events.tracking import ALWAYS_IGNORED, list_tracked_tables
 from tasks.models import Job
 from tenants.models import InformationSystem, Membership, User
 from tenants.scoping import Role
+from tests.clock import set_clock
 from tests.factories import HostFactory, MembershipFactory, UserFactory, VersionFactory, VirtualMachineFactory
 
 pytestmark = pytest.mark.django_db
@@ -241,7 +242,7 @@ def test_changes_of_a_vm_by_users_are_events_and_those_of_the_sync_are_not() -> 
 def test_refusals_of_a_user_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(refusals, "_counts", {})
-    monkeypatch.setattr(refusals.time, "monotonic", lambda: now[0])
+    set_clock(monkeypatch, refusals, monotonic=lambda: now[0])
     member, other = MembershipFactory(role=Role.VIEWER), MembershipFactory(role=Role.VIEWER)
 
     def try_often(who: Membership, times: int) -> None:
